@@ -1,0 +1,20 @@
+"""Every node of the pack, in menu order."""
+from comfy_api.v0_0_2 import ComfyExtension, io
+
+from .critique.nodes import ArtCritique
+from .lora.nodes import LoadLora
+from .training.nodes import CoreTrainingSet, TrainLora
+
+
+class BottegaExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            LoadLora,
+            CoreTrainingSet,
+            TrainLora,
+            ArtCritique,
+        ]
+
+
+async def comfy_entrypoint() -> BottegaExtension:
+    return BottegaExtension()
