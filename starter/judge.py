@@ -1,0 +1,74 @@
+"""What is on a picture of the starter's world: finds the things and names the shape and colour of each, without the prompt."""
+import math
+
+import torch
+from pictures import COLOURS, DOTS, INK, SHAPES, Scene, Thing, colour, cover, distance, draw_ground, grid
+
+SIZE = 64                        # pictures are judged at two pixels a dot
+GROUND_TOLERANCE, LEAST_AREA = 0.16, 60
+
+
+def on_ground(picture: torch.Tensor, ground: str) -> torch.Tensor:
+    """[64, 64] bool: pixels that are neither the plain ground nor the ground in shadow."""
+    plain = draw_ground(ground, SIZE, None)
+    tones = torch.stack([plain * shade for shade in (1.0, 0.9, 0.8, 0.72)])
+    return (tones - picture).abs().amax(1).amin(0) > GROUND_TOLERANCE
+
+
+def name_colour(pixels: torch.Tensor) -> str:
+    """`pixels` [N, 3]: the colour most pixels are nearest to, the ink of outlines counting only when nothing else is there."""
+    names = list(COLOURS)
+    hues = torch.stack([colour(COLOURS[n]).flatten() for n in names] + [colour(INK).flatten()])
+    tints = torch.stack([hues, torch.lerp(hues, torch.ones(3), 0.3), hues * 0.7], 1)              # [9, 3, 3]
+    nearest = (pixels[:, None, None] - tints).square().sum(-1).amin(-1).argmin(-1)
+    dark = {names.index("black"), len(names)}
+    votes = torch.bincount(nearest, minlength=len(names) + 1)
+    bright = [0 if i in dark else int(v) for i, v in enumerate(votes)]
+    return names[max(range(len(names)), key=bright.__getitem__)] if max(bright) > 0.2 * len(pixels) else "black"
+
+
+def name_shape(mask: torch.Tensor) -> str:
+    """The shape whose drawing, at the same centre of mass and area, overlaps the mask [64, 64] best."""
+    x, y = grid(SIZE)
+    area = float(mask.sum()) / (SIZE / DOTS) ** 2
+    centre = float((x * mask).sum() / mask.sum()), float((y * mask).sum() / mask.sum())
+    return max(SHAPES, key=lambda shape: best_overlap(shape, mask, centre, area))
+
+
+def best_overlap(shape: str, mask: torch.Tensor, centre, area: float) -> float:
+    x, y = grid(SIZE)
+    unit = distance(Thing(shape, "", 16, 16, 8), x, y) < 0
+    radius = 8 * math.sqrt(area / (float(unit.sum()) / (SIZE / DOTS) ** 2))
+    off = float((x * unit).sum() / unit.sum() - 16) / 8, float((y * unit).sum() / unit.sum() - 16) / 8
+    best = 0.0
+    for scale in (0.94, 1.0, 1.06):
+        for dx in (-0.5, 0.0, 0.5):
+            for dy in (-0.5, 0.0, 0.5):
+                thing = Thing(shape, "", centre[0] - off[0] * radius + dx, centre[1] - off[1] * radius + dy, radius * scale)
+                drawn = cover(distance(thing, x, y), SIZE) > 0.5
+                best = max(best, float((drawn & mask).sum() / (drawn | mask).sum()))
+    return best
+
+
+def find(picture: torch.Tensor, ground: str) -> list[Thing]:
+    """Things on a picture [3, 128, 128] in 0..1, largest first."""
+    from scipy import ndimage
+    small = torch.nn.functional.interpolate(picture[None].float(), (SIZE, SIZE), mode="area")[0]
+    labels, count = ndimage.label(on_ground(small, ground).numpy())
+    labels = torch.from_numpy(labels)
+    parts = sorted((labels == i + 1 for i in range(count)), key=lambda m: -int(m.sum()))
+    x, y = grid(SIZE)
+    return [Thing(name_shape(m), name_colour(small[:, m].T), float(x[m].mean()), float(y[m].mean()), 0.0)
+            for m in parts if int(m.sum()) >= LEAST_AREA]
+
+
+def agrees(found: list[Thing], scene: Scene) -> bool:
+    """Whether the picture shows exactly the scene's things, each with its shape and colour, standing as they should."""
+    if len(found) != len(scene.things):
+        return False
+    if len(found) == 2:
+        apart = lambda things: (things[1].x - things[0].x, things[1].y - things[0].y)
+        (dx, dy), (ex, ey) = apart(found), apart(scene.things)
+        if dx * ex + dy * ey < 0:
+            found = found[::-1]
+    return all(f.shape == t.shape and f.colour == t.colour for f, t in zip(found, scene.things))

@@ -1,0 +1,190 @@
+"""Trains the starter: an SD3-shaped diffusion transformer in the host's own classes, on pictures drawn as it goes.
+
+    COMFYUI_PATH=... python starter/train.py --out starter/bottega_starter.safetensors [--steps 12000] [--resume state.pt]
+
+Flow matching (Lipman et al. 2023; Esser et al. 2024), Muon (Jordan et al. 2024) for the matrices of the blocks and AdamW for
+the rest. The same seed and thread count give the same weights.
+"""
+import argparse
+import math
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, os.environ["COMFYUI_PATH"])
+import comfy.options  # noqa: E402
+
+comfy.options.args_parsing = False
+from comfy.cli_args import args as host_args  # noqa: E402
+
+host_args.cpu = not __import__("torch").cuda.is_available()
+import comfy.ops  # noqa: E402
+import pictures  # noqa: E402
+import text  # noqa: E402
+import torch  # noqa: E402
+import vae  # noqa: E402
+from comfy.ldm.modules.diffusionmodules.mmdit import OpenAISignatureMMDITWrapper  # noqa: E402
+from comfy.sd1_clip import SDTokenizer  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+DEPTH, CONTEXT, POOLED, POSITIONS = 3, 4096, 2048, 16
+HIDDEN = 64 * DEPTH
+BATCH, LATENT, TIME_SHIFT, EMPTY_PROMPTS = 64, 16, 2.0, 0.1
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def build(seed: int) -> torch.nn.Module:
+    """The host's SD3 transformer, depth 3; only the dimensions that the text encoder writes are read."""
+    net = OpenAISignatureMMDITWrapper(
+        input_size=None, patch_size=2, in_channels=vae.LATENT_CHANNELS, depth=DEPTH, adm_in_channels=text.READ,
+        context_embedder_config={"target": "torch.nn.Linear", "params": {"in_features": text.READ, "out_features": HIDDEN}},
+        num_patches=POSITIONS ** 2, pos_embed_max_size=POSITIONS, pos_embed_scaling_factor=None, qk_norm="rms",
+        dtype=torch.float32, device="cpu", operations=comfy.ops.disable_weight_init)
+    generator = torch.Generator().manual_seed(seed)
+    for name, p in net.named_parameters():
+        with torch.no_grad():
+            if p.ndim > 1:
+                quiet = "adaLN" in name or "final_layer" in name
+                p.normal_(0, 0.002 if quiet else p[0].numel() ** -0.5 * 0.7, generator=generator)
+            else:
+                p.fill_(1.0 if ".ln_" in name else 0.0)
+    net.pos_embed.copy_(position_table())
+    return net.to(DEVICE)
+
+
+def position_table() -> torch.Tensor:
+    line = torch.arange(POSITIONS, dtype=torch.float64)
+    rate = 0.02 ** (torch.arange(HIDDEN // 4, dtype=torch.float64) / (HIDDEN // 4)) * 1.5
+    wave = torch.cat([(line[:, None] * rate).sin(), (line[:, None] * rate).cos()], 1)
+    y, x = torch.meshgrid(torch.arange(POSITIONS), torch.arange(POSITIONS), indexing="ij")
+    return torch.cat([wave[x.flatten()], wave[y.flatten()]], 1)[None].float()
+
+
+class Prompts:
+    """Prompts to text tokens by the encoder's own rule; a test compares it with the host's CLIP."""
+
+    def __init__(self):
+        self.tokenizer, self.table, self.known = SDTokenizer(), text.codes(), {}
+
+    def ids(self, prompt: str) -> list[int]:
+        ids = [t[0] for t in self.tokenizer.tokenize_with_weights(prompt)[0]]
+        return ids[:ids.index(text.END) + 1]
+
+    def __call__(self, prompts: list[str]):
+        """context [B, n, 576], log of how many tokens each stands for [B, 1, 1, n], pooled [B, 576]."""
+        for p in prompts:
+            if p not in self.known:
+                self.known[p] = self.ids(p)
+        rows = [text.encode(self.known[p], self.table) for p in prompts]
+        longest = max(len(c) for c, _ in rows) + 1
+        context, count = torch.zeros(len(rows), longest, text.READ), torch.zeros(len(rows), longest)
+        for i, (tokens, _) in enumerate(rows):
+            n = len(tokens)
+            context[i, :n], count[i, :n], count[i, n] = tokens, 1, text.LENGTH - n
+        return context, count.log()[:, None, None], torch.stack([pooled for _, pooled in rows])
+
+
+def velocity(net, x, sigma, context, weight, pooled):
+    """The model's prediction of noise - picture; a padding token that stands for many is weighed in the attention."""
+    picture = torch.zeros(*weight.shape[:-1], (x.shape[-1] // 2) ** 2, device=x.device)
+    bias = torch.cat([weight, picture], -1)
+
+    def attention(_, q, k, v, heads, **__):
+        split = lambda t: t.view(t.shape[0], t.shape[1], heads, -1).transpose(1, 2)
+        out = torch.nn.functional.scaled_dot_product_attention(split(q), split(k), split(v), attn_mask=bias.to(q.dtype))
+        return out.transpose(1, 2).reshape(q.shape)
+
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        return net(x, sigma * 1000, context=context, y=pooled,
+                   transformer_options={"optimized_attention_override": attention}).float()
+
+
+def batch(rng: random.Random, prompts: Prompts):
+    scenes = [pictures.random_scene(rng) for _ in range(BATCH)]
+    drawn = torch.stack([pictures.draw(s, 64, rng) for s in scenes])
+    words = ["" if rng.random() < EMPTY_PROMPTS else pictures.shorten(rng, s) for s in scenes]
+    return [t.to(DEVICE) for t in (vae.model_space(drawn, 2).float(), *prompts(words))]
+
+
+def noise_levels(generator) -> torch.Tensor:
+    u = torch.sigmoid(torch.randn(BATCH, generator=generator))
+    return (TIME_SHIFT * u / (1 + (TIME_SHIFT - 1) * u)).to(DEVICE)
+
+
+def optimisers(net):
+    matrices = [p for n, p in net.named_parameters() if "joint_blocks" in n and p.ndim == 2 and "adaLN" not in n]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in net.parameters() if id(p) not in chosen]
+    return [torch.optim.Muon(matrices, lr=1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
+
+
+def pace(step: int, steps: int) -> float:
+    """Learning-rate factor: warm-up over 200 steps, then half a cosine down to 1 %."""
+    return min(1, (step + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def widen(weight: torch.Tensor, width: int) -> torch.Tensor:
+    """Columns that the text encoder never writes are zero in the shipped file."""
+    return torch.nn.functional.pad(weight, (0, width - weight.shape[1]))
+
+
+def export(state: dict[str, torch.Tensor], path: Path):
+    state = dict(state)
+    state["context_embedder.weight"] = widen(state["context_embedder.weight"], CONTEXT)
+    state["y_embedder.mlp.0.weight"] = widen(state["y_embedder.mlp.0.weight"], POOLED)
+    save_file({f"model.diffusion_model.{k}": v.half().contiguous() for k, v in state.items()}, path)
+
+
+def train(options):
+    net, prompts = build(options.seed), Prompts()
+    opts = optimisers(net)
+    ema = {k: v.detach().clone() for k, v in net.state_dict().items()}
+    rng, generator, start = random.Random(options.seed), torch.Generator().manual_seed(options.seed), 0
+    if options.resume and Path(options.resume).exists():
+        saved = torch.load(options.resume, weights_only=False)
+        net.load_state_dict(saved["net"])
+        [o.load_state_dict(s) for o, s in zip(opts, saved["opts"])]
+        ema, start = saved["ema"], saved["step"]
+        rng.setstate(saved["rng"])
+        generator.set_state(saved["generator"])
+    run = torch.compile(net) if options.compile else net
+    began, seen = time.time(), 0.0
+    for step in range(start, options.steps):
+        for o in opts:
+            o.param_groups[0]["lr"] = options.rate * pace(step, options.steps)
+        picture, context, weight, pooled = batch(rng, prompts)
+        sigma, noise = noise_levels(generator), torch.randn(picture.shape, generator=generator).to(DEVICE)
+        s = sigma.view(-1, 1, 1, 1)
+        loss = (velocity(run, (1 - s) * picture + s * noise, sigma, context, weight, pooled) - (noise - picture)).square().mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        for o in opts:
+            o.step()
+            o.zero_grad(set_to_none=True)
+        keep = min(0.9995, (10 + step) / (100 + step) if step < 20000 else 1)
+        for k, v in net.state_dict().items():
+            ema[k].lerp_(v, 1 - keep)
+        seen += loss.item()
+        if (step + 1) % 100 == 0:
+            print(f"{step + 1} loss {seen / 100:.4f} {(step + 1 - start) / (time.time() - began):.2f} steps/s", flush=True)
+            seen = 0.0
+        if (step + 1) % options.every == 0 or step + 1 == options.steps:
+            export(ema, Path(options.out))
+            if options.resume:
+                torch.save({"net": net.state_dict(), "opts": [o.state_dict() for o in opts], "ema": ema, "step": step + 1,
+                            "rng": rng.getstate(), "generator": generator.get_state()}, options.resume)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=1000, help="steps between saved files")
+    parser.add_argument("--resume", help="file that keeps the whole state of a run; continues from it when it exists")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the model (needs a C compiler)")
+    train(parser.parse_args())
