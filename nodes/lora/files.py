@@ -1,0 +1,63 @@
+"""LoRA files: checked reading, atomic writing, and the last file read."""
+import os
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+import comfy.utils
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+
+class LoraFile(NamedTuple):
+    tensors: dict[str, torch.Tensor]
+    metadata: dict[str, str]
+
+
+def read_lora(path: str | os.PathLike) -> LoraFile:
+    """Reads a LoRA with the host's own loader, which may map the file instead of copying it.
+
+    Raises FileNotFoundError, or ValueError when it is not a whole safetensors file."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"LoRA file: {path} does not exist.")
+    try:
+        # The host's fast loader trusts the header; this rejects one that does not describe the file.
+        with safe_open(path, framework="pt"):
+            pass
+    except SafetensorError as error:
+        raise ValueError(f"LoRA file: {path} is not a whole safetensors file ({error}).") from None
+    tensors, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
+    return LoraFile(tensors, metadata or {})
+
+
+def write_lora(path: str | os.PathLike, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Writes a safetensors file that appears complete or not at all, and makes its folder if needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, beside, metadata)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def file_version(path: str | os.PathLike) -> tuple[str, int, int]:
+    """Path, modification time in ns and size in bytes: changes whenever the file is written anew."""
+    stat = os.stat(path)
+    return os.fspath(path), stat.st_mtime_ns, stat.st_size
+
+
+# Nodes hold no state, yet moving one block's slider must not read gigabytes again: the last file stays, and only that.
+_last_read: dict[tuple[str, int, int], LoraFile] = {}
+
+
+def read_lora_cached(path: str | os.PathLike) -> LoraFile:
+    """read_lora, but the file read last is not read again while it is unchanged on disk."""
+    version = file_version(path)
+    if version not in _last_read:
+        _last_read.clear()
+        _last_read[version] = read_lora(path)
+    return _last_read[version]
