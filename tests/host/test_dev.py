@@ -1,0 +1,180 @@
+"""The developer's door: what it refuses, in one sentence, and what it leaves behind."""
+import importlib.util
+import io
+import re
+import socket
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import folder_paths
+import pytest
+
+PACK = Path(__file__).resolve().parents[2]
+
+
+def load_dev():
+    spec = importlib.util.spec_from_file_location("dev", PACK / "dev.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def dev(tmp_path, monkeypatch):
+    """dev.py with its folders in a temporary place."""
+    module = load_dev()
+    monkeypatch.setattr(module, "WORKSHOP", tmp_path)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "STAMP", tmp_path / "packages.txt")
+    return module
+
+
+def refusal(dev, call, *arguments):
+    with pytest.raises(dev.SetupError) as error:
+        call(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def archive(path, *members):
+    """A tar.gz of (name, content); content None makes a symbolic link to /etc/passwd."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            if content is None:
+                member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            else:
+                member.size = len(content)
+            tar.addfile(member, io.BytesIO(content or b""))
+    return path
+
+
+@pytest.mark.parametrize("version", [(3, 9), (3, 14), (2, 7)])
+def test_another_python_is_refused_with_its_version(dev, version):
+    assert "got {}.{}".format(*version) in refusal(dev, dev.check_python, version)
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 13, 5)])
+def test_supported_pythons_pass(dev, version):
+    dev.check_python(version)
+
+
+def test_a_full_disk_is_named_before_anything_is_downloaded(dev, tmp_path):
+    assert "GB free" in refusal(dev, dev.check_disk, tmp_path, 10 ** 9)
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(dev):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert "--port" in refusal(dev, dev.choose_port, other.getsockname()[1])
+
+
+def test_without_a_wish_a_free_port_is_taken_instead_of_the_usual_one(dev, monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setattr(dev, "DEFAULT_PORT", other.getsockname()[1])
+        assert dev.port_is_free(dev.choose_port(None))
+
+
+def test_an_archive_with_another_hash_is_not_unpacked(dev, tmp_path):
+    path = archive(tmp_path / "host.tar.gz", ("host/vendor/ComfyUI/main.py", b"x"))
+    assert "SHA-256" in refusal(dev, dev.check_hash, path, "0" * 64)
+
+
+def test_only_the_vendored_tree_is_unpacked(dev, tmp_path):
+    path = archive(tmp_path / "host.tar.gz", ("host/setup.py", b"no"), ("host/vendor/ComfyUI/comfy/sd.py", b"yes"))
+    dev.unpack_host(path, tmp_path / "ComfyUI")
+    assert list((tmp_path / "ComfyUI").rglob("*.py")) == [tmp_path / "ComfyUI" / "comfy" / "sd.py"]
+
+
+@pytest.mark.parametrize("name, content", [("host/vendor/ComfyUI/../../../evil.py", b"x"),
+                                           ("host/vendor/ComfyUI/link.py", None),
+                                           ("host/vendor/ComfyUI/..\\evil.py", b"x")])
+def test_an_archive_that_leaves_its_folder_is_refused_and_the_old_tree_stays(dev, tmp_path, name, content):
+    target = tmp_path / "deep" / "down" / "ComfyUI"
+    target.mkdir(parents=True)
+    (target / "main.py").write_text("old", encoding="utf-8")
+    path = archive(tmp_path / "host.tar.gz", ("host/vendor/ComfyUI/main.py", b"new"), (name, content))
+    assert name in refusal(dev, dev.unpack_host, path, target).replace("\\\\", "\\")
+    assert (target / "main.py").read_text(encoding="utf-8") == "old"
+    assert not list(tmp_path.rglob("evil.py"))
+
+
+def test_a_half_unpacked_tree_of_an_interrupted_run_is_replaced(dev, tmp_path):
+    leftover = tmp_path / "ComfyUI.unfinished" / "half.py"
+    leftover.parent.mkdir()
+    leftover.write_text("half", encoding="utf-8")
+    dev.unpack_host(archive(tmp_path / "host.tar.gz", ("h/vendor/ComfyUI/main.py", b"whole")), tmp_path / "ComfyUI")
+    assert [p.name for p in (tmp_path / "ComfyUI").iterdir()] == ["main.py"]
+    assert not leftover.parent.exists()
+
+
+def test_a_virtual_environment_of_someone_else_is_not_touched(dev):
+    (dev.VENV / "bin").mkdir(parents=True)
+    assert "was not made by dev.py" in refusal(dev, dev.make_venv)
+    assert (dev.VENV / "bin").exists()
+
+
+def test_a_virtual_environment_of_an_interrupted_setup_is_made_again(dev, monkeypatch):
+    made = []
+    answer = SimpleNamespace(returncode=0)
+    monkeypatch.setattr(dev.subprocess, "run", lambda command, **_: made.append(command) or answer)
+    (dev.VENV / "half").mkdir(parents=True)
+    dev.STAMP.write_text(dev.UNFINISHED, encoding="utf-8")
+    dev.make_venv()
+    assert made == [[dev.sys.executable, "-m", "venv", str(dev.VENV)]] and not dev.VENV.exists()
+
+
+def make_host(path, version):
+    (path / "main.py").touch()
+    (path / "requirements.txt").touch()
+    (path / "comfyui_version.py").write_text(f'__version__ = "{version}"\n', encoding="utf-8")
+    return path
+
+
+def test_a_folder_that_is_no_host_is_refused_by_name(dev, tmp_path):
+    assert refusal(dev, dev.check_host, tmp_path).startswith("COMFYUI_PATH")
+
+
+def test_a_host_that_is_too_old_is_refused_with_its_version(dev, tmp_path):
+    assert "too old" in (text := refusal(dev, dev.check_host, make_host(tmp_path, "0.29.9"))) and "0.29.9" in text
+
+
+@pytest.mark.parametrize("version", ["0.30.0", "0.31.2", "1.0.0"])
+def test_a_new_host_is_accepted(dev, tmp_path, version):
+    assert dev.check_host(make_host(tmp_path, version)) == tmp_path
+
+
+def test_the_pack_is_linked_into_the_base_directory_once(dev, tmp_path):
+    dev.link_pack(tmp_path)
+    dev.link_pack(tmp_path)
+    assert (tmp_path / "custom_nodes" / "bottega" / "dev.py").samefile(PACK / "dev.py")
+
+
+def test_a_link_to_another_checkout_is_replaced(dev, tmp_path):
+    link = tmp_path / "custom_nodes" / "bottega"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path, target_is_directory=True)
+    dev.link_pack(tmp_path)
+    assert (link / "dev.py").samefile(PACK / "dev.py")
+
+
+def test_every_pin_is_exact_and_names_no_index(dev):
+    pins = dev.read_pins()
+    for line in [*dev.pinned_packages(pins), *pins["lone packages"], pins["host"]["source"]]:
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; .+)?", line), line
+    assert "://" not in dev.PINS.read_text(encoding="utf-8")
+
+
+def test_every_requirement_of_the_host_is_pinned(dev):
+    text = (Path(folder_paths.__file__).parent / "requirements.txt").read_text(encoding="utf-8")
+    asked = {re.split(r"[=<>~; ]", line)[0].lower() for line in text.splitlines() if line and not line.startswith("#")}
+    assert asked <= {line.split("==")[0] for line in dev.pinned_packages(dev.read_pins())}
+
+
+def test_arguments_after_test_reach_pytest_as_they_are(dev):
+    _, rest = dev.read_arguments(["test", "-k", "one or two", "--lf", "tests/host", "-h"])
+    assert rest == ["-k", "one or two", "--lf", "tests/host", "-h"]

@@ -1,0 +1,90 @@
+"""What the host registers from the pack, and what a person reads about it in the page."""
+import subprocess
+import sys
+from pathlib import Path
+
+import folder_paths
+import pytest
+
+PACK = Path(__file__).resolve().parents[2]
+
+# Workflows on other people's machines depend on these: names never change, and inputs and outputs are only appended.
+CONTRACT = {
+    "BottegaLoadLora": ("model clip lora_name strength_model strength_clip blocks", "MODEL CLIP STRING"),
+    "BottegaApplyLora": ("model clip lora strength_model strength_clip blocks", "MODEL CLIP STRING"),
+    "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
+    "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name",
+                         "LORA_MODEL LOSS_MAP STRING STRING"),
+    "BottegaCritique": ("images", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
+}
+NODES = pytest.mark.parametrize("node_id", CONTRACT)
+
+
+@pytest.fixture
+def schema(host, node_id):
+    return host.nodes.NODE_CLASS_MAPPINGS[node_id].GET_SCHEMA()
+
+
+def help_page(node_id):
+    return (PACK / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
+
+
+def test_the_host_registers_exactly_the_expected_nodes(host, pack):
+    ours = {name for name, node in host.nodes.NODE_CLASS_MAPPINGS.items() if node.__module__.startswith(pack.__name__)}
+    assert ours == set(CONTRACT)
+
+
+@NODES
+def test_names_and_order_of_inputs_and_outputs_are_kept(node_id, schema):
+    inputs, outputs = (text.split() for text in CONTRACT[node_id])
+    assert [i.id for i in schema.inputs][:len(inputs)] == inputs
+    assert [o.io_type for o in schema.outputs][:len(outputs)] == outputs
+
+
+@NODES
+def test_every_node_explains_itself(node_id, schema):
+    assert schema.description and schema.display_name and schema.search_aliases
+    assert schema.category.startswith("bottega/")
+
+
+@NODES
+def test_every_input_and_output_has_a_tooltip_and_every_output_a_name(node_id, schema):
+    silent = [slot.id or slot.display_name for slot in [*schema.inputs, *schema.outputs] if not slot.tooltip]
+    assert not silent
+    assert all(output.display_name for output in schema.outputs)
+
+
+@NODES
+def test_the_help_page_names_every_input_and_output(node_id, schema):
+    page = help_page(node_id)
+    names = [i.id for i in schema.inputs] + [o.display_name for o in schema.outputs]
+    assert not [name for name in names if name not in page]
+
+
+def test_there_is_no_help_page_without_a_node():
+    assert {page.stem for page in (PACK / "web" / "docs").glob("*.md")} == set(CONTRACT)
+
+
+IMPORT = """
+import importlib.util, sys, time
+sys.path.insert(0, {host!r})
+from comfy.cli_args import args
+args.cpu = True
+import comfy_api.v0_0_2, nodes
+seconds = []
+for _ in range(5):
+    for module in [module for module in sys.modules if module.startswith("bottega")]:
+        del sys.modules[module]
+    spec = importlib.util.spec_from_file_location("bottega", {pack!r} + "/__init__.py")
+    began = time.process_time()
+    sys.modules["bottega"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["bottega"])
+    seconds.append(time.process_time() - began)
+print(min(seconds))
+"""
+
+
+def test_the_pack_imports_in_under_a_tenth_of_a_second_beyond_the_host():
+    script = IMPORT.format(host=str(Path(folder_paths.__file__).parent), pack=str(PACK))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout.split()[-1]) < 0.1  # processor time, best of five: what else runs does not count

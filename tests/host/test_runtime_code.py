@@ -1,0 +1,79 @@
+"""What the code that users run may not do, and which way its imports may point; read from the syntax, not run."""
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACK = Path(__file__).resolve().parents[2]
+FILES = sorted([PACK / "__init__.py", *(PACK / "nodes").rglob("*.py"), *(PACK / "kernels").rglob("*.py")])
+FILES = [file for file in FILES if "benchmarks" not in file.parts]
+
+MODULES = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "aiohttp", "httpx", "websockets",
+           "huggingface_hub", "subprocess", "multiprocessing", "pty", "pickle", "cPickle", "dill", "shelve", "marshal"}
+CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execv", "os.spawnv", "torch.load",
+         "torch.hub.load", "np.load", "numpy.load"}
+
+
+def imports(tree):
+    """(module, level) of every import; level counts the leading dots."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from ((name, node.level) for name in names)
+
+
+def forbidden(tree):
+    found = [name for name, level in imports(tree) if level == 0 and name.split(".")[0] in MODULES]
+    calls = (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return found + [name for name in calls if name in CALLS]
+
+
+def absolute_imports_of(file):
+    """Dotted paths below the pack that a file imports relatively, such as `nodes.lora.files`."""
+    package = file.relative_to(PACK).parts[:-1]
+    for name, level in imports(ast.parse(file.read_text(encoding="utf-8"))):
+        if level:
+            yield ".".join([*package[:len(package) - level + 1], name])
+
+
+def foreign_libraries(tree):
+    """Libraries imported when the module is, beside the standard library, the host and what every host installs."""
+    known = sys.stdlib_module_names | {"torch", "numpy", "PIL", "safetensors", "comfy", "comfy_api", "comfy_extras",
+                                       "comfy_execution", "folder_paths", "latent_preview", "node_helpers"}
+    at_the_top = ast.Module([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
+    return {name.split(".")[0] for name, level in imports(at_the_top) if level == 0} - known
+
+
+def relative_name(file):
+    return str(file.relative_to(PACK))
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative_name)
+def test_no_network_no_processes_no_pickle_no_eval(file):
+    assert forbidden(ast.parse(file.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("code", ["import subprocess", "from urllib.request import urlopen", "eval('1')",
+                                  "def f():\n    import pickle", "torch.load(path)", "import os\nos.system('ls')"])
+def test_the_check_above_sees_what_it_should(code):
+    assert forbidden(ast.parse(code))
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative_name)
+def test_importing_the_pack_loads_no_library_of_its_own(file):
+    assert foreign_libraries(ast.parse(file.read_text(encoding="utf-8"))) == set()
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if "kernels" in f.parts], ids=relative_name)
+def test_kernels_know_nothing_of_the_host(file):
+    named = {name.split(".")[0] for name, _ in imports(ast.parse(file.read_text(encoding="utf-8")))}
+    assert not named & {"comfy", "comfy_api", "folder_paths", "nodes"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative_name)
+def test_no_feature_imports_the_nodes_of_another(file):
+    faces = [name for name in absolute_imports_of(file) if name.startswith("nodes.") and name.endswith(".nodes")]
+    assert not faces or file == PACK / "nodes" / "__init__.py"
