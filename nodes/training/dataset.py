@@ -1,0 +1,64 @@
+"""What a trainer learns from: latents, each with one encoded caption."""
+from typing import Any, NamedTuple
+
+import torch
+
+# Parts of a conditioning that steer sampling and have no meaning for one training step.
+SAMPLING_ONLY = ("area", "mask", "control", "gligen", "hooks", "start_percent", "end_percent")
+
+
+class Sample(NamedTuple):
+    """latent [1, C, ...] as the VAE gives it; caption = the embedding [1, T, D] or None, and its options."""
+    latent: torch.Tensor
+    caption: torch.Tensor | None
+    options: dict[str, Any]
+
+
+class TrainingSet(NamedTuple):
+    """The value of a BOTTEGA_DATASET link. `notes`: sentences about what was left out, for the report."""
+    samples: list[Sample]
+    notes: list[str]
+
+
+def from_core_nodes(latents: list[dict], positive: list[list]) -> TrainingSet:
+    """Pairs the lists the core data-set nodes give: batches are split, one caption serves all pictures.
+
+    Raises ValueError when there is nothing to train on or the numbers do not match."""
+    pictures = [picture for latent in latents for picture in _split(latent)]
+    captions = [entry for conditioning in positive for entry in conditioning]
+    if not pictures:
+        raise ValueError("latents: expected at least 1 picture to train on, got none.")
+    if not captions:
+        raise ValueError(f"positive: expected 1 caption or {len(pictures)}, one a picture; got none.")
+    if len(captions) == 1:
+        captions = captions * len(pictures)
+    if len(captions) != len(pictures):
+        raise ValueError(f"positive: expected 1 caption or {len(pictures)}, one a picture in latents; "
+                         f"got {len(captions)} captions for {len(pictures)} pictures.")
+    samples = [Sample(picture, caption, options) for picture, (caption, options) in zip(pictures, captions)]
+    for number, sample in enumerate(samples, 1):
+        _check_single(number, sample)
+    return TrainingSet(samples, _left_out(latents, samples))
+
+
+def _split(latent):
+    samples = latent["samples"]
+    if samples.is_nested:
+        raise ValueError("latents: expected one tensor a picture, got a nested latent (video with sound), "
+                         "which cannot be trained on yet.")
+    return samples.split(1)
+
+
+def _check_single(number, sample):
+    if sample.caption is not None and sample.caption.shape[0] != 1:
+        raise ValueError(f"positive: expected one prompt a caption, caption {number} holds {sample.caption.shape[0]}.")
+
+
+def _left_out(latents, samples):
+    notes = []
+    if any("noise_mask" in latent for latent in latents):
+        notes.append("The masks in latents are not used: the loss covers the whole picture.")
+    unused = [key for key in SAMPLING_ONLY if any(key in s.options for s in samples)]
+    if unused:
+        notes.append(f"Not used while training, though the captions carry it: {', '.join(unused)}.")
+    return notes

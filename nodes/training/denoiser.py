@@ -1,0 +1,82 @@
+"""Runs the host's model on a batch of samples with their own captions, one row each."""
+from typing import NamedTuple
+
+import comfy.model_patcher
+import comfy.sampler_helpers
+import comfy.samplers
+import torch
+
+from .dataset import Sample
+from .differentiable import attend_with_sdpa
+
+Conds = dict  # name -> comfy.conds.COND*, for one sample
+
+
+class Encoded(NamedTuple):
+    """latent [1, C, ...] in the model's own latent space, fp32; conds with one row each. Both on the CPU."""
+    latent: torch.Tensor
+    conds: Conds
+
+
+class Denoiser:
+    """apply_model of a loaded ModelPatcher, with the user's patches and wrappers active."""
+
+    def __init__(self, patcher, guidance: float):
+        """`guidance` is what a guidance-distilled model is told unless a caption says otherwise."""
+        self.model, self.device, self.guidance = patcher.model, patcher.load_device, guidance
+        options = comfy.model_patcher.create_model_options_clone(patcher.model_options)
+        options.setdefault("transformer_options", {})
+        comfy.sampler_helpers.prepare_model_patcher(patcher, {}, options)
+        self.transformer_options = options["transformer_options"]
+        self.transformer_options["optimized_attention_override"] = attend_with_sdpa
+
+    def encode(self, sample: Sample) -> Encoded:
+        """Asks the model for its conditions at this sample's own latent shape."""
+        # In inference mode, as in sampling: some models run their text adapter here only then.
+        with torch.inference_mode():
+            latent = self.model.process_latent_in(sample.latent.float())
+            entry = comfy.sampler_helpers.convert_cond([[sample.caption, sample.options]])[0]
+            if is_guidance_distilled(self.model.diffusion_model):
+                entry.setdefault("guidance", self.guidance)
+            encoded = comfy.samplers.encode_model_conds(
+                self.model.extra_conds, [entry], torch.zeros_like(latent, device=self.device), self.device, "positive",
+                latent_image=latent.to(self.device), denoise_mask=None, seed=None, latent_shapes=[latent.shape])
+            conds = {key: cond.process_cond(batch_size=1, area=None)
+                     for key, cond in encoded[0]["model_conds"].items()}
+        return Encoded(_normal(latent, "cpu"), {key: _moved(cond, "cpu") for key, cond in conds.items()})
+
+    def __call__(self, noisy: torch.Tensor, sigma: torch.Tensor, conds: list[Conds]) -> torch.Tensor:
+        """The denoised latents for noisy [B, C, ...] at sigma [B], row i with conds[i]; all rows in one forward."""
+        rows = comfy.samplers.cond_cat([{key: _moved(cond, self.device) for key, cond in c.items()} for c in conds])
+        options = {**self.transformer_options, "cond_or_uncond": [0], "sigmas": sigma}
+        return self.model.apply_model(noisy, sigma, transformer_options=options, **rows)
+
+
+def same_shapes(a: Encoded, b: Encoded) -> bool:
+    """True when the two samples can share a forward pass without padding."""
+    return (
+        a.latent.shape == b.latent.shape
+        and a.conds.keys() == b.conds.keys()
+        and all(a.conds[k].size() == b.conds[k].size() and a.conds[k].can_concat(b.conds[k]) for k in a.conds)
+    )
+
+
+def is_guidance_distilled(network: torch.nn.Module) -> bool:
+    """Flux.1-dev, HunyuanVideo and their kin embed the guidance scale they were distilled with."""
+    return bool(getattr(getattr(network, "params", None), "guidance_embed", False))
+
+
+def _moved(cond, device):
+    return cond._copy_with(_normal(cond.cond, device))
+
+
+def _normal(value, device):
+    """Moves tensors at any depth and copies those created in inference mode, which autograd refuses to save."""
+    if isinstance(value, torch.Tensor):
+        value = value.to(device)
+        return value.clone() if value.is_inference() else value
+    if isinstance(value, dict):
+        return {key: _normal(v, device) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_normal(v, device) for v in value)
+    return value

@@ -1,0 +1,92 @@
+"""The host's frozen layers as bases for kernels.lora_linear: the weight is fetched again for the backward.
+
+Autograd would keep the weight itself, which may live in a buffer the host reuses for the next layer.
+"""
+import comfy.ops
+import torch
+from comfy.quant_ops import QuantizedTensor
+
+CONV_INPUT_GRADIENT = {
+    torch.nn.Conv1d: torch.nn.grad.conv1d_input,
+    torch.nn.Conv2d: torch.nn.grad.conv2d_input,
+    torch.nn.Conv3d: torch.nn.grad.conv3d_input,
+}
+
+
+class _HostLayer:
+    keeps_input = False
+
+    def __init__(self, module):
+        self.module, self.forward = module, module.forward
+
+    def __call__(self, x):
+        return self.forward(x)
+
+    def input_gradient(self, g, x, shape):
+        weight, bias, stream = comfy.ops.cast_bias_weight(
+            self.module, dtype=g.dtype, device=g.device, bias_dtype=g.dtype, offloadable=True)
+        plain = weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
+        gradient = self.pull(g, plain, shape)
+        comfy.ops.uncast_bias_weight(self.module, weight, bias, stream)
+        return gradient
+
+
+class HostLinear(_HostLayer):
+    """A Linear of comfy.ops; quantised weights are dequantised for the backward."""
+
+    def pull(self, g, weight, shape):
+        return g @ weight
+
+
+class HostConv(_HostLayer):
+    """A convolution of comfy.ops with zero padding."""
+
+    def pull(self, g, weight, shape):
+        m = self.module
+        pull = next(f for kind, f in CONV_INPUT_GRADIENT.items() if isinstance(m, kind))
+        return pull(shape, weight, g, m.stride, m.padding, m.dilation, m.groups)
+
+
+class AnyLayer:
+    """A layer the pack knows nothing about: the backward runs its forward again on a detached input."""
+    keeps_input = True
+
+    def __init__(self, forward):
+        self.forward = forward
+
+    def __call__(self, x):
+        return self.forward(x)
+
+    def input_gradient(self, g, x, shape):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            y = self.forward(x)
+        return torch.autograd.grad(y, x, g)[0]
+
+
+def is_linear(module: torch.nn.Module) -> bool:
+    """True for Linear layers, the host's quantised ones included, which are not torch.nn.Linear."""
+    return hasattr(module, "in_features") and hasattr(module, "out_features")
+
+
+def is_conv(module: torch.nn.Module) -> bool:
+    return isinstance(module, tuple(CONV_INPUT_GRADIENT))
+
+
+def frozen_base(module: torch.nn.Module):
+    """The cheapest exact base for a layer: the host's own weight where the host's own code runs it."""
+    if _runs_host_code(module) and is_linear(module):
+        return HostLinear(module)
+    if _runs_host_code(module) and is_conv(module) and module.padding_mode == "zeros":
+        return HostConv(module)
+    return AnyLayer(module.forward)
+
+
+def _runs_host_code(module):
+    """False when another pack replaced the layer (GGUF and the like) or a bypass LoRA sits on it."""
+    return (
+        "forward" not in vars(module)
+        and getattr(module, "pre_quant_scale", None) is None
+        and type(module).forward.__module__ == "comfy.ops"
+        and type(module).forward_comfy_cast_weights.__module__ == "comfy.ops"
+    )

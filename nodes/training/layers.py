@@ -1,0 +1,36 @@
+"""Finds a diffusion model's repeated blocks and the Linear layers worth training, from structure and names."""
+import re
+from collections.abc import Iterator
+
+import torch
+
+from .frozen import is_conv, is_linear
+
+CONTAINERS = (torch.nn.ModuleList, torch.nn.Sequential, torch.nn.ModuleDict)
+
+# Layers that carry no picture tokens: modulation, time and guidance embeddings, caption refiners and adapters, routers.
+NOT_TRAINED = re.compile(r"mod|norm|emb|time|guidance|refiner|adapter|router", re.IGNORECASE)
+
+
+def repeated_blocks(network: torch.nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.nn.Module]]:
+    """Yields (name, block), outermost first: children of a list of modules that hold at least two weighted layers."""
+    for name, child in network.named_children():
+        path = f"{prefix}{name}"
+        if isinstance(network, CONTAINERS) and not isinstance(child, CONTAINERS) and _weighted_layers(child) >= 2:
+            yield path, child
+        else:
+            yield from repeated_blocks(child, f"{path}.")
+
+
+def trainable_linears(network: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """{name: layer} of every attention and feed-forward Linear inside the repeated blocks."""
+    return {
+        f"{block_name}.{name}": module
+        for block_name, block in repeated_blocks(network)
+        for name, module in block.named_modules()
+        if is_linear(module) and not NOT_TRAINED.search(f"{block_name}.{name}")
+    }
+
+
+def _weighted_layers(module):
+    return sum(is_linear(m) or is_conv(m) for m in module.modules())

@@ -1,0 +1,83 @@
+"""LoRA files of a training run: where they go, what they say about themselves, and proof that the host loads them."""
+import datetime
+import json
+import os
+import re
+
+import comfy.lora
+import comfy.utils
+import folder_paths
+import torch
+
+from ..lora.files import write_lora
+from .settings import Settings
+
+
+def lora_folder() -> str:
+    """The folder under ComfyUI's output that its LoRA loaders list."""
+    return os.path.join(folder_paths.get_output_directory(), "loras")
+
+
+def file_stem(name: str) -> str:
+    """`name` as the stem of a file that stays in its folder on every system.
+
+    Raises ValueError when nothing usable is left."""
+    stem = re.sub(r"[^\w\-. ]+", "_", re.sub(r"\.safetensors$", "", name.strip())).strip(" .")
+    if not re.search(r"\w", stem):
+        raise ValueError(f"name: expected a file name such as my_style, got {name!r}.")
+    return stem[:150]
+
+
+def free_path(stem: str) -> str:
+    """<output>/loras/<stem>.safetensors, or <stem>_00001.safetensors and so on when that exists already."""
+    candidate, number = f"{stem}.safetensors", 0
+    while os.path.exists(os.path.join(lora_folder(), candidate)):
+        number += 1
+        candidate = f"{stem}_{number:05}.safetensors"
+    return os.path.join(lora_folder(), candidate)
+
+
+def check_loads(tensors: dict[str, torch.Tensor], model: torch.nn.Module) -> None:
+    """Raises RuntimeError unless the host's LoRA loader maps every key to a weight of `model`."""
+    key_map = comfy.lora.model_lora_keys_unet(model, {})
+    mapped = comfy.lora.load_lora(tensors, key_map, log_missing=False)
+    used = {key for patch in mapped.values() for key in patch.loaded_keys}
+    lost = sorted(tensors.keys() - used)
+    if lost:
+        raise RuntimeError(f"model: the host's LoRA loader does not know {len(lost)} of {len(tensors)} keys of the "
+                           f"trained LoRA, the first is {lost[0]}.")
+
+
+def save_checked(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str], model) -> None:
+    """Writes the file, reads it back and proves that the host maps all of it."""
+    write_lora(path, tensors, metadata)
+    check_loads(comfy.utils.load_torch_file(path, safe_load=True), model)
+
+
+def metadata(settings: Settings, model, kind: str, pictures: int, steps_done: int, started: float,
+             finished: float, title: str) -> dict[str, str]:
+    """ss_* as kohya's trainers write it, modelspec 1.0.1, and the whole configuration as JSON."""
+    architecture = model.model_config.unet_config.get("image_model", type(model).__name__)
+    return {
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(settings.rank),
+        "ss_network_alpha": str(settings.alpha),
+        "ss_base_model_version": type(model).__name__,
+        "ss_learning_rate": str(settings.learning_rate),
+        "ss_optimizer": "torch.optim.AdamW",
+        "ss_lr_scheduler": "warm-up, cosine",
+        "ss_max_train_steps": str(settings.steps),
+        "ss_steps": str(steps_done),
+        "ss_total_batch_size": str(settings.batch_size),
+        "ss_num_train_images": str(pictures),
+        "ss_seed": str(settings.seed),
+        "ss_training_started_at": str(started),
+        "ss_training_finished_at": str(finished),
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.title": title,
+        "modelspec.architecture": f"{architecture}/lora",
+        "modelspec.implementation": "https://github.com/comfyanonymous/ComfyUI",
+        "modelspec.prediction_type": {"eps": "epsilon"}.get(kind, kind),
+        "modelspec.date": datetime.datetime.fromtimestamp(finished).isoformat(timespec="seconds"),
+        "bottega.config": json.dumps(settings.as_dict()),
+    }

@@ -1,0 +1,161 @@
+"""A micro step before the run: is the model unchanged, are the gradients right, does every adapter get one?"""
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+import comfy.model_management
+import torch
+
+from .adapters import LoraAdapters, attached, checkpointed
+from .dataset import Sample
+from .denoiser import Denoiser
+from .differentiable import DifferentiableHost, training_mode
+from .gradient import backward
+from .layers import repeated_blocks
+from .objective import Objective
+
+MICRO_SIDE, MICRO_FRAMES = 32, 2
+GRADIENT_TOLERANCE = 0.02
+FORWARD_TOLERANCE = {True: 1e-3, False: 0.05}  # by whether the model computes in fp32
+
+
+class SelfCheck(NamedTuple):
+    """checkpoint: whether the run must recompute its blocks. Errors are relative; saved_bytes is for one sample."""
+    checkpoint: bool
+    adapters: int
+    reached: int
+    forward_error: float
+    gradient_error: float
+    saved_bytes: float
+
+    def sentence(self) -> str:
+        return (f"{self.reached} of {self.adapters} adapters receive a gradient; it differs from a plain reference by "
+                f"{self.gradient_error:.1e}, and the untrained adapters change the model by {self.forward_error:.1e}.")
+
+
+def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: LoraAdapters, sample: Sample,
+               batch_size: int, seed: int) -> SelfCheck:
+    """Compares a step on a small crop of `sample` with a reference that no in-place code can disturb, and decides
+    whether activations of a whole batch fit half of the free memory.
+
+    Raises RuntimeError when this model cannot be trained correctly."""
+    probe = _Probe(patcher, denoiser, objective, adapters, sample, seed)
+    untouched = probe.inference()
+    reference, saved = probe.reference()
+    saved *= sample.latent.numel() / probe.micro.latent.numel()
+    checkpoint = saved * batch_size > comfy.model_management.get_free_memory(denoiser.device) / 2
+    gradient = None if checkpoint else probe.gradient(checkpoint=False)
+    if gradient is None:
+        checkpoint, gradient = True, probe.gradient(checkpoint=True)
+    result = SelfCheck(
+        checkpoint=checkpoint,
+        adapters=len(adapters.layers),
+        reached=sum(bool(gradient[part].any()) for part in adapters.up_parts),
+        forward_error=_relative(probe.trained_forward(), untouched).item(),
+        gradient_error=_worst_layer(gradient, reference, adapters.up_parts),
+        saved_bytes=saved)
+    _judge(result, denoiser.model.get_dtype_inference())
+    return result
+
+
+def _judge(result, dtype):
+    if result.reached == 0:
+        raise RuntimeError(f"model: none of its {result.adapters} adapted layers receives a gradient, "
+                           "so it cannot be trained.")
+    if not result.gradient_error <= GRADIENT_TOLERANCE:
+        raise RuntimeError(f"model: its gradients differ from a plain reference by {result.gradient_error:.2g} "
+                           f"(at most {GRADIENT_TOLERANCE} is accepted), so training it would go wrong.")
+    tolerance = FORWARD_TOLERANCE[dtype == torch.float32]
+    if not result.forward_error <= tolerance:
+        raise RuntimeError(f"model: its output changes by {result.forward_error:.2g} under untrained adapters "
+                           f"(at most {tolerance} is accepted), so training it would go wrong.")
+
+
+class _Probe:
+    def __init__(self, patcher, denoiser, objective, adapters, sample, seed):
+        self.patcher, self.denoiser, self.objective, self.adapters = patcher, denoiser, objective, adapters
+        self.network = denoiser.model.diffusion_model
+        generator = torch.Generator().manual_seed(seed)
+        self.micro = denoiser.encode(sample._replace(latent=_crop(sample.latent)))
+        self.noise = torch.randn(self.micro.latent.shape, generator=generator)
+        self.sigma = objective.draw_sigmas(1, generator)
+
+    def inference(self):
+        """The model as it samples, without adapters."""
+        with torch.no_grad():
+            return self._denoised()
+
+    def trained_forward(self):
+        with self._training(), DifferentiableHost():
+            return self._denoised().detach()
+
+    def reference(self):
+        """Gradient with private copies of all that autograd saves, and the bytes it saved."""
+        with self._training(), DifferentiableHost(residuals=False), _private_copies() as saved:
+            self._backward()
+        return self._take(), saved.bytes
+
+    def gradient(self, checkpoint: bool):
+        """Gradient as the run will compute it; None when in-place code forbids running without checkpoints."""
+        blocks = [block for _, block in repeated_blocks(self.network)]
+        try:
+            with self._training(), DifferentiableHost(), checkpointed(blocks) if checkpoint else nullcontext():
+                self._backward()
+        except RuntimeError as error:
+            if checkpoint or "inplace operation" not in str(error):
+                raise
+            self.adapters.flat.grad.zero_()
+            return None
+        return self._take()
+
+    @contextmanager
+    def _training(self):
+        with training_mode(self.patcher), attached(self.network, self.adapters, self.denoiser.device):
+            yield
+
+    def _denoised(self):
+        noisy = self.objective.add_noise(self.micro.latent, self.noise, self.sigma)
+        device = self.denoiser.device
+        return self.denoiser(noisy.to(device), self.sigma.to(device), [self.micro.conds])
+
+    def _backward(self):
+        backward(self.denoiser, self.objective, [self.micro], [self.noise], self.sigma)
+
+    def _take(self):
+        gradient = self.adapters.flat.grad.clone()
+        self.adapters.flat.grad.zero_()
+        return gradient
+
+
+class _Saved:
+    bytes = 0
+
+
+@contextmanager
+def _private_copies():
+    saved = _Saved()
+
+    def keep(tensor):
+        saved.bytes += tensor.numel() * tensor.element_size()
+        return tensor.clone()
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield saved
+
+
+def _crop(latent):
+    if latent.ndim < 4:
+        return latent
+    if latent.ndim == 5:
+        latent = latent[:, :, :MICRO_FRAMES]
+    return latent[..., :MICRO_SIDE, :MICRO_SIDE]
+
+
+def _relative(value, reference):
+    return (value - reference).norm() / reference.norm().clamp(min=1e-12)
+
+
+def _worst_layer(gradient, reference, parts):
+    """Largest relative error of a layer; layers with next to no gradient are measured against the largest one."""
+    norms = torch.stack([reference[part].norm() for part in parts])
+    errors = torch.stack([(gradient[part] - reference[part]).norm() for part in parts])
+    return (errors / norms.clamp(min=float(norms.max()) * 1e-3 + 1e-30)).max().item()

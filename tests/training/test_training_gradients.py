@@ -1,0 +1,96 @@
+"""Gradients of every family that builds small, against finite differences of its loss."""
+import pytest
+import torch
+from training_models import FAMILIES, build, samples
+
+# HiDream's router picks experts: its loss has jumps, which finite differences do not see.
+SMOOTH = [name for name in FAMILIES if name != "HiDream"]
+# LTXV changes a tensor in place by a method call, which only its recomputed blocks survive.
+NEEDS_CHECKPOINTS = {"LTXV"}
+
+
+class Setup:
+    """A family's model with adapters of rank 2 whose `up` is not zero, and a fixed batch, noise and noise level."""
+
+    def __init__(self, pack, name, batch):
+        t = pack.nodes.training
+        self.t, self.patcher = t, build(FAMILIES[name])
+        self.objective = t.objective.Objective(self.patcher.model.model_sampling)
+        self.denoiser = t.denoiser.Denoiser(self.patcher, guidance=1.0)
+        self.network = self.patcher.model.diffusion_model
+        generator = torch.Generator().manual_seed(5)
+        self.adapters = t.adapters.LoraAdapters(t.layers.trainable_linears(self.network), 2, 2.0, "cpu", generator)
+        self.adapters.flat.normal_(std=0.1, generator=generator)
+        self.batch = [self.denoiser.encode(sample) for sample in samples(pack, FAMILIES[name], batch)]
+        self.noise = [torch.randn(s.latent.shape, generator=generator) for s in self.batch]
+        self.sigma = self.objective.draw_sigmas(batch, generator)
+
+    def gradient(self, checkpoint):
+        t = self.t
+        blocks = [block for _, block in t.layers.repeated_blocks(self.network)] if checkpoint else []
+        self.adapters.flat.grad.zero_()
+        with t.differentiable.training_mode(self.patcher), t.differentiable.DifferentiableHost(), \
+                t.adapters.attached(self.network, self.adapters, torch.device("cpu")), \
+                t.adapters.checkpointed(blocks):
+            loss = t.gradient.backward(self.denoiser, self.objective, self.batch, self.noise, self.sigma)
+        return loss.item(), self.adapters.flat.grad.clone()
+
+    def losses(self, rows):
+        """Losses of single samples, one forward each, without any of the training modes."""
+        t = self.t
+        with torch.no_grad(), t.adapters.attached(self.network, self.adapters, torch.device("cpu")):
+            return [t.gradient.sample_losses(self.denoiser, self.objective, [self.batch[i]], [self.noise[i]],
+                                             self.sigma[[i]]).item() for i in rows]
+
+    def slope(self, direction, step=1e-2):
+        """Central difference of the batch's mean loss along a unit direction in adapter space."""
+        start, values = self.adapters.flat.clone(), []
+        for sign in (1, -1):
+            self.adapters.flat.copy_(start + sign * step * direction)
+            values.append(sum(self.losses(range(len(self.batch)))) / len(self.batch))
+        self.adapters.flat.copy_(start)
+        return (values[0] - values[1]) / (2 * step)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_gradient_is_the_slope_of_the_loss(pack, name, batch):
+    setup = Setup(pack, name, batch)
+    _, gradient = setup.gradient(checkpoint=True)
+    along = gradient / gradient.norm()
+    across = torch.randn(along.shape, generator=torch.Generator().manual_seed(1))
+    mixed = along + across / across.norm()
+    for direction in (along, mixed / mixed.norm()):
+        assert setup.slope(direction) == pytest.approx((gradient @ direction).item(), rel=0.01)
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - NEEDS_CHECKPOINTS))
+def test_keeping_activations_gives_the_same_gradient_as_recomputing_them(pack, name):
+    setup = Setup(pack, name, 1)
+    loss, kept = setup.gradient(checkpoint=False)
+    loss_again, recomputed = setup.gradient(checkpoint=True)
+    assert loss == loss_again
+    assert torch.allclose(kept, recomputed, rtol=1e-4, atol=1e-6 * float(recomputed.abs().max()))
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_each_picture_of_a_batch_is_trained_on_its_own_caption(pack, name):
+    setup = Setup(pack, name, 3)
+    loss, _ = setup.gradient(checkpoint=True)
+    single = setup.losses(range(3))
+    assert loss == pytest.approx(sum(single) / 3, rel=1e-4)
+    assert len({round(value, 5) for value in single}) == 3
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_the_self_check_passes_and_leaves_the_model_alone(pack, name):
+    setup = Setup(pack, name, 1)
+    for up in setup.adapters.up.values():
+        up.data.zero_()
+    before = {key: tensor.clone() for key, tensor in setup.patcher.model.state_dict().items()}
+    check = setup.t.selfcheck.self_check(setup.patcher, setup.denoiser, setup.objective, setup.adapters,
+                                         samples(pack, FAMILIES[name], 1)[0], 1, 0)
+    assert check.reached >= 0.9 * check.adapters
+    assert check.checkpoint == (name in NEEDS_CHECKPOINTS)
+    assert all(torch.equal(before[key], tensor) for key, tensor in setup.patcher.model.state_dict().items())
+    assert not any("forward" in vars(module) for module in setup.network.modules())

@@ -1,0 +1,137 @@
+"""Small models in the host's real architectures, and captions to train them with."""
+from typing import Any, NamedTuple
+
+import comfy.model_patcher
+import comfy.ops
+import comfy.sd
+import comfy.supported_models
+import torch
+
+F32 = torch.float32
+
+
+class Family(NamedTuple):
+    """config: class in comfy.supported_models; latent: shape without batch; text [tokens, width]; pooled width."""
+    config: str
+    unet: dict[str, Any]
+    latent: tuple[int, ...]
+    text: tuple[int, int] = (8, 64)
+    pooled: int = 0
+    options: dict[str, Any] = {}
+
+
+FLUX = dict(in_channels=16, out_channels=16, patch_size=2, vec_in_dim=32, context_in_dim=64, hidden_size=64,
+            mlp_ratio=2.0, num_heads=4, depth=2, depth_single_blocks=2, axes_dim=[4, 6, 6], theta=10000, qkv_bias=True,
+            guidance_embed=True, txt_ids_dims=[])
+UNET = dict(image_size=32, in_channels=4, out_channels=4, model_channels=32, num_res_blocks=[1, 1], channel_mult=(1, 2),
+            num_heads=2, num_head_channels=-1, use_spatial_transformer=True, transformer_depth=[1, 1],
+            transformer_depth_output=[1, 1, 1, 1], transformer_depth_middle=1, context_dim=16, legacy=False,
+            use_linear_in_transformer=False, adm_in_channels=None, use_temporal_attention=False)
+PREDICT2 = dict(max_img_h=240, max_img_w=240, max_frames=128, in_channels=16, out_channels=16, patch_spatial=2,
+                patch_temporal=1, model_channels=64, num_blocks=2, num_heads=2, crossattn_emb_channels=64,
+                pos_emb_cls="rope3d", use_adaln_lora=True, adaln_lora_dim=16)
+
+FAMILIES = {
+    "SD1.5": Family("SD15", UNET, (4, 16, 16), text=(8, 16)),
+    "SD3": Family("SD3", dict(
+        input_size=None, patch_size=2, in_channels=16, depth=2, adm_in_channels=32, pos_embed_max_size=32,
+        num_patches=1024, pos_embed_scaling_factor=None, qk_norm="rms", x_block_self_attn_layers=[0],
+        context_embedder_config={"target": "torch.nn.Linear", "params": {"in_features": 64, "out_features": 128}}),
+        (16, 8, 8), pooled=32),
+    "AuraFlow": Family("AuraFlow", dict(cond_seq_dim=64, max_seq=256, n_layers=4, n_double_layers=2, dim=64, n_heads=4),
+                       (4, 8, 8)),
+    "PixArt": Family("PixArtAlpha", dict(
+        input_size=32, patch_size=2, in_channels=4, hidden_size=96, depth=2, num_heads=4, learn_sigma=True,
+        caption_channels=64, model_max_length=8, micro_condition=False, pe_interpolation=2), (4, 8, 8)),
+    "Flux.1": Family("Flux", FLUX, (16, 8, 8), pooled=32),
+    "Flux.2": Family("Flux2", dict(
+        FLUX, in_channels=128, out_channels=128, patch_size=1, vec_in_dim=None, qkv_bias=False, txt_ids_dims=[2],
+        global_modulation=True, mlp_silu_act=True, ops_bias=False), (128, 4, 4)),
+    "Chroma": Family("Chroma", dict(
+        FLUX, in_channels=64, out_channels=64, in_dim=64, out_dim=64, hidden_dim=64, n_layers=2, vec_in_dim=None),
+        (16, 8, 8)),
+    "Qwen-Image": Family("QwenImage", dict(
+        num_layers=2, attention_head_dim=16, num_attention_heads=4, joint_attention_dim=64, axes_dims_rope=(4, 6, 6)),
+        (16, 1, 8, 8)),
+    "Lumina2": Family("Lumina2", dict(
+        patch_size=2, in_channels=16, dim=64, n_layers=2, n_heads=4, n_kv_heads=2, multiple_of=16, qk_norm=True,
+        cap_feat_dim=64, axes_dims=[4, 6, 6], axes_lens=[64, 64, 64]), (16, 8, 8),
+        options={"attention_mask": torch.ones(1, 8)}),
+    "Z-Image": Family("ZImage", dict(
+        patch_size=2, in_channels=16, dim=256, n_layers=2, n_heads=4, n_kv_heads=4, qk_norm=True, cap_feat_dim=64,
+        axes_dims=[16, 24, 24], axes_lens=[64, 64, 64], z_image_modulation=True, time_scale=1000.0,
+        pad_tokens_multiple=32, ffn_dim_multiplier=8 / 3, multiple_of=16), (16, 8, 8),
+        options={"attention_mask": torch.ones(1, 8)}),
+    "Wan 2.1": Family("WAN21_T2V", dict(
+        model_type="t2v", dim=96, ffn_dim=128, freq_dim=32, text_dim=64, num_heads=4, num_layers=2), (16, 3, 8, 8)),
+    "Cosmos-Predict2": Family("CosmosT2IPredict2", PREDICT2, (16, 1, 8, 8)),
+    "Anima": Family("Anima", PREDICT2, (16, 1, 8, 8), text=(512, 1024)),
+    "HunyuanVideo": Family("HunyuanVideo", dict(
+        FLUX, theta=256, patch_size=[1, 2, 2], byt5=False, meanflow=False, use_cond_type_embedding=False,
+        vision_in_dim=None, meanflow_sum=False), (16, 2, 8, 8), pooled=32),
+    "LTXV": Family("LTXV", dict(
+        in_channels=16, cross_attention_dim=64, attention_head_dim=16, num_attention_heads=4, caption_channels=64,
+        num_layers=2), (16, 3, 4, 4), options={"attention_mask": torch.ones(1, 8)}),
+    "HiDream": Family("HiDream", dict(
+        patch_size=2, in_channels=16, out_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16,
+        num_attention_heads=4, caption_channels=[64, 64], text_emb_dim=32, axes_dims_rope=(8, 4, 4),
+        max_resolution=(64, 64), llama_layers=[0, 1, 2, 3]), (16, 8, 8), pooled=32,
+        options={"conditioning_llama3": torch.randn(1, 4, 8, 64, generator=torch.Generator().manual_seed(3))}),
+}
+
+
+def build(family: Family, seed=0) -> comfy.model_patcher.ModelPatcher:
+    """The host's own model of a family, shrunk, on the CPU in fp32, with seeded weights."""
+    unet = dict(family.unet, dtype=F32)
+    config = getattr(comfy.supported_models, family.config)(unet)
+    config.unet_config, config.manual_cast_dtype = unet, None
+    model = config.get_model({}, device="cpu")
+    randomise(model.diffusion_model.requires_grad_(False), seed)
+    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+
+
+def randomise(network, seed=0, std=0.1):
+    """Seeded weights that leave no layer at zero, so that gradients reach everything."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        if parameter.dim() > 1:
+            parameter.data.normal_(std=std, generator=generator)
+        elif name.endswith(("weight", "scale")):
+            parameter.data.fill_(1.0)
+        else:
+            parameter.data.normal_(std=0.02, generator=generator)
+    return network
+
+
+def tiny_sd3(depth=2, dtype=F32, seed=0, text=64, pooled=32, std=0.05):
+    """A ModelPatcher that the host's own loader makes from a state dict: hidden size 64 * depth."""
+    from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
+    network = MMDiT(
+        input_size=None, patch_size=2, in_channels=16, depth=depth, adm_in_channels=pooled, pos_embed_max_size=32,
+        num_patches=1024, pos_embed_scaling_factor=None, qk_norm="rms", dtype=dtype, device="cpu",
+        context_embedder_config={"target": "torch.nn.Linear",
+                                 "params": {"in_features": text, "out_features": 64 * depth}},
+        operations=comfy.ops.disable_weight_init)
+    weights = randomise(network, seed, std).state_dict()
+    return comfy.sd.load_diffusion_model_state_dict(
+        {f"model.diffusion_model.{key}": tensor for key, tensor in weights.items()})
+
+
+def caption(seed, tokens=8, text=64, pooled=32, **options):
+    """A CONDITIONING with one entry of random text features."""
+    generator = torch.Generator().manual_seed(seed)
+    if pooled:
+        options["pooled_output"] = torch.randn(1, pooled, generator=generator)
+    return [[torch.randn(1, tokens, text, generator=generator), options]]
+
+
+def latents(count, channels=16, size=8, seed=7):
+    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def samples(pack, family: Family, count: int):
+    """Training samples of a family, each with its own caption."""
+    generator = torch.Generator().manual_seed(11)
+    pictures = torch.randn(count, *family.latent, generator=generator)
+    captions = [caption(100 + i, *family.text, pooled=family.pooled, **family.options) for i in range(count)]
+    return pack.nodes.training.dataset.from_core_nodes([{"samples": pictures}], captions).samples
