@@ -272,8 +272,10 @@ def choose_port(asked):
         if not port_is_free(asked):
             raise SetupError(f"--port: {asked} is taken by another program; name another, or leave --port out.")
         return asked
-    if port_is_free(DEFAULT_PORT):
-        return DEFAULT_PORT
+    return DEFAULT_PORT if port_is_free(DEFAULT_PORT) else free_port()
+
+
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -336,7 +338,7 @@ def run_server(host, port):
 
 def demo(options, _):
     process, address = run_server(setup(), options.port)
-    client = [venv_python(), str(ROOT / "tests" / "server" / "client.py"), address,
+    client = [venv_python(), str(ROOT / "tests" / "server" / "demo.py"), address,
               str(ROOT / "example_workflows" / "workshop.json"), str(BASE)]
     try:
         return subprocess.run(client).returncode

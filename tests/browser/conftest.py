@@ -1,0 +1,23 @@
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "server"))
+from live import server  # noqa: E402, F401
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium. Only as long as one module: while it lives, asyncio.run does not work in this thread."""
+    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if not path:
+        pytest.skip("no Chromium on the PATH (Debian: apt install chromium); looked for " + ", ".join(CHROMIUMS))
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -1,0 +1,118 @@
+"""The page as a person meets it, in both renderers of the host's front end."""
+import json
+from pathlib import Path
+
+import pytest
+import requests
+from client import convert_ui_to_api
+
+PACK = Path(__file__).resolve().parents[2]
+WORKFLOW = PACK / "example_workflows" / "workshop.json"
+READY = """() => window.app?.extensionManager && !app.extensionManager.spinner
+             && window.LiteGraph?.registered_node_types?.PreviewAny"""
+
+
+def open_page(browser, server, without_the_pack=False):
+    """The page once it is ready; `page.errors` fills with what it complains about in its console."""
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.set_default_timeout(60_000)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+    if without_the_pack:
+        page.route("**/extensions/bottega/**", lambda route: route.abort())
+        page.route("**/object_info", lambda route: route.fulfill(json=core_nodes(server)))
+    page.goto(server.address)
+    page.wait_for_function(READY)
+    page.wait_for_timeout(500)  # the first workflow tab comes after the spinner has gone
+    return page
+
+
+def object_info(server):
+    return requests.get(f"{server.address}/object_info", timeout=60).json()
+
+
+def core_nodes(server):
+    return {name: info for name, info in object_info(server).items() if not name.startswith("Bottega")}
+
+
+def shipped():
+    return json.loads(WORKFLOW.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes_2"])
+def renderer(request, server):
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False, "Comfy.VueNodes.Enabled": request.param}
+    requests.post(f"{server.address}/api/settings", json=settings, timeout=60).raise_for_status()
+    return "nodes_2" if request.param else "classic"
+
+
+@pytest.fixture(scope="module")
+def baseline(browser, server, renderer):
+    """What the host's own page complains about when the pack is not there."""
+    page = open_page(browser, server, without_the_pack=True)
+    page.close()
+    return set(page.errors)
+
+
+@pytest.fixture(scope="module")
+def page(browser, server, renderer, baseline, tmp_path_factory):
+    """The page with the workshop opened from the Templates dialog, as a person opens it."""
+    page = open_page(browser, server)
+    page.evaluate("() => void app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_placeholder("Search").first.fill("workshop")
+    page.get_by_test_id("template-workflow-workshop").click()
+    page.wait_for_function("() => app.graph.nodes.some(node => node.comfyClass === 'BottegaTrainLora')")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=tmp_path_factory.mktemp("browser") / f"{renderer}.png")
+    yield page
+    page.close()
+
+
+def select(page, node_id):
+    page.evaluate("""id => { const node = app.graph.nodes.find(node => node.comfyClass === id);
+                             app.canvas.selectNode(node); app.canvas.centerOnNode(node); }""", node_id)
+
+
+def test_the_template_opens_with_every_node_known(page):
+    types = page.evaluate("() => app.graph.nodes.map(node => node.type)")
+    known = set(page.evaluate("() => Object.keys(LiteGraph.registered_node_types)"))
+    assert sorted(types) == sorted(node["type"] for node in shipped()["nodes"])
+    assert set(types) - known == set()
+
+
+def test_the_page_sends_the_prompt_that_the_tests_send(page, server):
+    sent = page.evaluate("async () => (await app.graphToPrompt()).output")
+    converted = convert_ui_to_api(shipped(), object_info(server))
+    assert {id: node["inputs"] for id, node in sent.items()} == {id: node["inputs"] for id, node in converted.items()}
+
+
+def test_the_help_page_is_shown(page):
+    select(page, "BottegaTrainLora")
+    page.get_by_test_id("info-button").click()
+    heading = (PACK / "web" / "docs" / "BottegaTrainLora.md").read_text(encoding="utf-8").splitlines()[0].strip("# ")
+    page.get_by_role("heading", name=heading).first.wait_for()
+
+
+def test_wrong_text_in_blocks_is_answered_in_the_page(page):
+    accepted = page.evaluate("""async () => {
+        const node = app.graph.nodes.find(node => node.comfyClass === 'BottegaApplyLora');
+        node.widgets.find(widget => widget.name === 'blocks').value = 'what is this';
+        return await app.queuePrompt(0, 1); }""")
+    assert accepted is False
+    page.get_by_test_id("error-overlay").get_by_text("blocks").first.wait_for()
+
+
+def test_every_node_can_be_added_to_an_empty_graph(page, server):
+    ours = [name for name in object_info(server) if name.startswith("Bottega")]
+    added = page.evaluate("""names => { app.graph.clear();
+        for (const name of names) app.graph.add(LiteGraph.createNode(name));
+        return app.graph.nodes.map(node => node.comfyClass); }""", ours)
+    page.wait_for_timeout(500)
+    assert sorted(added) == sorted(ours) and ours
+
+
+def test_the_page_complains_about_nothing_the_host_does_not(page, baseline):
+    """Runs last: it sees what all the tests above have caused. The refused prompt of one of them is a 400."""
+    ours = [text for text in page.errors if text not in baseline and "status of 400" not in text]
+    assert ours == []
