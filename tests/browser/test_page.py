@@ -42,7 +42,8 @@ def shipped():
 
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes_2"])
 def renderer(request, server):
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False, "Comfy.VueNodes.Enabled": request.param}
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False,
+                "Comfy.VueNodes.Enabled": request.param}
     requests.post(f"{server.address}/api/settings", json=settings, timeout=60).raise_for_status()
     return "nodes_2" if request.param else "classic"
 
