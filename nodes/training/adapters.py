@@ -1,4 +1,5 @@
 """LoRA adapters on a model's Linear layers: one flat fp32 buffer, attached as bypass branches."""
+import traceback
 from contextlib import contextmanager
 from functools import partial
 
@@ -100,9 +101,14 @@ def _frozen(forward, base, x, *args, **kwargs):
 def _checkpointed(forward, *args, **kwargs):
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
-    # Recomputing bypasses autograd's check for tensors changed in place, so the mode must be on in both runs.
-    return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False,
-                      context_fn=lambda: (DifferentiableHost(), DifferentiableHost()), **kwargs)
+    try:
+        # Recomputing bypasses autograd's check for tensors changed in place, so the mode must be on in both runs.
+        return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False,
+                          context_fn=lambda: (DifferentiableHost(), DifferentiableHost()), **kwargs)
+    except BaseException as error:
+        # A Cancel in here leaves torch's hooks installed for as long as the traceback keeps its frames.
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def _streams(module, device):

@@ -37,7 +37,7 @@ def from_core_nodes(latents: list[dict], positive: list[list]) -> TrainingSet:
                          f"got {len(captions)} captions for {len(pictures)} pictures.")
     samples = [Sample(picture, caption, options) for picture, (caption, options) in zip(pictures, captions)]
     for number, sample in enumerate(samples, 1):
-        _check_single(number, sample)
+        _check(number, sample)
     return TrainingSet(samples, _left_out(latents, samples))
 
 
@@ -46,12 +46,14 @@ def _split(latent):
     if samples.is_nested:
         raise ValueError("latents: expected one tensor a picture, got a nested latent (video with sound), "
                          "which cannot be trained on yet.")
-    return samples.split(1)
+    return [samples[i:i + 1] for i in range(len(samples))]
 
 
-def _check_single(number, sample):
+def _check(number, sample):
     if sample.caption is not None and sample.caption.shape[0] != 1:
         raise ValueError(f"positive: expected one prompt a caption, caption {number} holds {sample.caption.shape[0]}.")
+    if not sample.latent.isfinite().all():
+        raise ValueError(f"latents: expected finite numbers, picture {number} holds others (a VAE that overflowed?).")
 
 
 def _left_out(latents, samples):

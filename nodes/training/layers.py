@@ -9,7 +9,7 @@ from .frozen import is_conv, is_linear
 CONTAINERS = (torch.nn.ModuleList, torch.nn.Sequential, torch.nn.ModuleDict)
 
 # Layers that carry no picture tokens: modulation, time and guidance embeddings, caption refiners and adapters, routers.
-NOT_TRAINED = re.compile(r"mod|norm|emb|time|guidance|refiner|adapter|router", re.IGNORECASE)
+NOT_TRAINED = re.compile(r"mod(?!el|al)|norm|emb|time|guidance|refiner|adapter|router", re.IGNORECASE)
 
 
 def repeated_blocks(network: torch.nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.nn.Module]]:

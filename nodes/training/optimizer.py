@@ -13,6 +13,7 @@ class FlatAdamW:
         self.flat, self.settings = flat, settings
         self.adamw = torch.optim.AdamW([flat], betas=settings.betas, weight_decay=settings.weight_decay,
                                        fused=flat.device.type in FUSED_DEVICES)
+        self.previous = flat.clone()
 
     def norm(self) -> torch.Tensor:
         return self.flat.grad.norm()
@@ -22,8 +23,10 @@ class FlatAdamW:
         if norm > self.settings.clip:
             self.flat.grad.mul_(self.settings.clip / norm)
         self.adamw.param_groups[0]["lr"] = self.settings.rate(number)
+        self.previous.copy_(self.flat)
         self.adamw.step()
-        self.clear()
-
-    def clear(self) -> None:
         self.flat.grad.zero_()
+
+    def undo(self) -> None:
+        """Takes the last step back."""
+        self.flat.copy_(self.previous)

@@ -23,7 +23,7 @@ def file_stem(name: str) -> str:
 
     Raises ValueError when nothing usable is left."""
     stem = re.sub(r"[^\w\-. ]+", "_", re.sub(r"\.safetensors$", "", name.strip())).strip(" .")
-    if not re.search(r"\w", stem):
+    if not re.search(r"[^\W_]", stem):
         raise ValueError(f"name: expected a file name such as my_style, got {name!r}.")
     return stem[:150]
 

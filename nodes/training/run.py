@@ -1,5 +1,6 @@
 """A training run from a model and a data set to a checked LoRA file."""
 import logging
+import math
 import os
 import time
 from contextlib import nullcontext
@@ -48,10 +49,12 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
         started = time.time()
         try:
             run.loop(check, progress)
-        except BaseException:
+        except BaseException as error:
             if run.losses:
                 path = run.save(f"{stem}_interrupted", started)
                 logging.warning("Training stopped after %s steps; the LoRA so far is kept in %s", len(run.losses), path)
+                if isinstance(error, FloatingPointError):
+                    raise FloatingPointError(f"{error} The LoRA so far is kept in {path}.") from None
             raise
         path = run.save(stem, started)
         return Trained(run.tensors(), run.losses, path, run.seconds / settings.steps, check, run.objective,
@@ -107,7 +110,8 @@ class _Run:
         sigma = self.objective.draw_sigmas(len(batch), self.generator)
         loss = backward(self.denoiser, self.objective, batch, noise, sigma)
         loss, norm = torch.stack([loss, optimizer.norm()]).tolist()
-        if not torch.isfinite(torch.tensor([loss, norm])).all():
+        if not math.isfinite(loss + norm):
+            optimizer.undo()
             raise FloatingPointError(f"Training stopped at step {number + 1} of {self.settings.steps}: its loss is "
                                      f"{loss:g} and its gradient norm {norm:g}. Try a lower learning_rate.")
         optimizer.step(number, norm)

@@ -13,7 +13,7 @@ from .gradient import backward
 from .layers import repeated_blocks
 from .objective import Objective
 
-MICRO_SIDE, MICRO_FRAMES = 32, 2
+MICRO_SIDE, MICRO_FRAMES = 64, 2
 GRADIENT_TOLERANCE = 0.02
 FORWARD_TOLERANCE = {True: 1e-3, False: 0.05}  # by whether the model computes in fp32
 
@@ -28,7 +28,8 @@ class SelfCheck(NamedTuple):
     saved_bytes: float
 
     def sentence(self) -> str:
-        return (f"{self.reached} of {self.adapters} adapters receive a gradient; it differs from a plain reference by "
+        others = "" if self.reached == self.adapters else " (nor do the others in the reference)"
+        return (f"{self.reached} of {self.adapters} adapters receive a gradient{others}; it differs from a plain reference by "
                 f"{self.gradient_error:.1e}, and the untrained adapters change the model by {self.forward_error:.1e}.")
 
 

@@ -7,6 +7,8 @@ from training_models import FAMILIES, build, samples
 SMOOTH = [name for name in FAMILIES if name != "HiDream"]
 # LTXV changes a tensor in place by a method call, which only its recomputed blocks survive.
 NEEDS_CHECKPOINTS = {"LTXV"}
+# Layers whose output the model throws away: the text stream of Qwen-Image's last block.
+UNREAD = {"Qwen-Image": 4}
 
 
 class Setup:
@@ -90,7 +92,7 @@ def test_the_self_check_passes_and_leaves_the_model_alone(pack, name):
     before = {key: tensor.clone() for key, tensor in setup.patcher.model.state_dict().items()}
     check = setup.t.selfcheck.self_check(setup.patcher, setup.denoiser, setup.objective, setup.adapters,
                                          samples(pack, FAMILIES[name], 1)[0], 1, 0)
-    assert check.reached >= 0.9 * check.adapters
+    assert check.adapters - check.reached == UNREAD.get(name, 0)
     assert check.checkpoint == (name in NEEDS_CHECKPOINTS)
     assert all(torch.equal(before[key], tensor) for key, tensor in setup.patcher.model.state_dict().items())
     assert not any("forward" in vars(module) for module in setup.network.modules())

@@ -21,8 +21,7 @@ class Family(NamedTuple):
 
 
 FLUX = dict(in_channels=16, out_channels=16, patch_size=2, vec_in_dim=32, context_in_dim=64, hidden_size=64,
-            mlp_ratio=2.0, num_heads=4, depth=2, depth_single_blocks=2, axes_dim=[4, 6, 6], theta=10000, qkv_bias=True,
-            guidance_embed=True, txt_ids_dims=[])
+            mlp_ratio=2.0, num_heads=4, depth=2, depth_single_blocks=2, axes_dim=[4, 6, 6], theta=10000, qkv_bias=True)
 UNET = dict(image_size=32, in_channels=4, out_channels=4, model_channels=32, num_res_blocks=[1, 1], channel_mult=(1, 2),
             num_heads=2, num_head_channels=-1, use_spatial_transformer=True, transformer_depth=[1, 1],
             transformer_depth_output=[1, 1, 1, 1], transformer_depth_middle=1, context_dim=16, legacy=False,
@@ -42,36 +41,36 @@ FAMILIES = {
                        (4, 8, 8)),
     "PixArt": Family("PixArtAlpha", dict(
         input_size=32, patch_size=2, in_channels=4, hidden_size=96, depth=2, num_heads=4, learn_sigma=True,
-        caption_channels=64, model_max_length=8, micro_condition=False, pe_interpolation=2), (4, 8, 8)),
-    "Flux.1": Family("Flux", FLUX, (16, 8, 8), pooled=32),
+        caption_channels=64, model_max_length=8, micro_condition=False, pe_interpolation=2), (4, 48, 48)),
+    "Flux.1": Family("Flux", dict(FLUX, guidance_embed=True, txt_ids_dims=[]), (16, 8, 8), pooled=32),
     "Flux.2": Family("Flux2", dict(
         FLUX, in_channels=128, out_channels=128, patch_size=1, vec_in_dim=None, qkv_bias=False, txt_ids_dims=[2],
-        global_modulation=True, mlp_silu_act=True, ops_bias=False), (128, 4, 4)),
+        guidance_embed=True, global_modulation=True, mlp_silu_act=True, ops_bias=False), (128, 4, 4)),
     "Chroma": Family("Chroma", dict(
-        FLUX, in_channels=64, out_channels=64, in_dim=64, out_dim=64, hidden_dim=64, n_layers=2, vec_in_dim=None),
-        (16, 8, 8)),
+        FLUX, in_channels=64, out_channels=64, in_dim=64, out_dim=64, hidden_dim=64, n_layers=2, vec_in_dim=None,
+        txt_ids_dims=[]), (16, 8, 8)),
     "Qwen-Image": Family("QwenImage", dict(
         num_layers=2, attention_head_dim=16, num_attention_heads=4, joint_attention_dim=64, axes_dims_rope=(4, 6, 6)),
         (16, 1, 8, 8)),
     "Lumina2": Family("Lumina2", dict(
         patch_size=2, in_channels=16, dim=64, n_layers=2, n_heads=4, n_kv_heads=2, multiple_of=16, qk_norm=True,
         cap_feat_dim=64, axes_dims=[4, 6, 6], axes_lens=[64, 64, 64]), (16, 8, 8),
-        options={"attention_mask": torch.ones(1, 8)}),
+        options={"attention_mask": torch.ones(1, 8, dtype=torch.long)}),
     "Z-Image": Family("ZImage", dict(
         patch_size=2, in_channels=16, dim=256, n_layers=2, n_heads=4, n_kv_heads=4, qk_norm=True, cap_feat_dim=64,
         axes_dims=[16, 24, 24], axes_lens=[64, 64, 64], z_image_modulation=True, time_scale=1000.0,
         pad_tokens_multiple=32, ffn_dim_multiplier=8 / 3, multiple_of=16), (16, 8, 8),
-        options={"attention_mask": torch.ones(1, 8)}),
+        options={"attention_mask": torch.ones(1, 8, dtype=torch.long)}),
     "Wan 2.1": Family("WAN21_T2V", dict(
         model_type="t2v", dim=96, ffn_dim=128, freq_dim=32, text_dim=64, num_heads=4, num_layers=2), (16, 3, 8, 8)),
     "Cosmos-Predict2": Family("CosmosT2IPredict2", PREDICT2, (16, 1, 8, 8)),
-    "Anima": Family("Anima", PREDICT2, (16, 1, 8, 8), text=(512, 1024)),
+    "Anima": Family("Anima", dict(PREDICT2, crossattn_emb_channels=1024), (16, 1, 8, 8), text=(512, 1024)),
     "HunyuanVideo": Family("HunyuanVideo", dict(
-        FLUX, theta=256, patch_size=[1, 2, 2], byt5=False, meanflow=False, use_cond_type_embedding=False,
+        FLUX, theta=256, patch_size=[1, 2, 2], guidance_embed=True, byt5=False, meanflow=False, use_cond_type_embedding=False,
         vision_in_dim=None, meanflow_sum=False), (16, 2, 8, 8), pooled=32),
     "LTXV": Family("LTXV", dict(
         in_channels=16, cross_attention_dim=64, attention_head_dim=16, num_attention_heads=4, caption_channels=64,
-        num_layers=2), (16, 3, 4, 4), options={"attention_mask": torch.ones(1, 8)}),
+        num_layers=2), (16, 3, 4, 4), options={"attention_mask": torch.ones(1, 8, dtype=torch.long)}),
     "HiDream": Family("HiDream", dict(
         patch_size=2, in_channels=16, out_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16,
         num_attention_heads=4, caption_channels=[64, 64], text_emb_dim=32, axes_dims_rope=(8, 4, 4),
@@ -100,6 +99,9 @@ def randomise(network, seed=0, std=0.1):
             parameter.data.fill_(1.0)
         else:
             parameter.data.normal_(std=0.02, generator=generator)
+    for name, buffer in network.named_buffers():
+        if name == "pos_embed":                      # SD3 leaves its memory as it finds it
+            buffer.normal_(std=std, generator=generator)
     return network
 
 
