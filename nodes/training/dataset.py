@@ -35,7 +35,7 @@ def from_core_nodes(latents: list[dict], positive: list[list]) -> TrainingSet:
     if len(captions) != len(pictures):
         raise ValueError(f"positive: expected 1 caption or {len(pictures)}, one a picture in latents; "
                          f"got {len(captions)} captions for {len(pictures)} pictures.")
-    samples = [Sample(picture, caption, options) for picture, (caption, options) in zip(pictures, captions)]
+    samples = [Sample(picture, *caption) for picture, caption in zip(pictures, captions, strict=True)]
     for number, sample in enumerate(samples, 1):
         _check(number, sample)
     return TrainingSet(samples, _left_out(latents, samples))

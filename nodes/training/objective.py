@@ -80,4 +80,5 @@ def prediction_kind(sampling) -> str:
     for kind, classes in kinds.items():
         if isinstance(sampling, classes):
             return kind
-    raise ValueError(f"model: expected one that predicts eps, v, x0 or a flow, got {type(sampling).__mro__[1].__name__}.")
+    raise ValueError("model: expected one that predicts eps, v, x0 or a flow, "
+                     f"got {type(sampling).__mro__[1].__name__}.")

@@ -29,8 +29,9 @@ class SelfCheck(NamedTuple):
 
     def sentence(self) -> str:
         others = "" if self.reached == self.adapters else " (nor do the others in the reference)"
-        return (f"{self.reached} of {self.adapters} adapters receive a gradient{others}; it differs from a plain reference by "
-                f"{self.gradient_error:.1e}, and the untrained adapters change the model by {self.forward_error:.1e}.")
+        return (f"{self.reached} of {self.adapters} adapters receive a gradient{others}; it differs from a plain "
+                f"reference by {self.gradient_error:.1e}, and untrained adapters change the model by "
+                f"{self.forward_error:.1e}.")
 
 
 def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: LoraAdapters, sample: Sample,

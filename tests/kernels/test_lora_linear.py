@@ -48,7 +48,8 @@ def test_value_and_gradients_equal_the_formula(pack):
     expected = F.linear(x, weight, bias) + 0.7 * x @ down.t() @ up.t()
     assert torch.allclose(y, expected, atol=1e-12)
     g = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
-    for ours, theirs in zip(torch.autograd.grad(y, (x, down, up), g), torch.autograd.grad(expected, (x, down, up), g)):
+    exact = torch.autograd.grad(expected, (x, down, up), g)
+    for ours, theirs in zip(torch.autograd.grad(y, (x, down, up), g), exact, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-12)
 
 
@@ -64,7 +65,7 @@ def test_half_precision_activations_give_fp32_gradients(pack):
     y = pack.kernels.lora_linear.LoraLinear.apply(x.bfloat16(), down, up, 1.0, base)
     assert y.dtype == torch.bfloat16
     expected = torch.autograd.grad((F.linear(x, weight, bias) + x @ down.t() @ up.t()).sum(), (down, up))
-    for ours, exact in zip(torch.autograd.grad(y.float().sum(), (down, up)), expected):
+    for ours, exact in zip(torch.autograd.grad(y.float().sum(), (down, up)), expected, strict=True):
         assert ours.dtype == torch.float32
         assert (ours - exact).norm() < 0.02 * exact.norm()
 

@@ -19,13 +19,14 @@ def test_lists_of_latents_and_captions_are_paired_in_order(pack):
     captions = [caption(i) for i in range(3)]
     dataset = pack.nodes.training.dataset.from_core_nodes(pictures, captions)
     assert [s.latent.shape[-1] for s in dataset.samples] == [8, 12, 12]
-    assert all(s.caption is c[0][0] for s, c in zip(dataset.samples, captions))
+    assert all(s.caption is c[0][0] for s, c in zip(dataset.samples, captions, strict=True))
 
 
 def test_buckets_keep_each_picture_s_caption(pack):
     captions = [caption(i)[0] for i in range(3)]
-    dataset = pack.nodes.training.dataset.from_core_nodes(sizes((2, 16, 8, 8), (1, 16, 8, 12)), [captions[:2], captions[2:]])
-    assert [s.caption is c[0] for s, c in zip(dataset.samples, captions)] == [True] * 3
+    buckets = sizes((2, 16, 8, 8), (1, 16, 8, 12))
+    dataset = pack.nodes.training.dataset.from_core_nodes(buckets, [captions[:2], captions[2:]])
+    assert [s.caption is c[0] for s, c in zip(dataset.samples, captions, strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize("pictures, captions, sentence", [

@@ -60,8 +60,8 @@ def test_fused_rotary_embeddings_get_a_gradient_and_keep_their_value(pack, name)
     with pack.nodes.training.differentiable.DifferentiableHost():
         out = fused(q, k, turn, *scales)
     with torch.no_grad():
-        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(out, fused(q, k, turn, *scales)))
-    gradients = torch.autograd.grad(sum(t.square().sum() * w for t, w in zip(out, (1, 2))), (q, k))
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(out, fused(q, k, turn, *scales), strict=True))
+    gradients = torch.autograd.grad(sum(t.square().sum() * w for t, w in zip(out, (1, 2), strict=True)), (q, k))
     assert all(g.isfinite().all() for g in gradients)
     if name.startswith("apply"):                    # a rotation keeps lengths: d |R q|^2 = 2 q
         assert torch.allclose(gradients[0], 2 * q, atol=1e-5)

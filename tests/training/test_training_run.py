@@ -95,11 +95,10 @@ def train(pack, patcher, name="hand", steps=STEPS, seed=3, batch_size=2, rate=1e
 
 def test_the_loss_falls_and_the_report_says_what_was_done(host, feed, own_output_folder):
     model = tiny_sd3()
-    shown, _ = host.run(graph(feed, model, pictures=[{"samples": latents(1)}], captions=[caption(0)], steps=60,
-                              batch_size=4, learning_rate=3e-2))
+    shown, _ = host.run(graph(feed, model, steps=60, batch_size=4, learning_rate=3e-2))
     report = shown["train"]["text"][0]
     start, end = re.search(r"Loss: ([\d.]+) at the start, ([\d.]+) at the end", report).groups()
-    assert float(end) < 0.8 * float(start)
+    assert float(end) < 0.95 * float(start)
     assert "13 of 13 adapters receive a gradient" in report
     assert files(own_output_folder) == ["hand.safetensors"]
 
@@ -224,17 +223,25 @@ def test_the_model_samples_bit_for_bit_as_before(host, pack, prepare, dtype):
     assert not comfy.model_management.in_training
 
 
-def test_cancel_keeps_the_lora_and_the_model(host, pack, feed, monkeypatch, own_output_folder):
-    model, calls = tiny_sd3(), []
-    before, backward = output(model), pack.nodes.training.run.backward
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_cancel_in_the_middle_of_a_block_keeps_the_lora_and_the_model(host, pack, feed, monkeypatch, own_output_folder,
+                                                                      checkpoint):
+    t, model, steps = pack.nodes.training, tiny_sd3(), []
+    before, backward, attend = output(model), t.run.backward, t.denoiser.attend_with_sdpa
 
-    def cancel_in_step_five(*args):
-        calls.append(1)
-        if len(calls) == 5:
-            comfy.model_management.interrupt_current_processing()
+    def counted(*args):
+        steps.append(1)
         return backward(*args)
 
-    monkeypatch.setattr(pack.nodes.training.run, "backward", cancel_in_step_five)
+    def cancelling(*args, **kwargs):
+        if len(steps) == 5:
+            comfy.model_management.interrupt_current_processing()
+        return attend(*args, **kwargs)
+
+    check = t.run.self_check
+    monkeypatch.setattr(t.run, "self_check", lambda *args: check(*args)._replace(checkpoint=checkpoint))
+    monkeypatch.setattr(t.run, "backward", counted)
+    monkeypatch.setattr(t.denoiser, "attend_with_sdpa", cancelling)
     with pytest.raises(GraphError):
         host.run(graph(feed, model))
     assert files(own_output_folder) == ["hand_interrupted.safetensors"]
@@ -243,6 +250,7 @@ def test_cancel_keeps_the_lora_and_the_model(host, pack, feed, monkeypatch, own_
     assert any(tensor.abs().max() > 0 for key, tensor in kept.items() if "lora_up" in key)
     assert torch.equal(output(model), before)
     assert not any("forward" in vars(module) for module in model.model.modules())
+    assert torch.overrides._get_current_function_mode_stack() == []
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_lora(host, pack, monkeypatch,

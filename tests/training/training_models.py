@@ -66,8 +66,8 @@ FAMILIES = {
     "Cosmos-Predict2": Family("CosmosT2IPredict2", PREDICT2, (16, 1, 8, 8)),
     "Anima": Family("Anima", dict(PREDICT2, crossattn_emb_channels=1024), (16, 1, 8, 8), text=(512, 1024)),
     "HunyuanVideo": Family("HunyuanVideo", dict(
-        FLUX, theta=256, patch_size=[1, 2, 2], guidance_embed=True, byt5=False, meanflow=False, use_cond_type_embedding=False,
-        vision_in_dim=None, meanflow_sum=False), (16, 2, 8, 8), pooled=32),
+        FLUX, theta=256, patch_size=[1, 2, 2], guidance_embed=True, byt5=False, meanflow=False, meanflow_sum=False,
+        use_cond_type_embedding=False, vision_in_dim=None), (16, 2, 8, 8), pooled=32),
     "LTXV": Family("LTXV", dict(
         in_channels=16, cross_attention_dim=64, attention_head_dim=16, num_attention_heads=4, caption_channels=64,
         num_layers=2), (16, 3, 4, 4), options={"attention_mask": torch.ones(1, 8, dtype=torch.long)}),
