@@ -65,7 +65,7 @@ def load_for_training(patcher, dataset: TrainingSet, settings: Settings):
     """A clone on the device, which shares the weights and keeps the user's patches; fp16 models compute in bf16 or
     fp32, because their gradients underflow in fp16."""
     patcher = patcher.clone()
-    if patcher.model.get_dtype_inference() == torch.float16:
+    if (patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()) == torch.float16:
         bf16 = comfy.model_management.should_use_bf16(patcher.load_device)
         patcher.set_model_compute_dtype(torch.bfloat16 if bf16 else torch.float32)
     largest = max((sample.latent for sample in dataset.samples), key=torch.Tensor.numel)

@@ -213,7 +213,13 @@ def with_bypass_lora(model):
     return load_bypass_lora_for_models(model, None, lora, 1.0, 0.0)[0]
 
 
-@pytest.mark.parametrize("prepare", [lambda model: model, patched, with_bypass_lora])
+def in_half_precision(model):
+    model = model.clone()
+    model.set_model_compute_dtype(torch.float16)
+    return model
+
+
+@pytest.mark.parametrize("prepare", [lambda model: model, patched, with_bypass_lora, in_half_precision])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_model_samples_bit_for_bit_as_before(host, pack, prepare, dtype):
     model = prepare(tiny_sd3(dtype=dtype))
