@@ -1,4 +1,5 @@
 """LoRA files: checked reading, atomic writing, and the last file read."""
+import math
 import os
 import uuid
 from pathlib import Path
@@ -18,7 +19,7 @@ class LoraFile(NamedTuple):
 def read_lora(path: str | os.PathLike) -> LoraFile:
     """Reads a LoRA with the host's own loader, which may map the file instead of copying it.
 
-    Raises FileNotFoundError, or ValueError when it is not a whole safetensors file."""
+    Raises FileNotFoundError, or ValueError when it is not a whole safetensors file of finite numbers."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"LoRA file: {path} does not exist.")
@@ -29,7 +30,22 @@ def read_lora(path: str | os.PathLike) -> LoraFile:
     except SafetensorError as error:
         raise ValueError(f"LoRA file: {path} is not a whole safetensors file ({error}).") from None
     tensors, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
+    for key, tensor in tensors.items():
+        if problem := _problem(key, tensor):
+            raise ValueError(f"LoRA file: {path} is damaged: {key} {problem}.")
     return LoraFile(tensors, metadata or {})
+
+
+def _problem(key: str, tensor: torch.Tensor) -> str:
+    if tensor.numel() == 0:
+        return f"is empty (shape {tuple(tensor.shape)})"
+    if key.endswith(".alpha") and tensor.numel() != 1:
+        return f"must be one number and holds {tensor.numel()}"
+    if tensor.is_complex() or tensor.ndim > 1 and not tensor.is_floating_point():
+        return f"must hold real numbers and holds {tensor.dtype}"
+    if not math.isfinite(tensor.float().sum()):
+        return "holds NaN or infinity"
+    return ""
 
 
 def write_lora(path: str | os.PathLike, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

@@ -1,0 +1,106 @@
+"""The nodes of this room."""
+import folder_paths
+from comfy_api.v0_0_2 import io, ui
+
+from .files import LoraFile, file_version, read_lora_cached
+from .language import parse
+from .patching import apply_lora
+from .report import report
+
+BLOCKS_TOOLTIP = """Weight of each block, such as: IN04=0.5; MID=0; OUT*=0.8
+Names come from the model and are listed in the report. Separate by ; or new lines; the last one that fits wins.
+D00-D18=1 (range), S*=0.5 (family), L12.attn=0 (part), TE.*=0 (text encoders), default=1 (the rest), # note.
+A comma vector of an older tool works too. Empty: every block at 1."""
+
+
+class LoadLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaLoadLora",
+            display_name="Load LoRA (Block Weights)",
+            category="bottega/lora",
+            description="Loads a LoRA with a weight for each block of the model, on any architecture. "
+                        "With no block weights it does what the Load LoRA node does.",
+            search_aliases=["lora block weight", "lbw", "lora loader", "load lora", "apply lora"],
+            inputs=_inputs(io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"),
+                                          tooltip="The LoRA file, from the loras folders.")),
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, blocks):
+        return _problem(blocks) if blocks else True
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name, **inputs):
+        path = lora_name and folder_paths.get_full_path("loras", lora_name)  # a linked name is not known yet
+        return file_version(path) if path else lora_name
+
+    @classmethod
+    def execute(cls, model, lora_name, strength_model, strength_clip, blocks, clip=None) -> io.NodeOutput:
+        path = folder_paths.get_full_path("loras", lora_name)
+        if path is None:
+            raise FileNotFoundError(f"lora_name: there is no {lora_name} in the loras folders.")
+        return _apply(model, clip, lora_name, read_lora_cached(path), strength_model, strength_clip, blocks)
+
+
+class ApplyLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaApplyLora",
+            display_name="Apply LoRA (Block Weights)",
+            category="bottega/lora",
+            description="Applies a LoRA from memory, such as one that was just trained, with a weight for each block.",
+            search_aliases=["lora block weight", "lbw", "apply lora", "load lora model", "lora from memory"],
+            inputs=_inputs(io.LoraModel.Input("lora", tooltip="The LoRA, from Train LoRA or the core nodes.")),
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, blocks):
+        return _problem(blocks) if blocks else True
+
+    @classmethod
+    def execute(cls, model, lora, strength_model, strength_clip, blocks, clip=None) -> io.NodeOutput:
+        return _apply(model, clip, "LoRA from memory", LoraFile(lora, {}), strength_model, strength_clip, blocks)
+
+
+def _inputs(lora) -> list:
+    """The inputs that both nodes have, with the one that brings the LoRA in its place."""
+    return [
+        io.Model.Input("model", tooltip="The diffusion model the LoRA will be applied to."),
+        io.Clip.Input("clip", optional=True, tooltip="The text encoders the LoRA will be applied to. May be left out: "
+                                                     "then only the model changes."),
+        lora,
+        io.Float.Input("strength_model", default=1.0, min=-100.0, max=100.0, step=0.01,
+                       tooltip="Strength on the diffusion model; multiplies the weights of its blocks. "
+                               "May be negative."),
+        io.Float.Input("strength_clip", default=1.0, min=-100.0, max=100.0, step=0.01,
+                       tooltip="Strength on the text encoders; multiplies the weights of TE blocks. May be negative."),
+        io.String.Input("blocks", default="", multiline=True, tooltip=BLOCKS_TOOLTIP),
+    ]
+
+
+def _outputs() -> list:
+    return [
+        io.Model.Output(display_name="MODEL", tooltip="The model with the LoRA. Unchanged if nothing applies."),
+        io.Clip.Output(display_name="CLIP", tooltip="Text encoders with the LoRA. Nothing if none came in."),
+        io.String.Output(display_name="report", tooltip="What was applied, what was left out and why, and the "
+                                                        "weight of every block."),
+    ]
+
+
+def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blocks) -> io.NodeOutput:
+    model, clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks))
+    text = report(name, outcome)
+    return io.NodeOutput(model, clip, text, ui=ui.PreviewText(text))
+
+
+def _problem(blocks: str) -> bool | str:
+    try:
+        parse(blocks)
+    except ValueError as error:
+        return str(error)
+    return True

@@ -1,0 +1,156 @@
+"""From the tensors of a LoRA to patches on clones of a MODEL and a CLIP, each patch with the ratio of its block."""
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import comfy.lora
+import comfy.lora_convert
+import comfy.utils
+import torch
+from comfy.weight_adapter import BOFTAdapter, OFTAdapter
+
+from . import blocks, shapes
+from .files import LoraFile
+from .language import Statement, Vector
+from .weights import BlockWeights, resolve
+
+
+class Change(NamedTuple):
+    """What the LoRA has for one weight, or for a slice of it."""
+    target: str | tuple
+    """State-dict key, or (key, (dimension, start, length), ...) for a slice of a fused weight."""
+    patch: object
+    """The host's adapter, or its ("diff", tensors) or ("set", tensors)."""
+    alias: str
+    ratio: float
+    problem: str
+    """Why it cannot be applied; "" when it can."""
+    unsplit: bool
+    """Whether a selector asked for a part that this weight holds fused with others."""
+
+
+class Side(NamedTuple):
+    """The model or the CLIP: every block it has, what the LoRA changes in it, and the strength given for it."""
+    name: str
+    aliases: list[str]
+    changes: list[Change]
+    strength: float
+
+    def applied(self) -> list[Change]:
+        return [change for change in self.changes if not change.problem and change.ratio * self.strength]
+
+
+class Outcome(NamedTuple):
+    """What became of a LoRA: `sides` holds the model and, where one is connected, the CLIP."""
+    sides: list[Side]
+    keys: int
+    unused: list[str]
+
+
+def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip: float,
+               spec: Iterable[Statement | Vector]) -> tuple:
+    """Clones of model and clip (or None) with the LoRA in them, and the Outcome.
+
+    Where nothing is applied to one of them, it comes back as the very object that came in.
+    Raises ValueError for names in spec that the model does not have, and for a LoRA with half an adapter."""
+    places = blocks.model_places(model.model.state_dict())
+    clip_places = blocks.encoder_places(clip.cond_stage_model.state_dict()) if clip else {}
+    weights = resolve(spec, [*places.values(), *clip_places.values()], clip is not None)
+    tensors = _ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))
+
+    names = comfy.lora.model_lora_keys_unet(model.model, {})
+    sides = [Side("model", _aliases(places), _changes(tensors, names, model.model, places, weights), strength_model)]
+    new_model = _patched(model, sides[0], lora.metadata)
+    if clip:
+        names = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, {})
+        changes = _changes(tensors, names, clip.cond_stage_model, clip_places, weights)
+        sides.append(Side("CLIP", _aliases(clip_places), changes, strength_clip))
+    new_clip = _patched(clip, sides[1], lora.metadata) if clip else None
+    return new_model, new_clip, Outcome(sides, len(tensors), [key for key in tensors if key not in tensors.read])
+
+
+class _ReadKeys(dict):
+    """A LoRA that remembers which of its tensors the host took, because the host only logs those it did not."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]):
+        super().__init__(tensors)
+        self.read = set()
+
+    def __getitem__(self, key):
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key, default=None):
+        return self[key] if key in self else default
+
+
+def _aliases(places: Mapping[str, blocks.Place]) -> list[str]:
+    return list(dict.fromkeys(place.alias for place in places.values()))
+
+
+def _changes(tensors, names, module, places, weights: BlockWeights) -> list[Change]:
+    try:
+        patches = comfy.lora.load_lora(tensors, names, log_missing=False)
+    except KeyError as error:
+        raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
+    return [_change(target, patch, module, places, weights) for target, patch in patches.items()]
+
+
+def _change(target, patch, module, places, weights: BlockWeights) -> Change:
+    key, offset = (target, None) if isinstance(target, str) else target[:2]
+    if key not in places:
+        return Change(target, patch, "", 1.0, "the host finds no weight of this name", False)
+    shape = tuple(comfy.utils.get_attr(module, key).shape)  # a state dict holds quantised weights packed
+    place = places[key]
+    return Change(target, patch, place.alias, weights.ratio(place, offset, shape),
+                  shapes.problem(patch, shape, offset), not offset and weights.misses(place))
+
+
+def _patched(owner, side: Side, metadata: dict[str, str]):
+    """A clone of owner with the side's changes, or owner itself when there are none."""
+    entries = {c.target: _entry(c.patch, side.strength * c.ratio) for c in side.applied()}
+    if not entries:
+        return owner
+    clone = owner.clone()
+    clone.add_patches({target: patch for target, (patch, _, _) in entries.items()}, side.strength)
+    patcher = getattr(clone, "patcher", clone)
+    _set_strengths(patcher.patches, entries, side.strength)
+    if metadata:
+        patcher.set_attachments("lora_metadata", metadata)
+    return clone
+
+
+def _set_strengths(patches: dict[str, list[tuple]], entries: dict, strength: float) -> None:
+    """Sets the ratios in our own entries: add_patches takes one strength, and each call walks the whole model."""
+    for target, (patch, change, weight) in entries.items():
+        if (change, weight) != (strength, 1.0):
+            key = target if isinstance(target, str) else target[0]
+            patches[key] = [(change, patch, weight, *entry[3:]) if entry[1] is patch else entry
+                            for entry in patches[key]]
+
+
+def _entry(patch, strength: float) -> tuple[object, float, float]:
+    """(patch, strength of the change, strength of the weight), such that the effect is linear in strength."""
+    if strength != 1 and type(patch) in _BLENDED:
+        return _BLENDED[type(patch)](patch.loaded_keys, patch.weights), strength, 1.0
+    if strength != 1 and isinstance(patch, tuple) and patch[0] == "set":
+        return ("diff", patch[1]), strength, 1.0 - strength
+    return patch, strength, 1.0
+
+
+class _Blend:
+    """Mixes in the whole change by strength: the host squares the strength of OFT and bends that of BOFT."""
+
+    def calculate_weight(self, weight, key, strength, *args, **kwargs):
+        whole = super().calculate_weight(weight.clone(), key, 1.0, *args, **kwargs)
+        return weight.lerp_(whole, strength)
+
+
+class BlendedOFT(_Blend, OFTAdapter):
+    """OFT whose effect is linear in strength. A class, because the host rebuilds adapters and keeps only their type."""
+
+
+class BlendedBOFT(_Blend, BOFTAdapter):
+    """BOFT whose effect is linear in strength."""
+
+
+_BLENDED = {OFTAdapter: BlendedOFT, BOFTAdapter: BlendedBOFT}

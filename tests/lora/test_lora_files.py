@@ -1,0 +1,140 @@
+"""Files that are whole are read as they are; files that are not say so in one sentence, and nothing is loaded."""
+import json
+import pickle
+import random
+import re
+import struct
+
+import pytest
+import torch
+from safetensors.torch import save, save_file
+
+
+@pytest.fixture
+def files(pack):
+    return pack.nodes.lora.files
+
+
+def sample():
+    return {"a.lora_up.weight": torch.arange(12.0).view(4, 3), "a.lora_down.weight": torch.ones(3, 5).half(),
+            "a.alpha": torch.tensor(2.0)}
+
+
+def test_what_is_written_is_read_back(tmp_path, files):
+    path = tmp_path / "new folder" / "hand.safetensors"
+    files.write_lora(path, sample() | {"t": torch.ones(3, 4).T}, {"ss_network_dim": "3"})
+    tensors, metadata = files.read_lora(path)
+    assert metadata == {"ss_network_dim": "3"} and tensors.keys() == sample().keys() | {"t"}
+    assert all(torch.equal(tensors[key], value) and tensors[key].dtype == value.dtype
+               for key, value in sample().items())
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, files):
+    path = tmp_path / "hand.safetensors"
+    files.write_lora(path, sample(), {})
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        files.write_lora(path, sample(), {"steps": 3})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_without_metadata_has_none(tmp_path, files):
+    save_file(sample(), tmp_path / "x.safetensors")
+    assert files.read_lora(tmp_path / "x.safetensors").metadata == {}
+
+
+def test_the_last_file_is_kept_until_it_changes_on_disk_or_another_is_read(tmp_path, files):
+    paths = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    for path in paths:
+        files.write_lora(path, sample(), {})
+    first = files.read_lora_cached(paths[0])
+    assert files.read_lora_cached(paths[0]) is first
+    files.write_lora(paths[0], sample() | {"b": torch.ones(1)}, {})
+    assert "b" in files.read_lora_cached(paths[0]).tensors
+    files.read_lora_cached(paths[1])
+    assert len(files._last_read) == 1 and files.read_lora_cached(paths[0]) is not first
+
+
+def refuse(files, path, reason=""):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        files.read_lora(path)
+    message = str(caught.value)
+    assert message.startswith(f"LoRA file: {path} ") and message.endswith(".") and "\n" not in message
+    assert re.search(reason, message)
+
+
+def test_a_missing_file_is_named(tmp_path, files):
+    refuse(files, tmp_path / "gone.safetensors", "does not exist")
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"x", b"\0" * 100, pickle.dumps({"a": [1]}), struct.pack("<Q", 8 << 30) + b"{}",
+    struct.pack("<Q", 2**64 - 1) + b"{}", struct.pack("<Q", 100) + b"{}", struct.pack("<Q", 2) + b"[]",
+], ids=["empty", "one byte", "zeros", "pickle", "8 GB header", "16 EB header", "header past the end", "a list"])
+def test_what_is_no_safetensors_file_is_refused(content, tmp_path, files):
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(content)
+    refuse(files, path, "is not a whole safetensors file")
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path, files):
+    whole = save(sample())
+    path = tmp_path / "cut.safetensors"
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        refuse(files, path, "is not a whole safetensors file")
+
+
+def test_a_header_that_lies_about_its_tensors_is_refused(tmp_path, files):
+    rng = random.Random(0)
+    whole = save(sample())
+    size = struct.unpack("<Q", whole[:8])[0]
+    header = json.loads(whole[8:8 + size])
+    for _ in range(200):
+        lie = json.loads(json.dumps(header))
+        entry = lie[rng.choice(list(lie))]
+        field = rng.choice(["data_offsets", "shape"])
+        entry[field][rng.randrange(len(entry[field])) if entry[field] else 0:] = [rng.choice([7, 10**6, 2**62])]
+        text = json.dumps(lie).encode()
+        path = tmp_path / "lie.safetensors"
+        path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size:])
+        refuse(files, path, "is not a whole safetensors file")
+
+
+@pytest.mark.parametrize("key, tensor, reason", [
+    ("a.lora_up.weight", torch.full((4, 3), torch.nan), "holds NaN or infinity"),
+    ("a.lora_up.weight", torch.tensor([[1.0, -torch.inf]]).half(), "holds NaN or infinity"),
+    ("a.lora_up.weight", torch.ones(4, 3, dtype=torch.int32), "must hold real numbers and holds torch.int32"),
+    ("a.lora_up.weight", torch.ones(4, 3, dtype=torch.complex64), "must hold real numbers"),
+    ("a.lora_down.weight", torch.ones(0, 5), r"is empty \(shape \(0, 5\)\)"),
+    ("a.alpha", torch.ones(2), "must be one number and holds 2"),
+])
+def test_tensors_that_cannot_be_a_loras_are_named(key, tensor, reason, tmp_path, files):
+    path = tmp_path / "bad.safetensors"
+    save_file(sample() | {key: tensor}, path)
+    refuse(files, path, f"is damaged: {key} {reason}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+def test_every_floating_type_is_read(dtype, tmp_path, files):
+    path = tmp_path / "typed.safetensors"
+    save_file(sample() | {"b.reshape_weight": torch.tensor([4, 5]), "x": torch.ones(2, 2).to(dtype)}, path)
+    assert files.read_lora(path).tensors["x"].dtype == dtype
+
+
+def test_damaged_bytes_never_end_in_anything_but_a_sentence_or_finite_tensors(tmp_path, files):
+    rng = random.Random(1)
+    whole = save(sample())
+    path = tmp_path / "damaged.safetensors"
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            damaged[rng.randrange(len(whole))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            assert all(tensor.float().isfinite().all() for tensor in files.read_lora(path).tensors.values())
+        except ValueError as error:
+            assert str(error).startswith(f"LoRA file: {path} is ")
+            refused += 1
+    assert 0 < refused < 300
