@@ -114,6 +114,7 @@ def test_every_node_can_be_added_to_an_empty_graph(page, server):
 
 
 def test_the_page_complains_about_nothing_the_host_does_not(page, baseline):
-    """Runs last: it sees what all the tests above have caused. The refused prompt of one of them is a 400."""
-    ours = [text for text in page.errors if text not in baseline and "status of 400" not in text]
-    assert ours == []
+    """Runs last: it sees what all the tests above have caused."""
+    expected = ("status of 400",          # the prompt that a test above has refused
+                "https://api.comfy.org")  # the host asks its registry about every node that is not its own
+    assert [text for text in page.errors if text not in baseline and not any(part in text for part in expected)] == []

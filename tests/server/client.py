@@ -52,9 +52,11 @@ class Client:
                 if on_event:
                     await on_event(kind, data)
                 if kind in ENDS:
+                    end, reason = kind, data
+                if kind == "executing" and data["node"] is None:  # only now is the history written
                     break
-        if kind != "execution_success":
-            raise Failed(kind, data)
+        if end != "execution_success":
+            raise Failed(end, reason)
         return (await self.get(f"/history/{prompt_id}"))[prompt_id]["outputs"]
 
     async def _queue(self, prompt, workflow) -> str:
