@@ -1,0 +1,84 @@
+"""A small language of graphics: marks that have a look, and operators that only arrange (after GoFish, MIT).
+
+A scene is a tree of `Node`s measured in pixels. Marks: `rect`, `circle`, `text`, `line`, `image`. Operators: `spread`,
+`stack`, `layer`, `place`. `draw.render` turns a tree into an IMAGE.
+"""
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from PIL import ImageFont
+from torch import Tensor
+
+from .theme import Colour
+
+
+class Node(NamedTuple):
+    """A mark or an arrangement of `children`, `w` x `h` pixels, at `x`, `y` inside its parent."""
+    kind: str
+    w: float
+    h: float
+    look: dict
+    children: tuple["Node", ...] = ()
+    x: float = 0.0
+    y: float = 0.0
+
+
+def rect(w: float, h: float, fill: Colour, radius: float = 0) -> Node:
+    return Node("rect", w, h, {"fill": fill, "radius": radius})
+
+
+def circle(r: float, fill: Colour, stroke: Colour | None = None) -> Node:
+    return Node("circle", 2 * r, 2 * r, {"fill": fill, "stroke": stroke})
+
+
+def line(points: Sequence[tuple[float, float]], stroke: Colour, width: float = 2) -> Node:
+    """A polyline; its box reaches from the origin to its furthest point."""
+    return Node("line", max(x for x, _ in points), max(y for _, y in points),
+                {"points": tuple(points), "stroke": stroke, "width": width})
+
+
+def text(content: str, size: float, fill: Colour, bold: bool = False) -> Node:
+    """One line of text; its box is the advance of the line by the height of ascender and descender."""
+    font = type_face(size)
+    return Node("text", font.getlength(content), sum(font.getmetrics()),
+                {"text": content, "size": size, "fill": fill, "bold": bold})
+
+
+def image(pixels: Tensor) -> Node:
+    """A picture [H, W, 3], 0..1, one pixel of it a pixel of the chart."""
+    return Node("image", pixels.shape[1], pixels.shape[0], {"pixels": pixels})
+
+
+def place(x: float, y: float, node: Node) -> Node:
+    """The node at (x, y) of what it is laid into."""
+    return node._replace(x=x, y=y)
+
+
+def layer(children: Sequence[Node], w: float | None = None, h: float | None = None) -> Node:
+    """Children on top of one another, each where it was placed; as large as needed unless told."""
+    return Node("layer", w if w is not None else max(c.x + c.w for c in children),
+                h if h is not None else max(c.y + c.h for c in children), {}, tuple(children))
+
+
+def spread(children: Sequence[Node], direction: str, spacing: float, align: str = "start") -> Node:
+    """Children one after another along "x" or "y", `spacing` apart; across it aligned "start", "middle" or "end"."""
+    across = max(c.h if direction == "x" else c.w for c in children)
+    share = {"start": 0, "middle": 0.5, "end": 1}[align]
+    placed, at = [], 0.0
+    for child in children:
+        rest = share * (across - (child.h if direction == "x" else child.w))
+        placed.append(place(*((at, rest) if direction == "x" else (rest, at)), child))
+        at += (child.w if direction == "x" else child.h) + spacing
+    return layer(placed)
+
+
+def stack(children: Sequence[Node], direction: str) -> Node:
+    """`spread` without spacing."""
+    return spread(children, direction, 0)
+
+
+@lru_cache(64)
+def type_face(size: float) -> ImageFont.FreeTypeFont:
+    """Pillow's own scalable face: no font file is shipped or looked for."""
+    return ImageFont.load_default(size)

@@ -1,0 +1,72 @@
+"""A picture and the planes that measures read, each computed once."""
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from . import resample
+from .measures import colour_spaces, edges
+
+SHORTEST_SIDE = 16
+LONGEST_SHAPE = 16
+
+
+class Picture:
+    """A batch of 8-bit sRGB pictures, uint8 [B, 3, H, W], and its planes in `dtype` on the same device."""
+
+    def __init__(self, rgb: Tensor, dtype: torch.dtype = torch.float64):
+        self.rgb, self.dtype = rgb, dtype
+
+    @classmethod
+    def from_images(cls, images: Tensor, dtype: torch.dtype = torch.float64) -> "Picture":
+        """IMAGE [B, H, W, C], 0..1, C = 1 (grey), 3 or 4 (alpha is left out, as Pillow's convert("RGB") does).
+
+        Raises ValueError with one sentence where there is nothing to measure.
+        """
+        check(images)
+        rgb = images[..., :3].clamp(0, 1).mul(255).round().to(torch.uint8).movedim(-1, 1)
+        return cls(rgb.expand(-1, 3, -1, -1), dtype)
+
+    def at_longer_side(self, side: int) -> "Picture":
+        """The picture with its longer side at `side` pixels (Lanczos); itself where that is its size."""
+        rgb = resample.longer_side(self.rgb, side)
+        return self if rgb is self.rgb else Picture(rgb, self.dtype)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.rgb.shape[3], self.rgb.shape[2]
+
+    @cached_property
+    def grey(self) -> Tensor:
+        return colour_spaces.grey(self.rgb)
+
+    @cached_property
+    def lab(self) -> Tensor:
+        return colour_spaces.lab(self.rgb, self.dtype)
+
+    @cached_property
+    def hsv(self) -> Tensor:
+        return colour_spaces.hsv(self.rgb, self.dtype)
+
+    @cached_property
+    def edges(self) -> "edges.EdgeField":
+        return edges.edge_field(self.grey, self.dtype)
+
+    @cached_property
+    def edge_points(self) -> list["edges.EdgePoints"]:
+        return edges.strongest_points(self.edges)
+
+
+def check(images: Tensor) -> None:
+    """Raises ValueError with one sentence when IMAGE `images` [B, H, W, C] cannot be measured."""
+    height, width, channels = images.shape[1:]
+    if channels not in (1, 3, 4):
+        raise ValueError(f"images: expected 1 (grey), 3 (RGB) or 4 (RGBA) channels, got {channels}")
+    if min(height, width) < SHORTEST_SIDE:
+        raise ValueError(f"images: expected at least {SHORTEST_SIDE} x {SHORTEST_SIDE} pixels, got {width} x {height}")
+    if max(height, width) > LONGEST_SHAPE * min(height, width):
+        raise ValueError(f"images: expected a longer side of at most {LONGEST_SHAPE} times the shorter, "
+                         f"got {width} x {height} pixels")
+    if not images.isfinite().all():
+        raise ValueError("images: expected numbers from 0 to 1, got NaN or infinity")

@@ -1,0 +1,100 @@
+"""The language of graphics, down to the pixels it ends in."""
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def charts(pack):
+    import importlib
+    name = pack.__name__ + ".nodes.charts."
+    return {part: importlib.import_module(name + part) for part in ("scene", "draw", "theme", "profile", "lines")}
+
+
+def colour_at(image, x, y):
+    return tuple((image[0, y, x] * 255).round().int().tolist())
+
+
+def test_spread_puts_marks_one_after_another_and_draws_nothing_itself(charts):
+    scene = charts["scene"]
+    row = scene.spread([scene.rect(10, 20, (255, 0, 0)), scene.rect(30, 8, (0, 0, 255))], "x", 5, align="end")
+    assert (row.w, row.h) == (45, 20)
+    drawn = charts["draw"].render(row, (255, 255, 255))
+    assert drawn.shape == (1, 20, 45, 3) and drawn.dtype == torch.float32
+    assert colour_at(drawn, 5, 10) == (255, 0, 0)
+    assert colour_at(drawn, 12, 10) == (255, 255, 255)
+    assert colour_at(drawn, 20, 11) == (255, 255, 255) and colour_at(drawn, 20, 12) == (0, 0, 255)
+
+
+def test_stack_is_spread_without_a_gap(charts):
+    scene = charts["scene"]
+    marks = [scene.circle(4, (1, 2, 3)), scene.rect(3, 5, (4, 5, 6))]
+    assert scene.stack(marks, "y") == scene.spread(marks, "y", 0)
+
+
+def test_a_picture_keeps_its_pixels(charts):
+    pixels = torch.randint(0, 256, (7, 9, 3), generator=torch.Generator().manual_seed(1)) / 255
+    drawn = charts["draw"].render(charts["scene"].image(pixels), (0, 0, 0))
+    assert torch.allclose(drawn[0], pixels.float(), atol=1e-6)
+
+
+def test_the_heat_ramp_grows_lighter_all_the_way(charts):
+    shades = charts["theme"].ramp(torch.linspace(0, 1, 64))
+    lightness = shades @ torch.tensor([0.2126, 0.7152, 0.0722])
+    assert (lightness.diff() > 0).all()
+
+
+@pytest.mark.parametrize("theme", ["LIGHT", "DARK"])
+def test_words_and_marks_stand_out_from_the_paper(charts, theme):
+    theme = getattr(charts["theme"], theme)
+
+    def luminance(colour):
+        linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+        return sum(c * k for c, k in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+
+    def contrast(colour):
+        first, second = sorted((luminance(colour), luminance(theme.paper)))
+        return (second + 0.05) / (first + 0.05)
+
+    assert contrast(theme.ink) > 7 and contrast(theme.muted) > 4.5  # WCAG 2.2: AAA and AA for text
+    assert all(contrast(colour) > 3 for colour in (theme.gain, theme.loss, *theme.series))  # and for graphics
+
+
+@pytest.mark.parametrize("low, high, expected", [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (1, 300, [100, 200, 300]),
+                                                 (-0.013, 0.012, [-0.01, -0.005, 0, 0.005, 0.01])])
+def test_ticks_are_round_numbers_inside_the_range(charts, low, high, expected):
+    assert charts["lines"].ticks(low, high) == pytest.approx(expected)
+
+
+def test_a_falling_loss_falls_on_the_chart(charts):
+    theme = charts["theme"].LIGHT
+    scene = charts["lines"].line_chart({"loss": [1.0, 0.5, 0.25, 0.125]}, "Loss", "step", "loss", theme)
+    drawn = charts["draw"].render(scene, theme.paper)[0]
+    ink = (drawn * 255 - torch.tensor(theme.series[0])).abs().amax(2) < 12
+    columns = ink.any(0).nonzero()[:, 0]
+    first, last = (ink[:, column].nonzero().float().mean() for column in (columns[2], columns[-3]))
+    assert last > first + 300
+
+
+def test_a_single_flat_value_can_be_drawn(charts):
+    theme = charts["theme"].DARK
+    scene = charts["lines"].line_chart({"a": [0.0], "b": [0.0, 0.0]}, "Flat", "step", "value", theme, 480, 320)
+    assert charts["draw"].render(scene, theme.paper).shape == (1, 320, 480, 3)
+
+
+def test_a_profile_marks_each_position_and_draws_gains_to_the_right(charts):
+    profile, theme = charts["profile"], charts["theme"].LIGHT
+    titles = profile.Titles("63", "Title", "subtitle", "track", "points", "foot")
+    scene = profile.profile([profile.Row("Gain", [50.0], 8.0), profile.Row("Loss", [99.0], -8.0)], titles, theme)
+    drawn = charts["draw"].render(scene, theme.paper)[0] * 255
+
+    def places(colour, row):
+        top = profile.HEAD + profile.ROW * row
+        strip = drawn[top + 20:top + profile.ROW - 20]
+        return ((strip - torch.tensor(colour)).abs().amax(2) < 8).any(0).nonzero()[:, 0]
+
+    track = profile.MARGIN + profile.LABEL
+    gains, losses = places(theme.gain, 0), places(theme.loss, 1)
+    assert track + profile.TRACK * 0.5 == pytest.approx(gains[gains < track + profile.TRACK].float().mean(), abs=2)
+    marks = losses[losses < track + profile.TRACK + 20].float()
+    assert track + profile.TRACK * 0.99 == pytest.approx(marks.mean(), abs=2)
+    assert gains[-1] > losses[-1]

@@ -1,0 +1,133 @@
+"""The reference distribution against the published tables, and the score against its own promises."""
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+TABLES = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def critique(pack):
+    return pack.nodes.critique
+
+
+@pytest.fixture(scope="module")
+def maker():
+    spec = importlib.util.spec_from_file_location("make_paintings", Path(__file__).with_name("make_paintings.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def tables(critique, maker):
+    """The columns of the score in the published tables: paintings, photographs, random-phase images."""
+    if not TABLES.is_dir():
+        pytest.skip(f"the published tables are not on this machine ({TABLES}); see tests/critique/make_paintings.py")
+    columns = list(critique.measures.MEASURES)
+    return [maker.read(TABLES / f"{name}_QIPs.csv", columns) for name in ("JA", "AVA", "Random_phase")]
+
+
+def above(first, second):
+    """Area under the ROC curve: the chance that one of `first` exceeds one of `second`, ties counted half."""
+    difference = first[:, None] - second[None]
+    return ((difference > 0).double() + (difference == 0).double() / 2).mean().item()
+
+
+def test_the_stored_reference_is_made_from_the_published_table(critique, maker, tables):
+    stored = critique.reference.paintings()
+    made = maker.fields(critique.reference.fit(stored.name, stored.source, list(stored.quantiles), tables[0]))
+    assert made["count"] == stored.count == 1629
+    for column, quantiles in stored.quantiles.items():
+        assert made["quantiles"][column] == pytest.approx(quantiles, abs=2e-9)
+    assert made["totals"] == pytest.approx(stored.totals, abs=2e-9)
+    assert made["shares"] == pytest.approx(stored.shares, abs=2e-9)
+
+
+def test_the_published_separations_come_out(critique, tables):
+    paintings, photographs, noise = tables
+    fitted = critique.reference.quantiles_of(paintings[0::2])
+    plain = [critique.reference.typicalities(rows, fitted).mean(1) for rows in (paintings[1::2], photographs, noise)]
+    assert above(plain[0], plain[1]) == pytest.approx(0.8386, abs=0.003)
+    assert above(plain[0], plain[2]) == pytest.approx(0.9897, abs=0.003)
+    assert above(plain[1], plain[2]) == pytest.approx(0.8749, abs=0.003)
+
+
+def test_sharing_weight_keeps_the_separations(critique, tables):
+    paintings, photographs, noise = tables
+    fitted = critique.reference.quantiles_of(paintings[0::2])
+    shares = critique.reference.independent_shares(paintings[0::2])
+    typical = [critique.reference.typicalities(rows, fitted) for rows in (paintings[1::2], photographs, noise)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        plain = above(typical[first].mean(1), typical[second].mean(1))
+        assert above(typical[first] @ shares, typical[second] @ shares) > plain - 0.005
+
+
+def test_scores_of_paintings_it_never_saw_are_spread_evenly(critique, tables):
+    odd = critique.reference.fit("odd", "", list(critique.measures.MEASURES), tables[0][1::2])
+    scores = sorted(critique.score.judge(dict(zip(odd.quantiles, row, strict=True)), odd).score
+                    for row in tables[0][0::2].tolist())
+    even = np.linspace(0, 100, len(scores))
+    assert np.abs(np.array(scores) - even).max() < 2 * odd.band
+
+
+def test_a_percentile_is_the_middle_of_a_run_of_equal_values(critique):
+    percentile = critique.reference.percentile
+    quantiles = [0.0] * 20 + [float(i) for i in range(1, 82)]
+    assert percentile(0.0, quantiles) == 9.5
+    assert percentile(-1, quantiles) == 0 and percentile(1e9, quantiles) == 100
+    assert percentile(1.5, quantiles) == 20.5
+
+
+def test_equal_columns_weigh_together_as_much_as_one(critique):
+    column = torch.randn(500, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    column[:, 1] -= column[:, 0] * (column[:, 0] @ column[:, 1]) / (column[:, 0] @ column[:, 0])
+    shares = critique.reference.independent_shares(column[:, [0, 0, 0, 1]])
+    assert shares.sum().item() == pytest.approx(1)
+    assert shares[:3].sum().item() == pytest.approx(shares[3].item(), abs=0.01)
+
+
+def test_the_band_is_that_of_kolmogorov(critique):
+    assert critique.reference.paintings().band == pytest.approx(3.365, abs=0.001)
+
+
+@pytest.mark.parametrize("position", [0, 1, 17, 50, 96, 100])
+def test_contributions_sum_to_the_score_minus_the_baseline(critique, position):
+    reference = critique.reference.paintings()
+    rng = np.random.default_rng(position)
+    places = np.clip(rng.normal(position, 20, len(reference.quantiles)).round().astype(int), 0, 100)
+    measures = {column: reference.quantiles[column][place]
+                for column, place in zip(reference.quantiles, places, strict=True)}
+    found = critique.score.judge(measures, reference)
+    assert sum(v.contribution for v in found.verdicts) == pytest.approx(found.score - found.baseline, rel=0, abs=1e-9)
+    assert 0 <= found.score <= 100
+
+
+def test_the_most_typical_picture_scores_100_and_the_least_typical_0(critique):
+    reference = critique.reference.paintings()
+    median, lowest = ({column: values[at] for column, values in reference.quantiles.items()} for at in (50, 0))
+    assert critique.score.judge(median, reference).score == 100
+    assert critique.score.judge(lowest, reference).score == 0
+
+
+def test_shapley_values_are_those_of_a_game_solved_by_hand(critique):
+    # Three players, worth 1 as soon as two of them take part: one third each. Parts 1, 1, 1.
+    values = critique.score.shapley(np.ones(3), lambda total: (total >= 2).astype(float))
+    assert values == pytest.approx([1 / 3] * 3)
+    # Additive worth gives every player its own part.
+    assert critique.score.shapley(np.array([1.0, -2.0, 4.0]), lambda total: 3 * total) == pytest.approx([3, -6, 12])
+
+
+def test_the_rubric_uses_every_measure_once(critique):
+    columns = [column for criterion in critique.rubric.RUBRIC for column in criterion.columns]
+    assert sorted(columns) == sorted(critique.measures.MEASURES) == sorted(critique.rubric.READINGS)
+    assert sorted(columns) == sorted(critique.reference.paintings().quantiles)
+
+
+def test_the_stored_reference_names_its_source_and_licence(critique):
+    stored = json.loads(Path(critique.reference.__file__).with_name("paintings.json").read_text(encoding="utf-8"))
+    assert "10.3758/s13428-025-02632-3" in stored["source"] and "MIT" in stored["source"]
