@@ -146,7 +146,6 @@ class _Book:
         return shorten(", ".join(name for name, _ in runs(dict.fromkeys(self.blocks, ""))), 400)
 
 
-
 def _plain(name: str) -> str:
     """Lower case and without leading zeros, so that D7 and d07 are one name."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", name.lower())
