@@ -2,7 +2,7 @@
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .critique.nodes import ArtCritique
-from .lora.nodes import LoadLora
+from .lora.nodes import ApplyLora, LoadLora
 from .training.nodes import CoreTrainingSet, TrainLora
 
 
@@ -10,6 +10,7 @@ class BottegaExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             LoadLora,
+            ApplyLora,
             CoreTrainingSet,
             TrainLora,
             ArtCritique,
