@@ -12,7 +12,7 @@ READY = """() => window.app?.extensionManager && !app.extensionManager.spinner
              && window.LiteGraph?.registered_node_types?.PreviewAny"""
 
 
-def open_page(browser, server, without_the_pack=False):
+def open_page(browser, server, query="", without_the_pack=False):
     """The page once it is ready; `page.errors` fills with what it complains about in its console."""
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.set_default_timeout(60_000)
@@ -22,7 +22,7 @@ def open_page(browser, server, without_the_pack=False):
     if without_the_pack:
         page.route("**/extensions/bottega/**", lambda route: route.abort())
         page.route("**/object_info", lambda route: route.fulfill(json=core_nodes(server)))
-    page.goto(server.address)
+    page.goto(f"{server.address}/{query}")
     page.wait_for_function(READY)
     page.wait_for_timeout(500)  # the first workflow tab comes after the spinner has gone
     return page
@@ -58,11 +58,8 @@ def baseline(browser, server, renderer):
 
 @pytest.fixture(scope="module")
 def page(browser, server, renderer, baseline, tmp_path_factory):
-    """The page with the workshop opened from the Templates dialog, as a person opens it."""
-    page = open_page(browser, server)
-    page.evaluate("() => void app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    page.get_by_placeholder("Search").first.fill("workshop")
-    page.get_by_test_id("template-workflow-workshop").click()
+    """The page with the workshop opened as a template, by the address that the host gives every template."""
+    page = open_page(browser, server, "?template=workshop&source=bottega")
     page.wait_for_function("() => app.graph.nodes.some(node => node.comfyClass === 'BottegaTrainLora')")
     page.wait_for_timeout(1000)
     page.screenshot(path=tmp_path_factory.mktemp("browser") / f"{renderer}.png")
