@@ -96,7 +96,8 @@ def test_wrong_text_in_blocks_is_answered_in_the_page(page):
     accepted = page.evaluate("""async () => {
         const node = app.graph.nodes.find(node => node.comfyClass === 'BottegaApplyLora');
         node.widgets.find(widget => widget.name === 'blocks').value = 'what is this';
-        return await app.queuePrompt(0, 1); }""")
+        const target = app.graph.nodes.find(node => node.title === 'Pictures with the LoRA');
+        return await app.queuePrompt(0, 1, [target.id]); }""")
     assert accepted is False
     page.get_by_test_id("error-overlay").get_by_text("blocks").first.wait_for()
 

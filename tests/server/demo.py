@@ -32,7 +32,8 @@ class Progress:
         if self.shown.get(node_id) == stage:
             return
         self.shown[node_id] = stage
-        line = f"  {time.monotonic() - self.began:6.1f} s  {self.titles.get(node_id, node_id)}  {stage} %"
+        done = f"  {stage} %" if stage else ""
+        line = f"  {time.monotonic() - self.began:6.1f} s  {self.titles.get(node_id, node_id)}{done}"
         print(f"\r{line:<78}" if self.moving else line, end="" if self.moving else "\n", flush=True)
 
     def close(self):
@@ -68,7 +69,7 @@ def summary(shown: dict[str, str], files: list[Path], base: Path) -> list[str]:
         missing += [] if score else [f"the score {when} the LoRA"]
     losses = re.search(r"Loss: ([\d.]+) at the start, ([\d.]+) at the end", shown.get("Training report", ""))
     print("Loss: {} at the start, {} at the end".format(*losses.groups()) if losses else "")
-    print("Files:", *[f"  {file.relative_to(base)}" for file in files], sep="\n")
+    print(f"Files in {base}:", *[f"  {file.relative_to(base)}" for file in files], sep="\n")
     pictures = [file for file in files if file.suffix == ".png"]
     missing += [] if losses else ["the loss"]
     missing += [] if any(file.suffix == ".safetensors" for file in files) else ["the LoRA file"]
