@@ -5,26 +5,34 @@ import torch
 from pictures import COLOURS, DOTS, INK, SHAPES, Scene, Thing, colour, cover, distance, draw_ground, grid
 
 SIZE = 64                        # pictures are judged at two pixels a dot
-GROUND_TOLERANCE, LEAST_AREA = 0.16, 60
+LEAST_AREA = 60                  # pixels; stars of the night sky are smaller
+DARK_NAMES = ("black", "ink")
+
+
+def paints() -> tuple[list[str], torch.Tensor]:
+    """Names and tints [N, 3, 3] of everything things are drawn with: as it is, in light and in shade."""
+    names = [*COLOURS, "ink"]
+    plain = torch.stack([colour(COLOURS.get(name, INK)).flatten() for name in names])
+    return names, torch.stack([plain, torch.lerp(plain, torch.ones(3), 0.3), plain * 0.7], 1)
 
 
 def on_ground(picture: torch.Tensor, ground: str) -> torch.Tensor:
-    """[64, 64] bool: pixels that are neither the plain ground nor the ground in shadow."""
+    """[64, 64] bool: pixels that are nearer to a paint than to the plain ground or the ground in shadow."""
     plain = draw_ground(ground, SIZE, None)
     tones = torch.stack([plain * shade for shade in (1.0, 0.9, 0.8, 0.72)])
-    return (tones - picture).abs().amax(1).amin(0) > GROUND_TOLERANCE
+    to_ground = (tones - picture).square().sum(1).amin(0)
+    to_paint = (paints()[1].view(-1, 3, 1, 1) - picture).square().sum(1).amin(0)
+    return to_paint < to_ground
 
 
 def name_colour(pixels: torch.Tensor) -> str:
-    """`pixels` [N, 3]: the colour most pixels are nearest to, the ink of outlines counting only when nothing else is there."""
-    names = list(COLOURS)
-    hues = torch.stack([colour(COLOURS[n]).flatten() for n in names] + [colour(INK).flatten()])
-    tints = torch.stack([hues, torch.lerp(hues, torch.ones(3), 0.3), hues * 0.7], 1)              # [9, 3, 3]
+    """`pixels` [N, 3]: the colour most pixels are nearest to; black and ink count only when hardly anything else is there."""
+    names, tints = paints()
     nearest = (pixels[:, None, None] - tints).square().sum(-1).amin(-1).argmin(-1)
-    dark = {names.index("black"), len(names)}
-    votes = torch.bincount(nearest, minlength=len(names) + 1)
-    bright = [0 if i in dark else int(v) for i, v in enumerate(votes)]
-    return names[max(range(len(names)), key=bright.__getitem__)] if max(bright) > 0.2 * len(pixels) else "black"
+    votes = dict(zip(names, torch.bincount(nearest, minlength=len(names)).tolist()))
+    bright = {name: count for name, count in votes.items() if name not in DARK_NAMES}
+    best = max(bright, key=bright.get)
+    return best if bright[best] > 0.2 * len(pixels) else "black"
 
 
 def name_shape(mask: torch.Tensor) -> str:

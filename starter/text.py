@@ -65,6 +65,7 @@ def write_down() -> dict[str, torch.Tensor]:
             state[f"text_model.encoder.layers.{i}.{name}"] = value
     _write_neighbours({k: state[f"text_model.encoder.layers.0.self_attn.{k}_proj.weight"] for k in ("q", "k", "v", "out")})
     _write_mean({k: state[f"text_model.encoder.layers.11.self_attn.{k}_proj.weight"] for k in ("v", "out")})
+    state["text_projection.weight"] = torch.eye(WIDTH)
     state["text_model.final_layer_norm.weight"], state["text_model.final_layer_norm.bias"] = _norm()
     return {k: v.half() for k, v in state.items()}
 

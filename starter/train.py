@@ -1,6 +1,6 @@
 """Trains the starter: an SD3-shaped diffusion transformer in the host's own classes, on pictures drawn as it goes.
 
-    COMFYUI_PATH=... python starter/train.py --out starter/bottega_starter.safetensors [--steps 12000] [--resume state.pt]
+    COMFYUI_PATH=... python starter/train.py --out starter/bottega_starter.safetensors [--steps 6000] [--resume state.pt] [--until 3500]
 
 Flow matching (Lipman et al. 2023; Esser et al. 2024), Muon (Jordan et al. 2024) for the matrices of the blocks and AdamW for
 the rest. The same seed and thread count give the same weights.
@@ -31,7 +31,8 @@ from safetensors.torch import save_file  # noqa: E402
 
 DEPTH, CONTEXT, POOLED, POSITIONS = 3, 4096, 2048, 16
 HIDDEN = 64 * DEPTH
-BATCH, LATENT, TIME_SHIFT, EMPTY_PROMPTS = 64, 16, 2.0, 0.1
+BATCH, TIME_SHIFT, EMPTY_PROMPTS = 64, 2.0, 0.1
+TOKENS = 24                      # one length for all batches: oneDNN prepares its kernels once a shape
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -78,7 +79,7 @@ class Prompts:
             if p not in self.known:
                 self.known[p] = self.ids(p)
         rows = [text.encode(self.known[p], self.table) for p in prompts]
-        longest = max(len(c) for c, _ in rows) + 1
+        longest = max(TOKENS, *(len(c) + 1 for c, _ in rows))
         context, count = torch.zeros(len(rows), longest, text.READ), torch.zeros(len(rows), longest)
         for i, (tokens, _) in enumerate(rows):
             n = len(tokens)
@@ -101,11 +102,19 @@ def velocity(net, x, sigma, context, weight, pooled):
                    transformer_options={"optimized_attention_override": attention}).float()
 
 
-def batch(rng: random.Random, prompts: Prompts):
-    scenes = [pictures.random_scene(rng) for _ in range(BATCH)]
-    drawn = torch.stack([pictures.draw(s, 64, rng) for s in scenes])
-    words = ["" if rng.random() < EMPTY_PROMPTS else pictures.shorten(rng, s) for s in scenes]
-    return [t.to(DEVICE) for t in (vae.model_space(drawn, 2).float(), *prompts(words))]
+class Batches(torch.utils.data.IterableDataset):
+    """The batches of steps start..stop; each is drawn from its own seed, so a resumed run sees the same ones."""
+
+    def __init__(self, seed: int, start: int, stop: int):
+        self.seed, self.steps, self.prompts = seed, range(start, stop), Prompts()
+
+    def __iter__(self):
+        for step in self.steps:
+            rng = random.Random(f"{self.seed} {step}")
+            scenes = [pictures.random_scene(rng) for _ in range(BATCH)]
+            drawn = torch.stack([pictures.draw(s, 64, rng) for s in scenes])
+            words = ["" if rng.random() < EMPTY_PROMPTS else pictures.shorten(rng, s) for s in scenes]
+            yield vae.model_space(drawn, 2).float(), *self.prompts(words)
 
 
 def noise_levels(generator) -> torch.Tensor:
@@ -138,53 +147,71 @@ def export(state: dict[str, torch.Tensor], path: Path):
     save_file({f"model.diffusion_model.{k}": v.half().contiguous() for k, v in state.items()}, path)
 
 
-def train(options):
-    net, prompts = build(options.seed), Prompts()
-    opts = optimisers(net)
-    ema = {k: v.detach().clone() for k, v in net.state_dict().items()}
-    rng, generator, start = random.Random(options.seed), torch.Generator().manual_seed(options.seed), 0
-    if options.resume and Path(options.resume).exists():
-        saved = torch.load(options.resume, weights_only=False)
-        net.load_state_dict(saved["net"])
-        [o.load_state_dict(s) for o, s in zip(opts, saved["opts"])]
-        ema, start = saved["ema"], saved["step"]
-        rng.setstate(saved["rng"])
-        generator.set_state(saved["generator"])
-    run = torch.compile(net) if options.compile else net
-    began, seen = time.time(), 0.0
-    for step in range(start, options.steps):
-        for o in opts:
-            o.param_groups[0]["lr"] = options.rate * pace(step, options.steps)
-        picture, context, weight, pooled = batch(rng, prompts)
-        sigma, noise = noise_levels(generator), torch.randn(picture.shape, generator=generator).to(DEVICE)
+class Run:
+    """A model in training with all that a resumed run needs: optimisers, averaged weights, noise generator, step."""
+
+    def __init__(self, seed: int):
+        self.net, self.step = build(seed), 0
+        self.optimisers = optimisers(self.net)
+        self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def load(self, path: Path):
+        saved = torch.load(path, weights_only=True)
+        self.net.load_state_dict(saved["net"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"]):
+            optimiser.load_state_dict(state)
+        self.average, self.step = saved["average"], saved["step"]
+        self.generator.set_state(saved["generator"])
+
+    def save(self, path: Path):
+        torch.save({"net": self.net.state_dict(), "optimisers": [o.state_dict() for o in self.optimisers],
+                    "average": self.average, "step": self.step, "generator": self.generator.get_state()}, path)
+
+    def learn(self, rate: float, picture, context, weight, pooled) -> float:
+        """One step on a batch; returns its loss."""
+        sigma, noise = noise_levels(self.generator), torch.randn(picture.shape, generator=self.generator).to(DEVICE)
         s = sigma.view(-1, 1, 1, 1)
-        loss = (velocity(run, (1 - s) * picture + s * noise, sigma, context, weight, pooled) - (noise - picture)).square().mean()
+        guess = velocity(self.net, (1 - s) * picture + s * noise, sigma, context, weight, pooled)
+        loss = (guess - (noise - picture)).square().mean()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        for o in opts:
-            o.step()
-            o.zero_grad(set_to_none=True)
-        keep = min(0.9995, (10 + step) / (100 + step) if step < 20000 else 1)
-        for k, v in net.state_dict().items():
-            ema[k].lerp_(v, 1 - keep)
-        seen += loss.item()
-        if (step + 1) % 100 == 0:
-            print(f"{step + 1} loss {seen / 100:.4f} {(step + 1 - start) / (time.time() - began):.2f} steps/s", flush=True)
-            seen = 0.0
-        if (step + 1) % options.every == 0 or step + 1 == options.steps:
-            export(ema, Path(options.out))
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.follow(min(0.999, (10 + self.step) / (100 + self.step)))
+        self.step += 1
+        return loss.item()
+
+    def follow(self, keep: float):
+        for name, value in self.net.state_dict().items():
+            self.average[name].lerp_(value, 1 - keep)
+
+
+def train(options):
+    run = Run(options.seed)
+    if options.resume and Path(options.resume).exists():
+        run.load(options.resume)
+    until, began, losses = options.until or options.steps, time.time(), []
+    batches = torch.utils.data.DataLoader(Batches(options.seed, run.step, until), batch_size=None, num_workers=1)
+    for drawn in batches:
+        losses.append(run.learn(options.rate * pace(run.step, options.steps), *(t.to(DEVICE) for t in drawn)))
+        if run.step % 100 == 0:
+            print(f"{run.step} loss {sum(losses[-100:]) / 100:.4f} {len(losses) / (time.time() - began):.2f} steps/s", flush=True)
+        if run.step % options.every == 0 or run.step == until:
+            export(run.average, Path(options.out))
             if options.resume:
-                torch.save({"net": net.state_dict(), "opts": [o.state_dict() for o in opts], "ema": ema, "step": step + 1,
-                            "rng": rng.getstate(), "generator": generator.get_state()}, options.resume)
+                run.save(options.resume)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--until", type=int, help="stop after this many steps, before the schedule ends")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=1000, help="steps between saved files")
     parser.add_argument("--resume", help="file that keeps the whole state of a run; continues from it when it exists")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the model (needs a C compiler)")
     train(parser.parse_args())

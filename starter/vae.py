@@ -157,9 +157,21 @@ def write_decoder(net: Layers):
         net.bias("19", c, -1.0)
 
 
-def write_down(empty: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Fills the state dict of `comfy.taesd.taesd.TAESD(latent_channels=16)` given as `empty`."""
-    state = {k: torch.zeros(v.shape, dtype=torch.float32) for k, v in empty.items()}
+def empty_state() -> dict[str, torch.Tensor]:
+    """Zeros in the shapes of the host's `comfy.taesd.taesd.TAESD(latent_channels=16)`."""
+    shapes = {"taesd_encoder.0": (64, RGB), "taesd_encoder.14": (LATENT_CHANNELS, 64),
+              "taesd_decoder.1": (64, LATENT_CHANNELS), "taesd_decoder.19": (RGB, 64)}
+    blocks = {"taesd_encoder": (1, 3, 4, 5, 7, 8, 9, 11, 12, 13), "taesd_decoder": (3, 4, 5, 8, 9, 10, 13, 14, 15, 18)}
+    shapes |= {f"{net}.{i}.conv.{k}": (64, 64) for net, where in blocks.items() for i in where for k in (0, 2, 4)}
+    state = {f"{name}.weight": torch.zeros(*shape, 3, 3) for name, shape in shapes.items()}
+    state |= {f"{name}.bias": torch.zeros(shape[0]) for name, shape in shapes.items()}
+    resampling = {"taesd_encoder": (2, 6, 10), "taesd_decoder": (7, 12, 17)}
+    return state | {f"{net}.{i}.weight": torch.zeros(64, 64, 3, 3) for net, where in resampling.items() for i in where}
+
+
+def write_down() -> dict[str, torch.Tensor]:
+    """State dict that the host's `comfy.sd.VAE` recognises as a TAESD with 16 channels."""
+    state = empty_state()
     state["vae_scale"], state["vae_shift"] = torch.tensor(SCALE * INNER), torch.tensor(SHIFT)
     write_encoder(Layers(state, "taesd_encoder"))
     write_decoder(Layers(state, "taesd_decoder"))
