@@ -137,10 +137,14 @@ def pip(*arguments):
     log = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           encoding="utf-8", errors="replace") as process:
-        for line in process.stdout:
-            log.append(line)
-            if line.startswith(("Collecting", "Installing collected")):
-                show_step(line[:70])
+        try:
+            for line in process.stdout:
+                log.append(line)
+                if line.startswith(("Collecting", "Installing collected")):
+                    show_step(line[:70])
+        except BaseException:  # leaving the block waits for the process, so end it first
+            process.kill()
+            raise
     show_step("")
     (WORKSHOP / "pip.log").write_text("".join(log), encoding="utf-8")
     if process.returncode:

@@ -30,8 +30,8 @@ def help_page(node_id):
 
 
 def test_the_host_registers_exactly_the_expected_nodes(host, pack):
-    ours = {name for name, node in host.nodes.NODE_CLASS_MAPPINGS.items() if node.__module__.startswith(pack.__name__)}
-    assert ours == set(CONTRACT)
+    nodes = host.nodes.NODE_CLASS_MAPPINGS.items()
+    assert {name for name, node in nodes if node.__module__.startswith(f"{pack.__name__}.")} == set(CONTRACT)
 
 
 @NODES
