@@ -225,7 +225,6 @@ def check_host(path):
 
 def setup():
     """Makes everything ready and returns the folder of the host; the second time it only looks."""
-    check_python()
     WORKSHOP.mkdir(exist_ok=True)
     other = os.environ.get("COMFYUI_PATH")
     host = check_host(Path(other).resolve()) if other else HOST
@@ -413,9 +412,10 @@ def read_arguments(arguments):
 
 
 def main():
-    options, rest = read_arguments(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        check_python()
+        options, rest = read_arguments(sys.argv[1:])
         return options.run(options, rest)
     except SetupError as error:
         print(error, file=sys.stderr)
