@@ -1,5 +1,6 @@
 """From the tensors of a LoRA to patches on clones of a MODEL and a CLIP, each patch with the ratio of its block."""
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import NamedTuple
 
 import comfy.lora
@@ -89,10 +90,19 @@ def _aliases(places: Mapping[str, blocks.Place]) -> list[str]:
 
 def _changes(tensors, names, module, places, weights: BlockWeights) -> list[Change]:
     try:
-        patches = comfy.lora.load_lora(tensors, names, log_missing=False)
+        patches = comfy.lora.load_lora(tensors, _mentioned(names, tensors), log_missing=False)
     except KeyError as error:
         raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
     return [_change(target, patch, module, places, weights) for target, patch in patches.items()]
+
+
+def _mentioned(names: Mapping, tensors: Iterable[str]) -> dict:
+    """The names that some key of the file has before a "." or "_lora.", in the order of names.
+
+    The host's load_lora tries each of its names, several for a weight, with every ending it knows."""
+    stems = {stem for key in tensors for stem in accumulate(key.split("."), "{}.{}".format)}
+    stems |= {stem.removesuffix("_lora") for stem in stems}
+    return {name: target for name, target in names.items() if name in stems}
 
 
 def _change(target, patch, module, places, weights: BlockWeights) -> Change:
