@@ -1,9 +1,9 @@
-"""Checks the starter through the host's own nodes: what share of unseen prompts gives the right things in the right colours.
+"""Checks the starter through the host's own nodes: how many unseen prompts give the right things in the right colours.
 
     COMFYUI_PATH=... python starter/evaluate.py MODELS_DIR [--prompts 240] [--sheet sheet.png]
 
-MODELS_DIR is what install.py filled. Prompts come from combinations of shapes, colours, ground and style that training never
-saw; every fifth picture lands on the contact sheet. Prints one JSON object.
+MODELS_DIR is what install.py filled. Prompts come from combinations of shapes, colours, ground and style that training
+never saw; every fifth picture lands on the contact sheet. Prints one JSON object.
 """
 import argparse
 import json
@@ -19,11 +19,12 @@ from comfy.cli_args import args as host_args  # noqa: E402
 host_args.cpu = not __import__("torch").cuda.is_available()
 import folder_paths  # noqa: E402
 import judge  # noqa: E402
-import nodes  # noqa: E402
 import pictures  # noqa: E402
 import torch  # noqa: E402
 from install import MODEL, TEXT, VAE  # noqa: E402
 from PIL import Image  # noqa: E402
+
+import nodes  # noqa: E402
 
 STEPS, GUIDANCE, SAMPLER, SCHEDULER, SIZE = 20, 3.0, "euler", "simple", 128
 
@@ -45,8 +46,8 @@ class Starter:
     def sample(self, prompt: str, seed: int, model=None, count: int = 1) -> torch.Tensor:
         """[count, 3, 128, 128] in 0..1."""
         latent, = nodes.EmptyLatentImage().generate(SIZE, SIZE, count)
-        latent, = nodes.KSampler().sample(model or self.model, seed, STEPS, GUIDANCE, SAMPLER, SCHEDULER, self.encode(prompt),
-                                          self.empty, latent)
+        latent, = nodes.KSampler().sample(model or self.model, seed, STEPS, GUIDANCE, SAMPLER, SCHEDULER,
+                                          self.encode(prompt), self.empty, latent)
         return nodes.VAEDecode().decode(self.vae, latent)[0].movedim(-1, 1)
 
 
@@ -77,7 +78,8 @@ def main(options):
             shown.append(image)
     if options.sheet:
         sheet(shown, 8).save(options.sheet)
-    print(json.dumps({"right": {k: round(right[k] / n, 4) for k, n in asked.items()}, "asked": asked, "wrong": wrong}, indent=1))
+    shares = {k: round(right[k] / n, 4) for k, n in asked.items()}
+    print(json.dumps({"right": shares, "asked": asked, "wrong": wrong}, indent=1))
 
 
 if __name__ == "__main__":

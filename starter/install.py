@@ -1,7 +1,7 @@
-"""Puts the starter where a ComfyUI looks: `python starter/install.py MODELS_DIR INPUT_DIR`. Running it again changes nothing.
+"""Puts the starter where a ComfyUI looks: `python starter/install.py MODELS_DIR INPUT_DIR`.
 
-The diffusion model is copied; the VAE and the text encoder are written down (see vae.py and text.py); twelve pictures with
-captions go to INPUT_DIR/bottega_woodcut for the training example.
+The diffusion model is copied; the VAE and the text encoder are written down (see vae.py and text.py); twelve pictures
+with captions go to INPUT_DIR/bottega_woodcut for the training example. Running it again changes nothing.
 """
 import os
 import shutil
@@ -37,7 +37,8 @@ def install_models(models: Path):
     model = models / "diffusion_models" / MODEL
     if not newer(model, MODEL):
         beside(model, lambda part: shutil.copyfile(HERE / MODEL, part))
-    for path, source, module in ((models / "vae" / VAE, "vae.py", vae), (models / "text_encoders" / TEXT, "text.py", text)):
+    written = ((models / "vae" / VAE, "vae.py", vae), (models / "text_encoders" / TEXT, "text.py", text))
+    for path, source, module in written:
         if not newer(path, source):
             state = module.write_down()
             beside(path, lambda part, state=state: save_file(state, part))

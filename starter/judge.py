@@ -1,4 +1,4 @@
-"""What is on a picture of the starter's world: finds the things and names the shape and colour of each, without the prompt."""
+"""Finds the things on a picture of the starter's world and names the shape and colour of each, without the prompt."""
 import math
 
 import torch
@@ -26,10 +26,13 @@ def on_ground(picture: torch.Tensor, ground: str) -> torch.Tensor:
 
 
 def name_colour(pixels: torch.Tensor) -> str:
-    """`pixels` [N, 3]: the colour most pixels are nearest to; black and ink count only when hardly anything else is there."""
+    """`pixels` [N, 3]: the colour most pixels are nearest to.
+
+    Black and ink count only when hardly anything else is there.
+    """
     names, tints = paints()
     nearest = (pixels[:, None, None] - tints).square().sum(-1).amin(-1).argmin(-1)
-    votes = dict(zip(names, torch.bincount(nearest, minlength=len(names)).tolist()))
+    votes = dict(zip(names, torch.bincount(nearest, minlength=len(names)).tolist(), strict=True))
     bright = {name: count for name, count in votes.items() if name not in DARK_NAMES}
     best = max(bright, key=bright.get)
     return best if bright[best] > 0.2 * len(pixels) else "black"
@@ -52,7 +55,8 @@ def best_overlap(shape: str, mask: torch.Tensor, centre, area: float) -> float:
     for scale in (0.94, 1.0, 1.06):
         for dx in (-0.5, 0.0, 0.5):
             for dy in (-0.5, 0.0, 0.5):
-                thing = Thing(shape, "", centre[0] - off[0] * radius + dx, centre[1] - off[1] * radius + dy, radius * scale)
+                left, top = centre[0] - off[0] * radius + dx, centre[1] - off[1] * radius + dy
+                thing = Thing(shape, "", left, top, radius * scale)
                 drawn = cover(distance(thing, x, y), SIZE) > 0.5
                 best = max(best, float((drawn & mask).sum() / (drawn | mask).sum()))
     return best
@@ -79,4 +83,4 @@ def agrees(found: list[Thing], scene: Scene) -> bool:
         (dx, dy), (ex, ey) = apart(found), apart(scene.things)
         if dx * ex + dy * ey < 0:
             found = found[::-1]
-    return all(f.shape == t.shape and f.colour == t.colour for f, t in zip(found, scene.things))
+    return all(f.shape == t.shape and f.colour == t.colour for f, t in zip(found, scene.things, strict=True))

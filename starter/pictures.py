@@ -1,4 +1,4 @@
-"""The pictures the starter is trained on: one or two shapes on a ground, drawn from signed distances, with their prompts."""
+"""The pictures the starter is trained on, with their prompts: one or two shapes on a ground, from signed distances."""
 import random
 from typing import NamedTuple
 
@@ -15,7 +15,8 @@ DARK = ("navy", "night")
 SHAPES = ("circle", "square", "triangle", "cross", "ring", "star", "heart")
 STYLES = ("flat", "outlined", "shaded")
 INK = (26, 22, 32)
-PLACES = {"": (0, 0), "on the left": (-6.5, 0), "on the right": (6.5, 0), "at the top": (0, -6.5), "at the bottom": (0, 6.5)}
+PLACES = {"": (0, 0), "on the left": (-6.5, 0), "on the right": (6.5, 0), "at the top": (0, -6.5),
+          "at the bottom": (0, 6.5)}
 SIZES = {"small": 5.0, "": 7.2, "large": 9.6}
 RELATIONS = {"left of": (1, 0), "right of": (-1, 0), "above": (0, 1), "below": (0, -1)}  # where the second stands
 PAIR_RADIUS, PAIR_DISTANCE = 5.6, 7.6
@@ -45,7 +46,8 @@ def colours_on(ground: str) -> list[str]:
     return [c for c in COLOURS if not (ground in DARK and c == "black")]
 
 
-def one_thing(rng: random.Random, shape: str, colour: str, ground: str, style: str, place: str = "", size: str = "") -> Scene:
+def one_thing(rng: random.Random, shape: str, colour: str, ground: str, style: str, place: str = "",
+              size: str = "") -> Scene:
     jitter = lambda: rng.uniform(-1.2, 1.2)
     x, y = PLACES[place]
     radius = SIZES[size] * rng.uniform(0.94, 1.06)
@@ -58,8 +60,9 @@ def two_things(rng: random.Random, first: tuple, second: tuple, relation: str, g
     """`first` and `second` are (shape, colour)."""
     dx, dy = RELATIONS[relation]
     drift = lambda: rng.uniform(-1.0, 1.0)
-    things = [Thing(*what, 16 + side * dx * PAIR_DISTANCE + drift() * (1 + abs(dy)), 16 + side * dy * PAIR_DISTANCE
-                    + drift() * (1 + abs(dx)), PAIR_RADIUS * rng.uniform(0.94, 1.06)) for what, side in ((first, -1), (second, 1))]
+    things = [Thing(*what, 16 + side * dx * PAIR_DISTANCE + drift() * (1 + abs(dy)),
+                    16 + side * dy * PAIR_DISTANCE + drift() * (1 + abs(dx)), PAIR_RADIUS * rng.uniform(0.94, 1.06))
+              for what, side in ((first, -1), (second, 1))]
     words = f"a {first[1]} {first[0]} {relation} a {second[1]} {second[0]} {ground_words(ground)}, {style} style"
     return Scene(tuple(things), ground, style, words)
 
@@ -70,12 +73,16 @@ def held_out(things, ground: str, style: str) -> bool:
     return sum(ord(ch) * (i * i + 7) for i, ch in enumerate(key)) % 8 == 0
 
 
+def random_thing(rng: random.Random, ground: str) -> tuple[str, str]:
+    return rng.choice(SHAPES), rng.choice(colours_on(ground))
+
+
 def random_scene(rng: random.Random, test: bool = False) -> Scene:
     """A scene of the training set, or with `test` one of the combinations it never contains."""
     while True:
         ground, style = rng.choice(list(GROUNDS)), rng.choice(STYLES)
-        what = lambda: (rng.choice(SHAPES), rng.choice(colours_on(ground)))
-        things = [what()] if rng.random() < 0.6 else [what(), what()]
+        count = 1 if rng.random() < 0.6 else 2
+        things = [random_thing(rng, ground) for _ in range(count)]
         if held_out(things, ground, style) != test or len(set(things)) < len(things):
             continue
         if len(things) == 2:

@@ -1,9 +1,9 @@
 """The starter's text encoder: CLIP-L's shape with weights written down from a seed, not trained.
 
-Every token of the vocabulary has a random code. One attention layer gives each token the codes of the two tokens before it
-("square" knows that it is blue), another gives the pooled output the mean of all codes. That is enough for a small model to
-compose words it never saw together. The padding after a prompt reads as zero in every dimension the model looks at, so the
-training script may keep one padding token and weigh it instead of carrying all of them.
+Every token of the vocabulary has a random code. One attention layer gives each token the codes of the two tokens before
+it ("square" knows that it is blue), another gives the pooled output the mean of all codes. That is enough for a small
+model to compose words it never saw together. The padding after a prompt reads as zero in every dimension the model
+looks at, so the training script may keep one padding token and weigh it instead of carrying all of them.
 """
 import torch
 
@@ -41,7 +41,7 @@ def places() -> torch.Tensor:
 def turn(steps: int) -> torch.Tensor:
     """[64, 64] matrix that takes the code of position i to that of position i - steps."""
     angle = frequencies() * steps
-    cos, sin, zero = angle.cos().diag(), angle.sin().diag(), torch.zeros(16, 16, dtype=torch.float64)
+    cos, sin = angle.cos().diag(), angle.sin().diag()
     half = torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)], 0)
     empty = torch.zeros(32, 32, dtype=torch.float64)
     return torch.cat([torch.cat([half, empty], 1), torch.cat([empty, half], 1)], 0)
@@ -63,8 +63,9 @@ def write_down() -> dict[str, torch.Tensor]:
     for i in range(LAYERS):
         for name, value in _empty_layer().items():
             state[f"text_model.encoder.layers.{i}.{name}"] = value
-    _write_neighbours({k: state[f"text_model.encoder.layers.0.self_attn.{k}_proj.weight"] for k in ("q", "k", "v", "out")})
-    _write_mean({k: state[f"text_model.encoder.layers.11.self_attn.{k}_proj.weight"] for k in ("v", "out")})
+    attention = lambda i, parts: {k: state[f"text_model.encoder.layers.{i}.self_attn.{k}_proj.weight"] for k in parts}
+    _write_neighbours(attention(0, ("q", "k", "v", "out")))
+    _write_mean(attention(11, ("v", "out")))
     state["text_projection.weight"] = torch.eye(WIDTH)
     state["text_model.final_layer_norm.weight"], state["text_model.final_layer_norm.bias"] = _norm()
     return {k: v.half() for k, v in state.items()}
@@ -84,7 +85,8 @@ def _norm():
 def _empty_layer() -> dict[str, torch.Tensor]:
     layer = {}
     for k in ("q", "k", "v", "out"):
-        layer[f"self_attn.{k}_proj.weight"], layer[f"self_attn.{k}_proj.bias"] = torch.zeros(WIDTH, WIDTH), torch.zeros(WIDTH)
+        layer[f"self_attn.{k}_proj.weight"] = torch.zeros(WIDTH, WIDTH)
+        layer[f"self_attn.{k}_proj.bias"] = torch.zeros(WIDTH)
     for name, shape in (("fc1", (4 * WIDTH, WIDTH)), ("fc2", (WIDTH, 4 * WIDTH))):
         layer[f"mlp.{name}.weight"], layer[f"mlp.{name}.bias"] = torch.zeros(shape), torch.zeros(shape[0])
     for name in ("layer_norm1", "layer_norm2"):
@@ -114,7 +116,8 @@ def _write_mean(weight: dict[str, torch.Tensor]):
 def encode(tokens: list[int], table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What the encoder above gives for the ids of a prompt (START ... END), computed directly from `codes()`.
 
-    Returns the tokens that differ from padding [n + 2, 576] and the pooled output [576]; the other 75 - n tokens are zero.
+    Returns the tokens that differ from padding [n + 2, 576] and the pooled output [576]; the other 75 - n tokens are
+    zero.
     """
     ids = torch.tensor(tokens + [END])
     word = table[ids]

@@ -1,9 +1,10 @@
 """Trains the starter: an SD3-shaped diffusion transformer in the host's own classes, on pictures drawn as it goes.
 
-    COMFYUI_PATH=... python starter/train.py --out starter/bottega_starter.safetensors [--steps 6000] [--resume state.pt] [--until 3500]
+    COMFYUI_PATH=... python starter/train.py --out starter/bottega_starter.safetensors [--steps 6000]
+                                             [--resume state.pt] [--until 3500]
 
-Flow matching (Lipman et al. 2023; Esser et al. 2024), Muon (Jordan et al. 2024) for the matrices of the blocks and AdamW for
-the rest. The same seed and thread count give the same weights.
+Flow matching (Lipman et al. 2023; Esser et al. 2024), Muon (Jordan et al. 2024) for the matrices of the blocks and
+AdamW for the rest. The same seed and thread count give the same weights.
 """
 import argparse
 import math
@@ -38,11 +39,12 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 def build(seed: int) -> torch.nn.Module:
     """The host's SD3 transformer, depth 3; only the dimensions that the text encoder writes are read."""
+    reader = {"target": "torch.nn.Linear", "params": {"in_features": text.READ, "out_features": HIDDEN}}
     net = OpenAISignatureMMDITWrapper(
         input_size=None, patch_size=2, in_channels=vae.LATENT_CHANNELS, depth=DEPTH, adm_in_channels=text.READ,
-        context_embedder_config={"target": "torch.nn.Linear", "params": {"in_features": text.READ, "out_features": HIDDEN}},
-        num_patches=POSITIONS ** 2, pos_embed_max_size=POSITIONS, pos_embed_scaling_factor=None, qk_norm="rms",
-        dtype=torch.float32, device="cpu", operations=comfy.ops.disable_weight_init)
+        context_embedder_config=reader, num_patches=POSITIONS ** 2, pos_embed_max_size=POSITIONS,
+        pos_embed_scaling_factor=None, qk_norm="rms", dtype=torch.float32, device="cpu",
+        operations=comfy.ops.disable_weight_init)
     generator = torch.Generator().manual_seed(seed)
     for name, p in net.named_parameters():
         with torch.no_grad():
@@ -159,7 +161,7 @@ class Run:
     def load(self, path: Path):
         saved = torch.load(path, weights_only=True)
         self.net.load_state_dict(saved["net"])
-        for optimiser, state in zip(self.optimisers, saved["optimisers"]):
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         self.average, self.step = saved["average"], saved["step"]
         self.generator.set_state(saved["generator"])
@@ -198,7 +200,8 @@ def train(options):
     for drawn in batches:
         losses.append(run.learn(options.rate * pace(run.step, options.steps), *(t.to(DEVICE) for t in drawn)))
         if run.step % 100 == 0:
-            print(f"{run.step} loss {sum(losses[-100:]) / 100:.4f} {len(losses) / (time.time() - began):.2f} steps/s", flush=True)
+            speed = len(losses) / (time.time() - began)
+            print(f"{run.step} loss {sum(losses[-100:]) / 100:.4f} {speed:.2f} steps/s", flush=True)
         if run.step % options.every == 0 or run.step == until:
             export(run.average, Path(options.out))
             if options.resume:

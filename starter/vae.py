@@ -1,8 +1,8 @@
 """The starter's VAE: a TAESD-shaped autoencoder whose weights are written down, not trained.
 
-A latent is an 8x8-pixel cell. It carries the colour of each of the cell's four 4x4-pixel quarters (2x2 quarters x RGB = 12
-numbers), so a 128-pixel picture is drawn with 32x32 dots. The numbers are turned so that the host's own latent-to-RGB
-factors for SD3 show the mean colour of the cell (at reduced contrast): previews and cheap decoders work.
+A latent is an 8x8-pixel cell. It carries the colour of each of the cell's four 4x4-pixel quarters (2x2 quarters x RGB =
+12 numbers), so a 128-pixel picture is drawn with 32x32 dots. The numbers are turned so that the host's own
+latent-to-RGB factors for SD3 show the mean colour of the cell (at reduced contrast): previews and cheap decoders work.
 
 The decoder can only repeat a cell and then mix neighbours, so each dot is drawn half-way between two of its neighbours;
 the encoder sharpens by as much beforehand. Convolutions pad with zeros, so the lost part of each edge is added back by
@@ -51,13 +51,13 @@ def dots_of(images: torch.Tensor, pixels: int = 4) -> torch.Tensor:
 
 
 def model_space(images: torch.Tensor, pixels: int = 4) -> torch.Tensor:
-    """[B, 3, H, W] in 0..1 to what the diffusion model sees [B, 16, H/8, W/8]: encode and the host's scaling in one step."""
+    """[B, 3, H, W] in 0..1 to what the diffusion model sees [B, 16, H/8, W/8]: encode and host scaling in one step."""
     cells = torch.nn.functional.pixel_unshuffle(dots_of(images, pixels) * 2 - 1, 2)
     return torch.einsum("oi,bihw->bohw", mixing().to(images.dtype), cells)
 
 
 class Layers:
-    """Writes single taps into the state dict of the host's TAESD, whose other weights stay zero (a Block is then ReLU)."""
+    """Writes single taps into the state dict of the host's TAESD; other weights stay zero (a Block is then ReLU)."""
 
     def __init__(self, state: dict[str, torch.Tensor], prefix: str):
         self.state, self.prefix = state, prefix
@@ -84,7 +84,7 @@ def write_encoder(net: Layers):
                     net.tap(layer, c, c, 0.25, row, col)
     sides = ((0, -1), (0, 1), (-1, 0), (1, 0))
     net.keep("7.conv.0", range(RGB))
-    for i, (row, col) in enumerate(sides):                       # 4 + i: one where the neighbour on that side is missing
+    for i, (row, col) in enumerate(sides):                      # 4 + i: one where the neighbour on that side is missing
         net.bias("7.conv.0", 4 + i, 1.0)
         net.tap("7.conv.0", 4 + i, ones, -1.0, row, col)
     net.keep("7.conv.2", range(RGB))
@@ -114,7 +114,7 @@ def add_edges(net: Layers, block: int, rows: int, cols: int, extra: tuple[range,
     for gate, (row, col) in ((60, (0, cols)), (61, (rows, 0))):
         net.bias(f"{block}.conv.0", gate, 1.0)
         net.tap(f"{block}.conv.0", gate, ones, -1.0, row, col)
-    for part, gates in zip(extra, ((60,), (61,), (60, 61))):
+    for part, gates in zip(extra, ((60,), (61,), (60, 61)), strict=True):
         net.keep(f"{block}.conv.0", part)
         net.keep(f"{block}.conv.2", part)
         for c, channel in enumerate(part):

@@ -24,8 +24,8 @@ def draw_woodcut(thing: Thing, size: int = 128) -> torch.Tensor:
 def things(count: int = COUNT, seed: int = SEED) -> list[Thing]:
     rng = random.Random(seed)
     colours = rng.sample(list(COLOURS), len(COLOURS)) * 2
-    return [Thing(SHAPES[i % len(SHAPES)], colours[i], 16 + rng.uniform(-2, 2), 16 + rng.uniform(-2, 2), rng.uniform(7.5, 10.5))
-            for i in range(count)]
+    return [Thing(SHAPES[i % len(SHAPES)], colours[i], 16 + rng.uniform(-2, 2), 16 + rng.uniform(-2, 2),
+                  rng.uniform(7.5, 10.5)) for i in range(count)]
 
 
 def caption(thing: Thing) -> str:

@@ -51,9 +51,10 @@ class Host:
         import execution
         import folder_paths
         import main
-        import nodes
         from app.node_replace_manager import NodeReplaceManager
         from server import PromptServer
+
+        import nodes
 
         for kind in ("output", "temp", "input"):
             (tmp / kind).mkdir()
