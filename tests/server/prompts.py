@@ -14,7 +14,7 @@ def node(class_type: str, **inputs) -> dict:
     return {"class_type": class_type, "inputs": inputs | links}
 
 
-def training(steps: int, folder: str = "bottega_woodcut") -> dict:
+def training(folder: str, steps: int) -> dict:
     """Pictures of a folder to a trained LoRA, node `train`."""
     return MODELS | {
         "pictures": node("LoadImageTextDataSetFromFolder", folder=folder),

@@ -1,5 +1,6 @@
 """What goes wrong is said in a sentence that names the input, and the server lives on."""
 import asyncio
+import shutil
 
 import pytest
 from client import Failed, Refused, connect, run
@@ -18,6 +19,16 @@ def refusal(server):
         assert run(server.address, SMALL)["show"]["images"]
         return str(error.value)
     return told
+
+
+@pytest.fixture(scope="module")
+def one_picture(server) -> str:
+    """A folder of the server's input with the first woodcut and its caption: a training set that is ready at once."""
+    source, folder = server.base / "input" / "bottega_woodcut", server.base / "input" / "one_picture"
+    folder.mkdir()
+    for name in ("01.png", "01.txt"):
+        shutil.copy(source / name, folder)
+    return folder.name
 
 
 def shown(class_type, **inputs):
@@ -39,8 +50,8 @@ def test_text_in_blocks_that_means_nothing(refusal):
     assert "blocks" in refusal(load_lora(blocks="what is this"))
 
 
-def test_text_in_blocks_that_arrives_over_a_link(refusal):
-    prompt = training(steps=2) | {
+def test_text_in_blocks_that_arrives_over_a_link(one_picture, refusal):
+    prompt = training(one_picture, steps=2) | {
         "text": node("PrimitiveString", value="what is this"),
         "ours": node("BottegaApplyLora", model=("model", 0), lora=("train", 0), strength_model=1.0, strength_clip=1.0,
                      blocks=("text", 0)),
@@ -50,8 +61,8 @@ def test_text_in_blocks_that_arrives_over_a_link(refusal):
 
 
 def test_a_folder_without_pictures(server, refusal):
-    (server.base / "input" / "empty").mkdir(exist_ok=True)
-    assert "No valid images found in input" in refusal(training(steps=2, folder="empty"))
+    (server.base / "input" / "empty").mkdir()
+    assert "No valid images found in input" in refusal(training("empty", steps=2))
 
 
 def test_a_picture_of_one_pixel_to_criticise(refusal):
@@ -59,13 +70,13 @@ def test_a_picture_of_one_pixel_to_criticise(refusal):
     assert "images" in refusal(image | shown("BottegaCritique", images=("image", 0)))
 
 
-def test_cancel_stops_the_training_and_the_server_goes_on(server):
+def test_cancel_stops_the_training_and_the_server_goes_on(one_picture, server):
     async def session():
         async with connect(server.address) as client:
             async def cancel_once_it_trains(kind, data):
                 if kind == "progress_state" and data["nodes"].get("train", {}).get("value", 0) >= 3:
                     await client.interrupt()
-            await client.run(training(steps=100_000), on_event=cancel_once_it_trains)
+            await client.run(training(one_picture, steps=100_000), on_event=cancel_once_it_trains)
 
     with pytest.raises(Failed) as error:
         asyncio.run(asyncio.wait_for(session(), 120))
