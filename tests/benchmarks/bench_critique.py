@@ -1,0 +1,112 @@
+"""The critique of one photograph: seconds and memory at three sizes, and where the time goes.
+
+The photograph is scikit-image's astronaut, 512 x 512, resized.
+"""
+import statistics
+import subprocess
+import sys
+
+import timing
+
+ROUNDS = 3
+SIZES = (512, 1024, 2048)
+PLANES = ("grey", "lab", "hsv", "edges", "edge_points")
+
+
+def main():
+    parser = timing.parser(__doc__, ROUNDS)
+    parser.add_argument("--peak", type=int, metavar="SIZE", help="only print the peak memory before and after one")
+    options = parser.parse_args()
+    if options.peak:
+        return print(*peak_memory(options.peak))
+    # First, while this process is small: on Linux a child's peak starts at what its parent held.
+    memory = {size: peak_in_new_process(size) for size in SIZES}
+    pack = timing.start_host()
+    publish(by_size(pack, options.rounds, memory), by_part(pack, options.rounds), options.rounds)
+
+
+def publish(sizes, parts, rounds):
+    timing.publish(
+        "critique", "The critique of one photograph",
+        f"Seconds, median of {rounds} interleaved runs; ratio to 1024 pixels, within a round. Peak memory is that of a "
+        "new process, before (host, pack and picture) and after the critique. A picture that is not 1024 pixels long "
+        "is measured twice: at 1024, which the score needs, and at its own size.",
+        timing.table(["picture", "seconds", "ratio", "MB before", "MB at the peak"], sizes),
+        "Where the time goes at 1024 pixels:", timing.table(["part", "ms", "share"], parts))
+
+
+def by_size(pack, rounds, memory):
+    critic, paintings = pack.nodes.critique.critic, pack.nodes.critique.reference.paintings()
+    images = {size: photograph(size) for size in SIZES}
+    seconds = timing.interleave({size: timing.timed(lambda image=image: critic.study(image, paintings))
+                                 for size, image in images.items()}, rounds)
+    return [(f"{size} x {size}", f"{statistics.median(values):.2f}", f"{timing.ratio(values, seconds[1024]):.2f}",
+             *memory[size]) for size, values in seconds.items()]
+
+
+def by_part(pack, rounds):
+    """The planes, the five slowest measures, the others together, and the two drawings."""
+    runs = [parts_of_one_run(pack) for _ in range(rounds + 1)][1:]
+    medians = {part: statistics.median(run[part] for run in runs) for part in runs[0]}
+    whole = sum(medians.values())
+    measures = sorted(pack.nodes.critique.measures.MEASURES, key=medians.get, reverse=True)
+    others = {f"the other {len(measures) - 5} measures": sum(medians.pop(name) for name in measures[5:])}
+    return [(part, timing.milliseconds([seconds]), f"{seconds / whole:.0%}")
+            for part, seconds in sorted({**medians, **others}.items(), key=lambda item: -item[1])]
+
+
+def parts_of_one_run(pack):
+    critique = pack.nodes.critique
+    picture, paintings = critique.picture.Picture.from_images(photograph(1024)), critique.reference.paintings()
+    seconds = {f"planes shared by measures ({', '.join(PLANES)})":
+               timing.timed(lambda: [getattr(picture, plane) for plane in PLANES])()}
+    for name, function in critique.measures.MEASURES.items():
+        seconds[name] = timing.timed(lambda function=function: function(picture))()
+    measures = {name: value.item() for name, value in critique.measures.measure(picture).items()}
+    judged = critique.score.judge(measures, paintings)
+    column, paper = critique.explain.evidence(judged).column, pack.nodes.charts.theme.LIGHT.paper
+    seconds["heat map"] = timing.timed(
+        lambda: pack.nodes.charts.draw.render(critique.explain.heatmap(picture, column), paper))()
+    seconds["chart"] = timing.timed(
+        lambda: pack.nodes.charts.draw.render(critique.critic.chart(judged, paintings), paper))()
+    return seconds
+
+
+def photograph(size):
+    """IMAGE [1, size, size, 3], 0..1."""
+    import numpy as np
+    import torch
+    from PIL import Image
+    from skimage import data
+    resized = Image.fromarray(data.astronaut()).resize((size, size), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255)[None]
+
+
+def peak_in_new_process(size):
+    """(MB before, MB at the peak) as words."""
+    try:
+        import resource  # noqa: F401
+    except ImportError:
+        return ("not measured: needs Linux or macOS",) * 2
+    command = [sys.executable, __file__, "--peak", str(size)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return tuple(printed.split()[-2:])
+
+
+def peak_memory(size):
+    pack = timing.start_host()
+    paintings, image = pack.nodes.critique.reference.paintings(), photograph(size)
+    before = megabytes()
+    pack.nodes.critique.critic.study(image, paintings)
+    return before, megabytes()
+
+
+def megabytes():
+    """The largest resident size of this process so far."""
+    import resource
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
+if __name__ == "__main__":
+    main()
