@@ -252,8 +252,10 @@ def link_pack(base):
 
 def install_starter(base):
     """Puts the starter's model and its training pictures where the host looks for them."""
-    subprocess.run([venv_python(), str(ROOT / "starter" / "install.py"), str(base / "models"), str(base / "input")],
-                   check=True)
+    command = [venv_python(), str(ROOT / "starter" / "install.py"), str(base / "models"), str(base / "input")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SetupError("The starter could not be installed: " + last_line(done.stderr))
 
 
 # The server
@@ -328,36 +330,36 @@ def stop_server(process):
 
 
 def run_server(host, port):
-    """Starts the workshop's own server; returns its process and its address."""
+    """Starts the workshop's own server; returns its process and the page that shows the workshop."""
     install_starter(BASE)
     port = choose_port(port)
     flags = [] if has_nvidia_gpu() else ["--cpu"]
     print(f"Starting the server on the {'CPU' if flags else 'GPU'} ...")
     process = start_server(server_command(venv_python(), host, BASE, port, *flags), WORKSHOP / "server.log")
-    return process, f"http://127.0.0.1:{port}"
+    return process, f"http://127.0.0.1:{port}/?template=workshop&source=bottega"
 
 
 # The commands
 
 def demo(options, _):
-    process, address = run_server(setup(), options.port)
-    client = [venv_python(), str(ROOT / "tests" / "server" / "demo.py"), address,
+    process, page = run_server(setup(), options.port)
+    client = [venv_python(), str(ROOT / "tests" / "server" / "demo.py"), page.split("?")[0],
               str(ROOT / "example_workflows" / "workshop.json"), str(BASE)]
     try:
         return subprocess.run(client).returncode
     finally:
         if options.keep:
-            print(f"The page: {address} (the server is process {process.pid}; end that process to stop it)")
+            print(f"The page: {page} (the server is process {process.pid}; end that process to stop it)")
         else:
             stop_server(process)
             print("The page: `python dev.py serve`, or `python dev.py demo --keep` with these results")
 
 
 def serve(options, _):
-    process, address = run_server(setup(), options.port)
-    print(f"The page: {address}\nTemplates > bottega > workshop shows the whole loop. Ctrl+C stops the server.")
+    process, page = run_server(setup(), options.port)
+    print(f"The page: {page}\nCtrl+C stops the server.")
     if sys.stdout.isatty():
-        webbrowser.open(address)
+        webbrowser.open(page)
     try:
         return process.wait()
     finally:
@@ -413,6 +415,7 @@ def read_arguments(arguments):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.stdout.reconfigure(line_buffering=True)  # so that our lines and those of the programs we start keep their order
     try:
         check_python()
         options, rest = read_arguments(sys.argv[1:])

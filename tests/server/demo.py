@@ -62,19 +62,17 @@ def new_files(folder: Path, since: float) -> list[Path]:
 
 def summary(shown: dict[str, str], files: list[Path], base: Path) -> list[str]:
     """Prints what came out and returns what is missing from it."""
-    missing = []
-    for when in ("without", "with"):
-        score = shown.get(f"Score {when} the LoRA")
-        print(f"Score {when + ' the LoRA:':<18} {float(score):.1f} of 100" if score else "")
-        missing += [] if score else [f"the score {when} the LoRA"]
-    losses = re.search(r"Loss: ([\d.]+) at the start, ([\d.]+) at the end", shown.get("Training report", ""))
-    print("Loss: {} at the start, {} at the end".format(*losses.groups()) if losses else "")
-    print(f"Files in {base}:", *[f"  {file.relative_to(base)}" for file in files], sep="\n")
+    found = {name: shown.get(name) for name in ("Score without the LoRA", "Score with the LoRA")}
+    loss = re.search(r"Loss: .* at the start, .* at the end", shown.get("Training report", ""))
+    found["Loss"] = loss and loss.group().removeprefix("Loss: ")
     pictures = [file for file in files if file.suffix == ".png"]
-    missing += [] if losses else ["the loss"]
-    missing += [] if any(file.suffix == ".safetensors" for file in files) else ["the LoRA file"]
-    missing += [] if pictures else ["the pictures"]
-    return missing + [f"the workflow in {file.name}" for file in pictures if not carries_its_workflow(file)]
+    for name, value in found.items():
+        print(f"{name}: {value}")
+    print(f"Files in {base}:", *[f"  {file.relative_to(base)}" for file in files], sep="\n")
+    found["LoRA file"] = any(file.suffix == ".safetensors" for file in files)
+    found["Pictures"] = pictures
+    found |= {f"Workflow in {file.name}": carries_its_workflow(file) for file in pictures}
+    return [name for name, value in found.items() if not value]
 
 
 async def run(address: str, path: Path, base: Path) -> int:

@@ -76,7 +76,7 @@ def test_cancel_stops_the_training_and_the_server_goes_on(one_picture, server):
             async def cancel_once_it_trains(kind, data):
                 if kind == "progress_state" and data["nodes"].get("train", {}).get("value", 0) >= 3:
                     await client.interrupt()
-            await client.run(training(one_picture, steps=100_000), on_event=cancel_once_it_trains)
+            await client.run(training(one_picture, steps=1000), on_event=cancel_once_it_trains)
 
     with pytest.raises(Failed) as error:
         asyncio.run(asyncio.wait_for(session(), 120))
