@@ -17,6 +17,7 @@ sys.path.insert(0, os.environ["COMFYUI_PATH"])
 from comfy.cli_args import args as host_args  # noqa: E402
 
 host_args.cpu = not __import__("torch").cuda.is_available()
+import comfy.utils  # noqa: E402
 import folder_paths  # noqa: E402
 import judge  # noqa: E402
 import pictures  # noqa: E402
@@ -63,6 +64,7 @@ def sheet(images: list[torch.Tensor], columns: int) -> Image.Image:
 
 @torch.inference_mode()
 def main(options):
+    comfy.utils.PROGRESS_BAR_ENABLED = False
     starter = Starter(Path(options.models))
     right, asked, wrong, shown = Counter(), Counter(), [], []
     for i, scene in enumerate(unseen_scenes(options.prompts, options.seed)):

@@ -25,9 +25,9 @@ def parser(doc: str, rounds: int) -> argparse.ArgumentParser:
 def start_host(*helpers: str):
     """The pack as the host at COMFYUI_PATH imports it, on the CPU. `helpers`: folders of tests to import from."""
     sys.path[:0] = [str(TESTS), *(str(TESTS / folder) for folder in helpers)]
-    import conftest
-    conftest.pytest_configure(None)
-    pack = conftest.load_pack()
+    import real_host
+    real_host.find_host()
+    pack = real_host.load_pack()
     logging.getLogger().setLevel(logging.ERROR)
     return pack
 

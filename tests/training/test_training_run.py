@@ -9,7 +9,7 @@ import comfy.model_management
 import folder_paths
 import pytest
 import torch
-from conftest import GraphError
+from real_host import GraphError
 from safetensors import safe_open
 from training_models import caption, latents, tiny_sd3
 
