@@ -62,7 +62,8 @@ def new_files(folder: Path, since: float) -> list[Path]:
 
 def summary(shown: dict[str, str], files: list[Path], base: Path) -> list[str]:
     """Prints what came out and returns what is missing from it."""
-    found = {name: shown.get(name) for name in ("Score without the LoRA", "Score with the LoRA")}
+    scores = {name: shown.get(name) for name in ("Score without the LoRA", "Score with the LoRA")}
+    found = {name: score and f"{float(score):.1f} of 100" for name, score in scores.items()}
     loss = re.search(r"Loss: .* at the start, .* at the end", shown.get("Training report", ""))
     found["Loss"] = loss and loss.group().removeprefix("Loss: ")
     pictures = [file for file in files if file.suffix == ".png"]
