@@ -29,7 +29,7 @@ class LoadLora(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, blocks):
+    def validate_inputs(cls, blocks=None):
         return _problem(blocks) if blocks else True
 
     @classmethod
@@ -59,7 +59,7 @@ class ApplyLora(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, blocks):
+    def validate_inputs(cls, blocks=None):
         return _problem(blocks) if blocks else True
 
     @classmethod

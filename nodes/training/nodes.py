@@ -78,7 +78,7 @@ class TrainLora(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, name):
+    def validate_inputs(cls, name=None):
         try:
             if name is not None:
                 file_stem(name)

@@ -160,7 +160,7 @@ def test_the_host_s_lora_loader_lists_the_file_and_maps_every_key(host, pack, ca
 def test_the_loaded_lora_does_what_the_trained_adapters_did(host, pack, feed):
     model, t = tiny_sd3(), pack.nodes.training
     trained = train(pack, model)
-    loaded, _ = host.nodes.NODE_CLASS_MAPPINGS["LoraLoader"]().load_lora(model, None, "hand.safetensors", 1.0, 1.0)
+    loaded, _ = host.nodes.NODE_CLASS_MAPPINGS["LoraLoader"]().load_lora(model, None, Path(trained.path).name, 1.0, 1.0)
     adapters = t.adapters.LoraAdapters(t.layers.trainable_linears(model.model.diffusion_model), 4, 4.0, "cpu",
                                        torch.Generator())
     for name in adapters.layers:
