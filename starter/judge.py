@@ -5,7 +5,7 @@ import torch
 from pictures import COLOURS, DOTS, INK, SHAPES, Scene, Thing, colour, cover, distance, draw_ground, grid
 
 SIZE = 64                        # pictures are judged at two pixels a dot
-LEAST_HOLE = 0.08                # share of a thing; holes of drawn rings take 0.11 to 0.25, gaps in others at most 0.054
+LEAST_HOLE = 0.08                # share of a thing; holes of drawn rings take 0.11 to 0.25, other gaps at most 0.054
 LEAST_AREA = 60                  # pixels; stars of the night sky are smaller
 DARK_NAMES = ("black", "ink")
 
@@ -40,8 +40,8 @@ def name_colour(pixels: torch.Tensor) -> str:
 
 
 def name_shape(mask: torch.Tensor) -> str:
-    """A thing with a hole is a ring; any other is the shape whose drawing, at the same centre of mass and area, overlaps the
-    mask [64, 64] best."""
+    """A thing with a hole is a ring; any other is the shape whose drawing, at the same centre of mass and area, overlaps
+    the mask [64, 64] best."""
     if has_hole(mask):
         return "ring"
     x, y = grid(SIZE)
