@@ -40,8 +40,8 @@ def name_colour(pixels: torch.Tensor) -> str:
 
 
 def name_shape(mask: torch.Tensor) -> str:
-    """A thing with a hole is a ring; any other is the shape whose drawing, at the same centre of mass and area, overlaps
-    the mask [64, 64] best."""
+    """A thing with a hole is a ring; any other is the shape whose drawing, at the same centre of mass and area,
+    overlaps the mask [64, 64] best."""
     if has_hole(mask):
         return "ring"
     x, y = grid(SIZE)
