@@ -13,15 +13,16 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import torch
+
 sys.path.insert(0, os.environ["COMFYUI_PATH"])
 from comfy.cli_args import args as host_args  # noqa: E402
 
-host_args.cpu = not __import__("torch").cuda.is_available()
+host_args.cpu = not torch.cuda.is_available()
 import comfy.utils  # noqa: E402
 import folder_paths  # noqa: E402
 import judge  # noqa: E402
 import pictures  # noqa: E402
-import torch  # noqa: E402
 from install import MODEL, TEXT, VAE  # noqa: E402
 from PIL import Image  # noqa: E402
 

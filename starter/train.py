@@ -14,17 +14,18 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
 sys.path.insert(0, os.environ["COMFYUI_PATH"])
 import comfy.options  # noqa: E402
 
 comfy.options.args_parsing = False
 from comfy.cli_args import args as host_args  # noqa: E402
 
-host_args.cpu = not __import__("torch").cuda.is_available()
+host_args.cpu = not torch.cuda.is_available()
 import comfy.ops  # noqa: E402
 import pictures  # noqa: E402
 import text  # noqa: E402
-import torch  # noqa: E402
 import vae  # noqa: E402
 from comfy.ldm.modules.diffusionmodules.mmdit import OpenAISignatureMMDITWrapper  # noqa: E402
 from comfy.sd1_clip import SDTokenizer  # noqa: E402

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from client import connect, run
 from demo import node_titles, summary, texts
@@ -57,6 +58,25 @@ def test_the_demo_finds_everything_it_promises(ran):
 def test_the_lora_changes_the_pictures(ran):
     pictures = [Image.open(file).tobytes() for file in sorted(ran.files) if file.suffix == ".png"]
     assert len(set(pictures)) == len(pictures)
+
+
+def test_the_lora_moves_ground_and_ink_towards_the_training_pictures(ran):
+    style = pixels(sorted((ran.server.base / "input" / "bottega_woodcut").glob("*.png")))
+    plain, moved = (pixels([f for f in ran.files if f.name.startswith(f"{name}_")]) for name in ("without", "with"))
+    away = lambda pictures: np.abs(ground(pictures) - ground(style)).mean()
+    ink = lambda pictures: (pictures.max(-1) < 110).mean()
+    assert away(moved) < 0.2 * away(plain)
+    assert ink(plain) < 0.3 * ink(style) < ink(moved)
+
+
+def pixels(files) -> np.ndarray:
+    """[pictures, height, width, 3] in 0..255."""
+    return np.stack([np.asarray(Image.open(file).convert("RGB"), float) for file in files])
+
+
+def ground(pictures: np.ndarray) -> np.ndarray:
+    """The median colour of the eight rows at the top and at the bottom."""
+    return np.median(np.concatenate([pictures[:, :8], pictures[:, -8:]], 1).reshape(-1, 3), 0)
 
 
 def test_the_written_lora_loads_in_the_hosts_own_loader_without_an_unknown_key(ran):
