@@ -2,15 +2,11 @@
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
+from .blocks_input import blocks_input
 from .files import LoraFile, file_version, read_lora_cached
 from .language import parse
 from .patching import apply_lora
 from .report import report
-
-BLOCKS_TOOLTIP = """Weight of each block, such as: IN04=0.5; MID=0; OUT*=0.8
-Names come from the model and are listed in the report. Separate by ; or new lines; the last one that fits wins.
-D00-D18=1 (range), S*=0.5 (family), L12.attn=0 (part), TE.*=0 (text encoders), default=1 (the rest), # note.
-A comma vector of an older tool works too. Empty: every block at 1."""
 
 
 class LoadLora(io.ComfyNode):
@@ -79,7 +75,7 @@ def _inputs(lora) -> list:
                                "May be negative."),
         io.Float.Input("strength_clip", default=1.0, min=-100.0, max=100.0, step=0.01,
                        tooltip="Strength on the text encoders; multiplies the weights of TE blocks. May be negative."),
-        io.String.Input("blocks", default="", multiline=True, tooltip=BLOCKS_TOOLTIP),
+        blocks_input(),
     ]
 
 
