@@ -1,8 +1,8 @@
 """How much a LoRA changes: the Frobenius norm of the change that each of its patches makes to a weight.
 
-A patch is what comfy.lora.load_lora gives: an adapter of the host, or ("diff", tensors) or ("set", tensors). The norm is
-that of strength 1, with alpha, rank and DoRA scale in it. Plain low-rank products are never formed: with U [out, r] and
-D [r, in], |U D|^2 = sum((U^T U) * (D D^T)).
+A patch is what comfy.lora.load_lora gives: an adapter of the host, or ("diff", tensors) or ("set", tensors). The norm
+is that of strength 1, with alpha, rank and DoRA scale in it. Plain low-rank products are never formed: with U [out, r]
+and D [r, in], |U D|^2 = sum((U^T U) * (D D^T)).
 """
 import math
 from collections.abc import Callable, Iterable
