@@ -58,7 +58,8 @@ def read_pins(path=PINS):
 
 def pinned_packages(pins):
     """Requirement lines that pip resolves together, in the order of the file."""
-    return [*pins["host packages"], *pins["test packages"], *pins["transitive packages"]]
+    sections = ("host packages", "test packages", "peer packages", "transitive packages")
+    return [line for section in sections for line in pins[section]]
 
 
 # What the machine must have
