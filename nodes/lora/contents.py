@@ -1,0 +1,102 @@
+"""What a LoRA holds, read without a model: its patches, and the blocks that its names spell out.
+
+Names of the host and of kohya's trainers spell out the model's module paths. Those of diffusers are translated where
+every model agrees on them: the UNet of SD and SDXL, and the two streams of Flux. Anything else needs the model.
+"""
+import re
+from collections.abc import Iterable, Mapping
+
+import comfy.lora
+import comfy.lora_convert
+from torch import Tensor
+
+from .blocks import ENCODER_FAMILIES, MODEL_FAMILIES, MODEL_PREFIX, Place
+
+ENDINGS = re.compile(
+    r"(\.lora_(up|down|mid)\.weight|\.lora_[AB](\.default)?(\.weight)?|_lora\.(up|down)\.weight"
+    r"|\.lora\.(up|down)\.weight|\.lora_linear_layer\.(up|down)\.weight|\.hada_\w+|\.lokr_\w+|\.[ab][12]\.weight"
+    r"|\.oft_blocks|\.rescale|\.[wb]_norm|\.diff(_b)?|\.set_weight|\.reshape_weight|\.alpha|\.dora_scale)$")
+UNET = re.compile(r"(down|up)_blocks[._](\d+)[._](resnets|attentions|downsamplers|upsamplers)[._](\d+)[._](.+)")
+ROOTS = re.compile(r"(diffusion_model\.|transformer\.|unet\.|base_model\.model\.|lora_unet_|lora_prior_unet_"
+                   r"|lora_transformer_|lycoris_)+")
+ENCODER_ROOTS = re.compile(r"(text_encoders\.(?P<name>\w+)|text_encoder(?P<number>_\d)?|lora_(prior_)?te(?P<kohya>\d?))"
+                           r"[._](?P<path>.+)")
+
+
+def file_patches(tensors: Mapping[str, Tensor]) -> dict[str, object]:
+    """The patches of a LoRA as the host reads them, each under the name that the file gives its module."""
+    tensors = comfy.lora_convert.convert_lora(dict(tensors))
+    names = {name: f"{name}.weight" for name in module_names(tensors)}
+    try:
+        return comfy.lora.load_lora(tensors, names, log_missing=False)
+    except KeyError as error:
+        raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
+
+
+def module_names(keys: Iterable[str]) -> list[str]:
+    """The names of the modules that the keys of a LoRA speak of, in the order of the file."""
+    return list(dict.fromkeys(ENDINGS.sub("", key) for key in keys if ENDINGS.search(key)))
+
+
+def file_places(names: Iterable[str]) -> dict[str, Place]:
+    """The place that each name of a module, with or without `.weight`, spells out; others are left out."""
+    names = list(names)
+    flux = any("single_transformer_blocks" in name for name in names)
+    found = {name: _encoder(name) or _model(name, flux) for name in names}
+    return {name: place for name, place in found.items() if place}
+
+
+def _encoder(name: str) -> Place | None:
+    match = ENCODER_ROOTS.match(name)
+    if not match:
+        return None
+    encoder = match["name"] or f"te{(match['number'] or '_' + (match['kohya'] or '1'))[1:]}"
+    block = _block(match["path"].partition("transformer.")[2] or match["path"], _ENCODER_LISTS)
+    alias, path, rest = block or ("BASE", "", match["path"])
+    return Place(f"TE.{encoder}.{alias}", f"{encoder}.{path}".rstrip("."), rest)
+
+
+def _model(name: str, flux: bool) -> Place | None:
+    root = ROOTS.match(name)
+    path = name[root.end():] if root else name
+    if match := re.match(r"(?:mid_block|middle_block)[._](.+)", path):
+        return Place("MID", "middle_block", match[1])
+    if re.fullmatch(r"conv_in(\..*)?", path):
+        return Place("IN00", "input_blocks.0", path[8:])
+    if match := UNET.match(path):
+        return _unet(match[1] == "down", int(match[2]), match[3], int(match[4]), match[5])
+    if flux and (match := re.match(r"(single_)?transformer_blocks[._](\d+)[._](.+)", path)):
+        family, container = ("S", "single_blocks") if match[1] else ("D", "double_blocks")
+        return Place(f"{family}{int(match[2]):02d}", f"{container}.{match[2]}", match[3])
+    block = _block(path, _MODEL_LISTS)
+    if block or not root:
+        return Place(*block) if block else None
+    top, dot, rest = path.partition(".")
+    return Place(f"BASE.{top}", top, rest) if dot else Place("BASE", "", path)  # lines instead of dots: no telling
+
+
+def _unet(down: bool, level: int, kind: str, number: int, rest: str) -> Place:
+    """Diffusers' names of the UNet of SD and SDXL: two layers and a change of size at every level down, three up."""
+    if down:
+        number = 3 * level + (3 if kind == "downsamplers" else number + 1)
+        return Place(f"IN{number:02d}", f"input_blocks.{number}", rest)
+    number = 3 * level + (2 if kind == "upsamplers" else number)
+    return Place(f"OUT{number:02d}", f"output_blocks.{number}", rest)
+
+
+def _block(path: str, lists: Mapping[re.Pattern, tuple[str, str]]) -> tuple[str, str, str] | None:
+    for pattern, (family, container) in lists.items():
+        if match := pattern.match(path):
+            return f"{family}{int(match[1]):02d}", f"{container}.{match[1]}", match[2]
+    return None
+
+
+def _lists(families: Mapping[str, str]) -> dict[re.Pattern, tuple[str, str]]:
+    """A pattern for every list of blocks: `double_blocks.7.img_mod`, or with kohya's lines instead of dots."""
+    longest_first = sorted(families, key=len, reverse=True)
+    return {re.compile("[._]".join(map(re.escape, container.split("."))) + r"[._](?:block)?(\d+)[._](.+)"):
+            (families[container], container) for container in longest_first}
+
+
+_MODEL_LISTS = _lists(MODEL_FAMILIES)
+_ENCODER_LISTS = _lists({path.removeprefix("transformer."): family for path, family in ENCODER_FAMILIES.items()})
