@@ -10,7 +10,7 @@ import comfy.lora
 import comfy.lora_convert
 from torch import Tensor
 
-from .blocks import ENCODER_FAMILIES, MODEL_FAMILIES, MODEL_PREFIX, Place
+from .blocks import ENCODER_FAMILIES, MODEL_FAMILIES, Place
 
 ENDINGS = re.compile(
     r"(\.lora_(up|down|mid)\.weight|\.lora_[AB](\.default)?(\.weight)?|_lora\.(up|down)\.weight"
