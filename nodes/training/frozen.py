@@ -90,3 +90,45 @@ def _runs_host_code(module):
         and type(module).forward.__module__ == "comfy.ops"
         and type(module).forward_comfy_cast_weights.__module__ == "comfy.ops"
     )
+
+
+class FrozenWeight:
+    """The weight of a layer as its forward uses it, the user's patches included; fetched anew at every call."""
+
+    def __init__(self, module: torch.nn.Module):
+        self.module, self.is_conv = module, is_conv(module)
+        if self.is_conv:
+            self.shape = (module.out_channels, module.in_channels, *module.kernel_size)
+            self.conv = {key: getattr(module, key) for key in ("stride", "padding", "dilation")}
+        else:
+            self.shape = (module.out_features, module.in_features)
+
+    @torch.no_grad()
+    def weight(self, device) -> torch.Tensor:
+        """[out, in, *kernel], fp32. An opaque linear layer is asked for it by the unit vectors."""
+        if _runs_host_code(self.module):
+            return self._fetch(device, torch.float32)[0]
+        units = torch.eye(self.shape[1], device=device)
+        return (self.module.forward(units) - self.module.forward(torch.zeros_like(units[:1]))).t().float()
+
+    @torch.no_grad()
+    def bias(self, like: torch.Tensor) -> torch.Tensor | None:
+        """[out] in the dtype and on the device of `like`; None where there is none."""
+        if _runs_host_code(self.module):
+            return None if self.module.bias is None else self._fetch(like.device, like.dtype)[1]
+        return self.module.forward(like.new_zeros(1, self.shape[1]))[0]
+
+    def _fetch(self, device, dtype):
+        weight, bias, stream = comfy.ops.cast_bias_weight(
+            self.module, dtype=dtype, device=device, bias_dtype=dtype, offloadable=True)
+        plain = weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
+        copies = plain.to(dtype, copy=True), None if bias is None else bias.clone()
+        comfy.ops.uncast_bias_weight(self.module, weight, bias, stream)
+        return copies
+
+
+def takes_adapter(module: torch.nn.Module) -> bool:
+    """Linear layers, and convolutions whose own code the host runs, with zero padding and one group."""
+    if is_conv(module):
+        return _runs_host_code(module) and module.padding_mode == "zeros" and module.groups == 1
+    return is_linear(module)

@@ -1,10 +1,10 @@
-"""Finds a diffusion model's repeated blocks and the Linear layers worth training, from structure and names."""
+"""Finds a diffusion model's repeated blocks and the layers worth training, from structure and names."""
 import re
 from collections.abc import Iterator
 
 import torch
 
-from .frozen import is_conv, is_linear
+from .frozen import is_conv, is_linear, takes_adapter
 
 CONTAINERS = (torch.nn.ModuleList, torch.nn.Sequential, torch.nn.ModuleDict)
 
@@ -22,13 +22,15 @@ def repeated_blocks(network: torch.nn.Module, prefix: str = "") -> Iterator[tupl
             yield from repeated_blocks(child, f"{path}.")
 
 
-def trainable_linears(network: torch.nn.Module) -> dict[str, torch.nn.Module]:
-    """{name: layer} of every attention and feed-forward Linear inside the repeated blocks."""
+def default_layers(network: torch.nn.Module, convolutions: bool = False) -> dict[str, torch.nn.Module]:
+    """{name: layer} of every attention and feed-forward Linear inside the repeated blocks, and of every convolution
+    there where asked for."""
     return {
         f"{block_name}.{name}": module
         for block_name, block in repeated_blocks(network)
         for name, module in block.named_modules()
-        if is_linear(module) and not NOT_TRAINED.search(f"{block_name}.{name}")
+        if takes_adapter(module) and (convolutions or not is_conv(module))
+        and not NOT_TRAINED.search(f"{block_name}.{name}")
     }
 
 

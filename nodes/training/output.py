@@ -3,6 +3,7 @@ import datetime
 import json
 import os
 import re
+from dataclasses import asdict
 
 import comfy.lora
 import comfy.utils
@@ -10,6 +11,7 @@ import folder_paths
 import torch
 
 from ..lora.files import write_lora
+from .adapters import LoraShape
 from .settings import Settings
 
 
@@ -54,14 +56,15 @@ def save_checked(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str
     check_loads(comfy.utils.load_torch_file(path, safe_load=True), model)
 
 
-def metadata(settings: Settings, model, kind: str, pictures: int, steps_done: int, started: float,
+def metadata(settings: Settings, shape: LoraShape, model, kind: str, pictures: int, steps_done: int, started: float,
              finished: float, title: str) -> dict[str, str]:
     """ss_* as kohya's trainers write it, modelspec 1.0.1, and the whole configuration as JSON."""
     architecture = model.model_config.unet_config.get("image_model", type(model).__name__)
     return {
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": str(settings.rank),
-        "ss_network_alpha": str(settings.alpha),
+        "ss_network_module": "networks.lora" if shape.algorithm == "LoRA" else "lycoris.kohya",
+        "ss_network_dim": str(shape.rank),
+        "ss_network_alpha": str(shape.alpha_of(shape.rank)),
+        "ss_network_args": json.dumps({"algo": shape.algorithm.lower(), **asdict(shape.settings)}),
         "ss_base_model_version": type(model).__name__,
         "ss_learning_rate": str(settings.learning_rate),
         "ss_optimizer": "torch.optim.AdamW",
@@ -79,5 +82,5 @@ def metadata(settings: Settings, model, kind: str, pictures: int, steps_done: in
         "modelspec.implementation": "https://github.com/comfyanonymous/ComfyUI",
         "modelspec.prediction_type": {"eps": "epsilon"}.get(kind, kind),
         "modelspec.date": datetime.datetime.fromtimestamp(finished).isoformat(timespec="seconds"),
-        "bottega.config": json.dumps(settings.as_dict()),
+        "bottega.config": json.dumps({**settings.as_dict(), "adapter": shape.as_dict()}),
     }

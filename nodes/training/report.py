@@ -14,7 +14,7 @@ def training_report(run: Trained, dataset: TrainingSet, settings: Settings) -> s
     lines = [
         f"**{settings.steps} steps on {len(dataset.samples)} pictures**, {run.seconds_a_step:.3g} s a step",
         f"- Loss: {first:.4f} at the start, {last:.4f} at the end (means of {tenth} steps)",
-        f"- Trained: {run.layers} attention and feed-forward layers, rank {settings.rank}, "
+        f"- Trained: {run.shape.algorithm} on {run.layers} layers, rank {run.shape.rank}, "
         f"{run.parameters:,} parameters in fp32",
         f"- Self-check: {run.check.sentence()}",
         f"- File: {run.path}",

@@ -10,13 +10,13 @@ import comfy.model_management
 import torch
 
 from . import output
-from .adapters import LoraAdapters, attached, checkpointed
+from .adapters import LoraShape, attached, build, checkpointed
 from .batches import batches
 from .dataset import TrainingSet
 from .denoiser import Denoiser
 from .differentiable import DifferentiableHost, training_mode
 from .gradient import backward
-from .layers import repeated_blocks, trainable_linears
+from .layers import repeated_blocks
 from .objective import Objective
 from .optimizer import FlatAdamW
 from .progress import Progress
@@ -31,19 +31,22 @@ class Trained(NamedTuple):
     seconds_a_step: float
     check: SelfCheck
     objective: Objective
+    shape: LoraShape
     layers: int
     parameters: int
 
 
-def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress: Progress) -> Trained:
-    """Trains a LoRA on the model and leaves the model as it was, whatever happens.
+def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress: Progress,
+          shape: LoraShape | None = None) -> Trained:
+    """Trains a LoRA on the model and leaves the model as it was, whatever happens. shape None: LoRA of settings.rank.
 
     A run that is cancelled or fails after its first step leaves <name>_interrupted.safetensors.
     Raises ValueError for inputs that cannot be trained on and FloatingPointError when the loss stops being finite."""
     stem = output.file_stem(name)
     # The executor runs in inference mode, whose tensors cannot take part in a backward.
     with torch.inference_mode(False), torch.enable_grad():
-        run = _Run(load_for_training(patcher, dataset, settings), dataset, settings)
+        shape = shape or LoraShape(rank=settings.rank)
+        run = _Run(load_for_training(patcher, dataset, settings), dataset, settings, shape)
         output.check_loads(run.tensors(), run.model)
         check = run.self_check()
         started = time.time()
@@ -58,7 +61,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
             raise
         path = run.save(stem, started)
         return Trained(run.tensors(), run.losses, path, run.seconds / settings.steps, check, run.objective,
-                       len(run.adapters.layers), run.adapters.flat.numel())
+                       shape, len(run.adapters.layers), run.adapters.flat.numel())
 
 
 def load_for_training(patcher, dataset: TrainingSet, settings: Settings):
@@ -75,16 +78,13 @@ def load_for_training(patcher, dataset: TrainingSet, settings: Settings):
 
 
 class _Run:
-    def __init__(self, patcher, dataset, settings):
+    def __init__(self, patcher, dataset, settings, shape):
         self.patcher, self.model, self.dataset, self.settings = patcher, patcher.model, dataset, settings
+        self.shape = shape
         self.objective = Objective(patcher.get_model_object("model_sampling"))
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.denoiser = Denoiser(patcher, settings.guidance)
-        layers = trainable_linears(self.model.diffusion_model)
-        if not layers:
-            raise ValueError(f"model: expected repeated blocks with Linear layers to train, "
-                             f"{type(self.model).__name__} has none.")
-        self.adapters = LoraAdapters(layers, settings.rank, settings.alpha, patcher.load_device, self.generator)
+        self.adapters = build(shape, self.model, patcher.load_device, self.generator)
         self.losses: list[float] = []
         self.seconds = 0.0
 
@@ -108,7 +108,8 @@ class _Run:
         before = time.perf_counter()
         noise = [torch.randn(sample.latent.shape, generator=self.generator) for sample in batch]
         sigma = self.objective.draw_sigmas(len(batch), self.generator)
-        loss = backward(self.denoiser, self.objective, batch, noise, sigma)
+        with self.adapters.dropping(self.generator):
+            loss = backward(self.denoiser, self.objective, batch, noise, sigma)
         loss, norm = torch.stack([loss, optimizer.norm()]).tolist()
         if not math.isfinite(loss + norm):
             optimizer.undo()
@@ -126,7 +127,7 @@ class _Run:
     def save(self, stem, started):
         path = output.free_path(stem)
         title = os.path.splitext(os.path.basename(path))[0]
-        metadata = output.metadata(self.settings, self.model, self.objective.kind, len(self.dataset.samples),
-                                   len(self.losses), started, time.time(), title)
+        metadata = output.metadata(self.settings, self.shape, self.model, self.objective.kind,
+                                   len(self.dataset.samples), len(self.losses), started, time.time(), title)
         output.save_checked(path, self.tensors(), metadata, self.model)
         return path

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import comfy.model_management
 import torch
 
-from .adapters import LoraAdapters, attached, checkpointed
+from .adapters import Adapters, attached, checkpointed
 from .dataset import Sample
 from .denoiser import Denoiser
 from .differentiable import DifferentiableHost, training_mode
@@ -34,7 +34,7 @@ class SelfCheck(NamedTuple):
                 f"{self.forward_error:.1e}.")
 
 
-def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: LoraAdapters, sample: Sample,
+def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: Adapters, sample: Sample,
                batch_size: int, seed: int) -> SelfCheck:
     """Compares a step on a small crop of `sample` with a reference that no in-place code can disturb, and decides
     whether activations of a whole batch fit half of the free memory.
@@ -51,9 +51,9 @@ def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: Lora
     result = SelfCheck(
         checkpoint=checkpoint,
         adapters=len(adapters.layers),
-        reached=sum(bool(gradient[part].any()) for part in adapters.up_parts),
+        reached=sum(bool(part.any()) for part in gradient.values()),
         forward_error=_relative(probe.trained_forward(), untouched).item(),
-        gradient_error=_worst_layer(gradient, reference, adapters.up_parts),
+        gradient_error=_worst_layer(gradient, reference),
         saved_bytes=saved)
     _judge(result, denoiser.model.get_dtype_inference())
     return result
@@ -123,7 +123,7 @@ class _Probe:
         backward(self.denoiser, self.objective, [self.micro], [self.noise], self.sigma)
 
     def _take(self):
-        gradient = self.adapters.flat.grad.clone()
+        gradient = self.adapters.gradients()
         self.adapters.flat.grad.zero_()
         return gradient
 
@@ -156,8 +156,8 @@ def _relative(value, reference):
     return (value - reference).norm() / reference.norm().clamp(min=1e-12)
 
 
-def _worst_layer(gradient, reference, parts):
+def _worst_layer(gradient, reference):
     """Largest relative error of a layer; layers with next to no gradient are measured against the largest one."""
-    norms = torch.stack([reference[part].norm() for part in parts])
-    errors = torch.stack([(gradient[part] - reference[part]).norm() for part in parts])
+    norms = torch.stack([part.norm() for part in reference.values()])
+    errors = torch.stack([(gradient[name] - part).norm() for name, part in reference.items()])
     return (errors / norms.clamp(min=float(norms.max()) * 1e-3 + 1e-30)).max().item()

@@ -21,7 +21,8 @@ class Setup:
         self.denoiser = t.denoiser.Denoiser(self.patcher, guidance=1.0)
         self.network = self.patcher.model.diffusion_model
         generator = torch.Generator().manual_seed(5)
-        self.adapters = t.adapters.LoraAdapters(t.layers.trainable_linears(self.network), 2, 2.0, "cpu", generator)
+        shape = t.adapters.LoraShape(rank=2)
+        self.adapters = t.adapters.build(shape, self.patcher.model, "cpu", generator)
         self.adapters.flat.normal_(std=0.1, generator=generator)
         self.batch = [self.denoiser.encode(sample) for sample in samples(pack, FAMILIES[name], batch)]
         self.noise = [torch.randn(s.latent.shape, generator=generator) for s in self.batch]
@@ -87,8 +88,8 @@ def test_each_picture_of_a_batch_is_trained_on_its_own_caption(pack, name):
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_the_self_check_passes_and_leaves_the_model_alone(pack, name):
     setup = Setup(pack, name, 1)
-    for up in setup.adapters.up.values():
-        up.data.zero_()
+    for adapter in setup.adapters.layers.values():
+        adapter.trained["up"].data.zero_()
     before = {key: tensor.clone() for key, tensor in setup.patcher.model.state_dict().items()}
     check = setup.t.selfcheck.self_check(setup.patcher, setup.denoiser, setup.objective, setup.adapters,
                                          samples(pack, FAMILIES[name], 1)[0], 1, 0)

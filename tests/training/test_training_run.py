@@ -161,11 +161,8 @@ def test_the_loaded_lora_does_what_the_trained_adapters_did(host, pack, feed):
     model, t = tiny_sd3(), pack.nodes.training
     trained = train(pack, model)
     loaded, _ = host.nodes.NODE_CLASS_MAPPINGS["LoraLoader"]().load_lora(model, None, Path(trained.path).name, 1.0, 1.0)
-    adapters = t.adapters.LoraAdapters(t.layers.trainable_linears(model.model.diffusion_model), 4, 4.0, "cpu",
-                                       torch.Generator())
-    for name in adapters.layers:
-        adapters.up[name].data.copy_(trained.tensors[f"diffusion_model.{name}.lora_up.weight"])
-        adapters.down[name].data.copy_(trained.tensors[f"diffusion_model.{name}.lora_down.weight"])
+    adapters = t.adapters.build(t.adapters.LoraShape(rank=4), model.model, "cpu", torch.Generator())
+    assert adapters.load(trained.tensors, model.model) == []
     bare = output(model)
     with t.adapters.attached(model.model.diffusion_model, adapters, torch.device("cpu")):
         branch = output(model)

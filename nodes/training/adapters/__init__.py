@@ -1,0 +1,6 @@
+"""What is trained: small tensors beside the frozen layers of a model."""
+from .attach import attached, checkpointed
+from .flat import Adapters, Group
+from .shape import LoraShape, build
+
+__all__ = ["Adapters", "Group", "LoraShape", "attached", "build", "checkpointed"]

@@ -1,0 +1,145 @@
+"""All adapters of a model in one flat fp32 buffer."""
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import comfy.lora
+import torch
+
+from .base import Adapter
+
+
+class Group(NamedTuple):
+    """A slice of the flat buffer that learns at one rate. rate: its own, or None for the run's; ratio: times that."""
+    part: slice
+    rate: float | None
+    ratio: float
+    names: list[str]
+    """Of the parameters in it, in order."""
+
+    def factor(self, learning_rate: float) -> float:
+        """What the run's learning rate is multiplied by."""
+        return self.ratio * (1.0 if self.rate is None else self.rate / learning_rate)
+
+
+class Adapters:
+    """Adapters by the layer's name. Their trainables are views of `flat`, and the gradients views of `flat.grad`.
+
+    parameters: {"layer/trainable": view}; groups: the slices of `flat` and their learning rates.
+    """
+
+    def __init__(self, layers: dict[str, Adapter], device, generator: torch.Generator,
+                 rates: dict[str, float | None] | None = None, late_ratio: float = 1.0, rank_dropout: float = 0.0,
+                 layer_dropout: float = 0.0):
+        """rates: of single layers; late_ratio: of the trainables that start at zero (LoRA+); dropout: shares, 0 to 1.
+
+        Draws the start values from the generator, layer by layer."""
+        self.layers, self.rank_dropout, self.layer_dropout = layers, rank_dropout, layer_dropout
+        self.dropped: set[str] = set()
+        self.enabled = True
+        self.parameters: dict[str, torch.nn.Parameter] = {}
+        self.groups: list[Group] = []
+        starts = {f"{name}/{key}": value.to(device) for name, adapter in layers.items()
+                  for key, value in adapter.start(generator).items()}
+        self.flat = torch.zeros(sum(value.numel() for value in starts.values()), device=device)
+        self.flat.grad = torch.zeros_like(self.flat)
+        end = 0
+        for (rate, ratio), names in _by_rate(layers, rates or {}, late_ratio, starts).items():
+            begin = end
+            for name in names:
+                end = self._place(name, starts[name], end)
+            self.groups.append(Group(slice(begin, end), rate, ratio, names))
+        for name, adapter in layers.items():
+            adapter.trained = {key: p for key, p in self._of(name)}
+
+    def _place(self, name, start, begin):
+        part = slice(begin, begin + start.numel())
+        parameter = torch.nn.Parameter(self.flat[part].view(start.shape))
+        parameter.grad = self.flat.grad[part].view(start.shape)
+        parameter.data.copy_(start)
+        self.parameters[name] = parameter
+        return part.stop
+
+    def _of(self, layer: str) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        start = f"{layer}/"
+        return ((name[len(start):], p) for name, p in self.parameters.items() if name.startswith(start))
+
+    def gradients(self) -> dict[str, torch.Tensor]:
+        """A copy of the gradient of each layer, flat, by the layer's name."""
+        return {name: torch.cat([p.grad.flatten() for p in adapter.trained.values()])
+                for name, adapter in self.layers.items()}
+
+    def tensors(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        """Copies under the names every architecture of the host maps, on the CPU; alpha stays fp32."""
+        with torch.no_grad():
+            return {f"diffusion_model.{name}.{end}": value.detach().to("cpu", dtype if value.ndim else None, copy=True)
+                    for name, adapter in self.layers.items() for end, value in adapter.file().items()}
+
+    def load(self, tensors: dict[str, torch.Tensor], model: torch.nn.Module) -> list[str]:
+        """Takes the values of a LoRA whose names the host maps; returns the layers it says nothing about.
+
+        Raises ValueError when it has another shape or algorithm, or nothing for any layer."""
+        loaded = comfy.lora.load_lora(dict(tensors), comfy.lora.model_lora_keys_unet(model, {}), log_missing=False)
+        missing = []
+        for name, adapter in self.layers.items():
+            patch = loaded.get(f"diffusion_model.{name}.weight")
+            if patch is None:
+                missing.append(name)
+                continue
+            self._take(name, adapter, patch)
+        if len(missing) == len(self.layers):
+            raise ValueError("resume: the LoRA has nothing for the layers that are to be trained.")
+        return missing
+
+    def _take(self, name, adapter, patch):
+        try:
+            if getattr(patch, "name", "") != adapter.host_name:
+                raise ValueError(f"expected {adapter.host_name}, got {getattr(patch, 'name', 'a plain difference')}")
+            for key, value in adapter.take(patch.weights).items():
+                adapter.trained[key].data.copy_(value)
+        except ValueError as error:
+            raise ValueError(f"resume: the LoRA does not fit layer {name}: {error}.") from None
+
+    @contextmanager
+    def dropping(self, generator: torch.Generator):
+        """One step's dropout: leaves out ranks, scaling up what stays, and whole layers. Draws only when asked to."""
+        if not self.rank_dropout and not self.layer_dropout:
+            yield
+            return
+        left_out = torch.rand(len(self.layers), generator=generator) < self.layer_dropout
+        self.dropped = {name for name, out in zip(self.layers, left_out.tolist(), strict=True) if out}
+        for adapter in self.layers.values():
+            if self.rank_dropout and adapter.takes_rank_dropout:
+                kept = torch.rand(adapter.rank, generator=generator) >= self.rank_dropout
+                adapter.kept_ranks = (kept / (1 - self.rank_dropout)).to(self.flat.device)
+        try:
+            yield
+        finally:
+            self.dropped = set()
+            for adapter in self.layers.values():
+                adapter.kept_ranks = None
+
+    @contextmanager
+    def disabled(self):
+        """The model without its adapters, while they stay attached: the teacher of preservation."""
+        before, self.enabled = self.enabled, False
+        try:
+            yield
+        finally:
+            self.enabled = before
+
+    @torch.no_grad()
+    def relative_change(self) -> dict[str, float]:
+        """||change of W|| / ||W|| of each layer (Frobenius norms); fetches every weight, so not for every step."""
+        device = self.flat.device
+        return {name: float(adapter.change().norm() / adapter.layer.weight(device).norm().clamp(min=1e-12))
+                for name, adapter in self.layers.items()}
+
+
+def _by_rate(layers, rates, late_ratio, starts) -> dict[tuple, list[str]]:
+    groups: dict[tuple, list[str]] = {}
+    for full in starts:
+        layer, _, key = full.rpartition("/")
+        ratio = late_ratio if key in layers[layer].late else 1.0
+        groups.setdefault((rates.get(layer), ratio), []).append(full)
+    return groups

@@ -1,0 +1,90 @@
+"""LoRA and LoCon, with rank-stabilised scaling and a start from the principal components."""
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ....kernels.lora_linear import FrozenLayer, LoraLinear
+from .base import Adapter, fitting
+from .principal import principal_factors
+
+CONV = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+UP, DOWN = "lora_up.weight", "lora_down.weight"
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """rank_stabilised: scale alpha / sqrt(rank) instead of alpha / rank. pissa: start from the principal components."""
+    rank_stabilised: bool = False
+    pissa: bool = False
+
+
+class Lora(Adapter):
+    """W' = W + scale * up @ down (Hu et al. 2021, arXiv:2106.09685); on convolutions LoCon (Yeh et al. 2023,
+    arXiv:2309.14859), whose down has the layer's kernel and whose up is 1 x 1.
+
+    down [rank, in, *kernel] uniform in +-1/sqrt(fan in) (kaiming_uniform_ with a = sqrt(5)), up [out, rank] zero.
+    rank_stabilised: scale = alpha / sqrt(rank) (Kalajdzievski 2023, arXiv:2312.03732), written as an alpha that makes
+    the host's alpha / rank the same number.
+    pissa: up0 @ down0 are W's first `rank` principal components (Meng et al. 2024, arXiv:2404.02948) and what is
+    trained is their change, W' = W + scale * ((up0 + up) @ (down0 + down) - up0 @ down0), which is a LoRA of twice the
+    rank: [up, up0] @ [down0 + down; down]. In this form nothing cancels, and the start is exact in any precision.
+    """
+
+    host_name = "lora"
+    late = ("up",)
+    takes_rank_dropout = True
+
+    def __init__(self, layer, rank, alpha, settings: LoraSettings):
+        super().__init__(layer, rank, alpha, settings)
+        if settings.rank_stabilised:
+            self.scale = alpha / rank ** 0.5
+        self.origin = None
+
+    def start(self, generator):
+        out, *fan = self.layer.shape
+        size = torch.Size(fan).numel()
+        down = (torch.rand(self.rank, size, generator=generator) * 2 - 1) / size ** 0.5
+        if self.settings.pissa:
+            up0, down0 = principal_factors(self.layer.weight("cpu").flatten(1), self.rank, generator)
+            self.origin = {"up": up0 / self.scale ** 0.5, "down": (down0 / self.scale ** 0.5).view(self.rank, *fan)}
+            down.zero_()
+        return {"down": down.view(self.rank, *fan), "up": torch.zeros(out, self.rank)}
+
+    def forward(self, x, base):
+        up, down = self.factors(self.kept_ranks)
+        if not self.layer.is_conv:
+            return LoraLinear.apply(x, down, up, self.scale, base)
+        hidden = CONV[down.ndim](x, down.to(x.dtype), **self.layer.conv)
+        branch = CONV[down.ndim](hidden, up.view(*up.shape, *[1] * (down.ndim - 2)).to(x.dtype))
+        return FrozenLayer.apply(x, base) + self.scale * branch
+
+    def factors(self, kept: torch.Tensor | None = None):
+        """up [out, r] and down [r, in, *kernel] of the branch; r is twice the rank with PiSSA. kept [rank]: dropout."""
+        up, down = self.trained["up"], self.trained["down"]
+        drop = (lambda up: up) if kept is None else (lambda up: up * kept)
+        if self.origin is None:
+            return drop(up), down
+        up0, down0 = (self.origin[name].to(up.device) for name in ("up", "down"))
+        return torch.cat([drop(up), drop(up0)], 1), torch.cat([down0 + down, down])
+
+    def change(self):
+        up, down = self.factors()
+        return self.scale * (up @ down.flatten(1)).view(self.layer.shape)
+
+    def file(self):
+        up, down = self.factors()
+        alpha = torch.tensor(float(self.scale * up.shape[1]))
+        return {UP: up.view(*up.shape, *[1] * (down.ndim - 2)), DOWN: down, "alpha": alpha}
+
+    def take(self, weights):
+        up, down, alpha, mid, _, reshape = weights
+        if mid is not None or reshape is not None:
+            raise ValueError("expected a plain LoRA, got one with a Tucker core or another size")
+        up, down = up.flatten(1).float(), down.float()
+        up = up * ((1.0 if alpha is None else alpha / down.shape[0]) / self.scale)
+        if self.origin is not None and down.shape[0] == 2 * self.rank:
+            self.origin = {"up": up[:, self.rank:], "down": down[:self.rank] - down[self.rank:]}
+            self.origin["down"] = self.origin["down"].reshape(self.rank, *self.layer.shape[1:])
+            up, down = up[:, :self.rank], down[self.rank:]
+        return fitting({"up": up, "down": down}, self.trained)

@@ -1,0 +1,54 @@
+"""The value of a BOTTEGA_ADAPTER link: what kind of LoRA, how large, and where."""
+from dataclasses import asdict, dataclass, field
+
+import torch
+
+from ..frozen import FrozenWeight
+from ..targets import Target, find_targets
+from .flat import Adapters
+from .table import ALGORITHMS
+
+
+@dataclass(frozen=True)
+class LoraShape:
+    """algorithm: a name of ALGORITHMS; alpha 0: the rank; targets: in the block language, "" for the family's own.
+
+    settings: the algorithm's own. late_ratio: LoRA+; dropout: shares, 0 to 1; file_format: native, kohya or diffusers.
+    Raises ValueError for what the algorithm does not offer."""
+    algorithm: str = "LoRA"
+    rank: int = 16
+    alpha: float = 0.0
+    targets: str = ""
+    settings: object = field(default=None)
+    late_ratio: float = 1.0
+    rank_dropout: float = 0.0
+    layer_dropout: float = 0.0
+    file_format: str = "native"
+
+    def __post_init__(self):
+        algorithm = ALGORITHMS[self.algorithm]
+        if self.settings is None:
+            object.__setattr__(self, "settings", algorithm.settings())
+        if self.late_ratio != 1 and not algorithm.adapter.late:
+            raise ValueError(f"lora_plus_ratio: expected 1 with {self.algorithm}, which has no part that starts at "
+                             f"zero beside one that does not; got {self.late_ratio:g}.")
+        if self.rank_dropout and not algorithm.adapter.takes_rank_dropout:
+            raise ValueError(f"rank_dropout: expected 0 with {self.algorithm}, whose ranks cannot be left out one by "
+                             f"one; got {self.rank_dropout:g}.")
+
+    def alpha_of(self, rank: int) -> float:
+        """alpha of a layer of that rank: the number given, or the layer's own rank."""
+        return self.alpha or float(rank)
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def build(shape: LoraShape, model: torch.nn.Module, device, generator: torch.Generator) -> Adapters:
+    """Adapters for a loaded model. Raises ValueError where the targets name nothing that can be trained."""
+    algorithm = ALGORITHMS[shape.algorithm]
+    targets: dict[str, Target] = find_targets(model, shape.targets, shape.rank, algorithm.convolutions)
+    layers = {name: algorithm.adapter(FrozenWeight(target.module), target.rank, shape.alpha_of(target.rank),
+                                      shape.settings) for name, target in targets.items()}
+    return Adapters(layers, device, generator, {name: target.rate for name, target in targets.items()},
+                    shape.late_ratio, shape.rank_dropout, shape.layer_dropout)

@@ -1,0 +1,141 @@
+"""Which layers are trained, with what rank and learning rate: the block language, applied to one model."""
+import re
+from typing import NamedTuple
+
+import torch
+
+from ..lora.blocks import Place, model_places
+from ..lora.language import DEFAULT, Statement, parse, shorten
+from ..lora.parts import matches
+from ..lora.weights import BlockWeights, Rule, resolve
+from .frozen import takes_adapter
+from .layers import default_layers
+
+LARGEST = 4096
+VALUE = re.compile(r"=([^=;\n@]*)(?:@([^=;\n]*))?")
+
+
+class Target(NamedTuple):
+    """rate: the layer's own learning rate, None for the run's."""
+    module: torch.nn.Module
+    rank: int
+    rate: float | None
+
+
+def split_rates(text: str) -> tuple[str, str]:
+    """`L*=16@2e-5; MID=8` as the text of ranks, `L*=16; MID=8`, and that of rates, `L*=2e-5; MID=0` (0: the run's)."""
+    text = "\n".join(line.partition("#")[0] for line in text.splitlines())
+    return VALUE.sub(r"=\1", text), VALUE.sub(lambda m: f"={m[2] or 0}", text)
+
+
+def check_targets(text: str) -> None:
+    """Raises ValueError when the text cannot be read, without knowing the model."""
+    ranks, rates = split_rates(text)
+    _statements(rates)
+    for statement in _statements(ranks):
+        _check_rank(statement)
+
+
+def find_targets(model: torch.nn.Module, text: str, rank: int, convolutions: bool) -> dict[str, Target]:
+    """{layer of the diffusion model: Target}, in the model's order.
+
+    Without text: the family's default layers at `rank`. A statement that names a block changes its default layers;
+    one that names a part of a block (`L*.mod`) or a block without default layers (`BASE.x_embedder`) reaches every
+    layer there. `default` is the rank of what no statement names. Raises ValueError when nothing is left to train."""
+    network = model.diffusion_model
+    usual = default_layers(network, convolutions)
+    if not text.strip():
+        found = {name: Target(module, rank, None) for name, module in usual.items()}
+    else:
+        found = _chosen(model, network, text, rank, usual)
+    if not found:
+        raise ValueError(f"model: expected repeated blocks with layers to train, {type(model).__name__} has none."
+                         if not text.strip() else
+                         f'targets: "{shorten(text.strip())}" leaves no layer of {type(model).__name__} to train.')
+    return found
+
+
+def _chosen(model, network, text, rank, usual):
+    places = model_places(model.state_dict())
+    check_targets(text)
+    ranks, rates = (_resolved(part, places) for part in split_rates(text))
+    default = ranks.default if _names_default(text) else rank
+    layers = {name: module for name, module in network.named_modules()
+              if takes_adapter(module) and f"diffusion_model.{name}.weight" in places}
+    usual_blocks = {_place(places, name).alias for name in usual}
+    found, used = {}, set()
+    for name, module in layers.items():
+        place = _place(places, name)
+        number = _deciding(ranks, place, name in usual or place.alias not in usual_blocks)
+        used.add(number)
+        size = round(ranks.rules[number].ratios[place.alias] if number is not None else default * (name in usual))
+        if size:
+            own = rates.rules[number].ratios[place.alias] if number is not None else 0
+            found[name] = Target(module, size, own or None)
+    _check_used(text, ranks, used)
+    return found
+
+
+def _place(places: dict[str, Place], layer: str) -> Place:
+    return places[f"diffusion_model.{layer}.weight"]
+
+
+def _deciding(weights: BlockWeights, place: Place, whole: bool) -> int | None:
+    """The number of the last rule that speaks of the layer; whole: whether naming its block is enough."""
+    for number in reversed(range(len(weights.rules))):
+        rule: Rule = weights.rules[number]
+        if place.alias in rule.ratios and (matches(rule.part, place.rest) if rule.part else whole):
+            return number
+    return None
+
+
+def _check_used(text, ranks, used):
+    for number, rule in enumerate(ranks.rules):
+        if number not in used and any(rule.ratios.values()) and not _overruled(rule, ranks.rules[number + 1:]):
+            names = ", ".join(rule.ratios)
+            part = f"part {rule.part} of " if rule.part else ""
+            raise ValueError(f'targets: "{shorten(text.strip())}" asks for {part}{shorten(names)}, where there is no '
+                             "layer of its own to train; q, k and v may lie in one layer, which attn names.")
+
+
+def _overruled(rule, later):
+    return any(rule.ratios.keys() <= other.ratios.keys() and other.part in ("", rule.part) for other in later)
+
+
+def _resolved(text: str, places: dict[str, Place]) -> BlockWeights:
+    try:
+        return resolve(_statements(text), places.values(), clip=False)
+    except ValueError as error:
+        raise ValueError(_of_targets(error)) from None
+
+
+def _statements(text: str) -> list[Statement]:
+    try:
+        read = list(parse(text))
+    except ValueError as error:
+        raise ValueError(_of_targets(error)) from None
+    for statement in read:
+        if not isinstance(statement, Statement):
+            raise ValueError("targets: expected NAME=RANK, such as L*.attn=16; got numbers without names.")
+        if min(statement.value) < 0:
+            raise ValueError(f"targets: expected ranks and rates of 0 or more, got {min(statement.value):g} for "
+                             f"{', '.join(statement.selectors)}.")
+    return read
+
+
+def _check_rank(statement: Statement) -> None:
+    names, value = ", ".join(statement.selectors), statement.value
+    if value.start == value.end and value.start != round(value.start) or max(value) > LARGEST:
+        raise ValueError(f"targets: expected whole ranks of at most {LARGEST}, got {max(value):g} for {names}.")
+    if any(value) and any(name.upper().startswith("TE") for name in statement.selectors):
+        raise ValueError("targets: expected blocks of the model; TE names the text encoders, which are not trained.")
+
+
+def _of_targets(error: ValueError) -> str:
+    return re.sub("^blocks:", "targets:", str(error))
+
+
+def _names_default(text: str) -> bool:
+    return any(DEFAULT in statement.selectors for statement in _statements(split_rates(text)[0]))
+
+
