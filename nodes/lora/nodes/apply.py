@@ -1,12 +1,12 @@
-"""The nodes of this room."""
+"""The nodes that put a LoRA on a model."""
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
-from .blocks_input import blocks_input
-from .files import LoraFile, file_version, read_lora_cached
-from .language import parse
-from .patching import apply_lora
-from .report import report
+from ..blocks_input import blocks_input
+from ..files import LoraFile, file_version, read_lora_cached
+from ..language import parse
+from ..patching import apply_lora
+from ..report import report
 
 
 class LoadLora(io.ComfyNode):
