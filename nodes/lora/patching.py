@@ -53,23 +53,40 @@ def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip
 
     Where nothing is applied to one of them, it comes back as the very object that came in.
     Raises ValueError for names in spec that the model does not have, and for a LoRA with half an adapter."""
+    outcome = examine(model, clip, lora, strength_model, strength_clip, spec)
+    new_model = patched(model, outcome.sides[0], lora.metadata)
+    new_clip = patched(clip, outcome.sides[1], lora.metadata) if clip else None
+    return new_model, new_clip, outcome
+
+
+def examine(model, clip, lora: LoraFile, strength_model: float, strength_clip: float,
+            spec: Iterable[Statement | Vector]) -> Outcome:
+    """What apply_lora would do, without doing it. Raises what it raises."""
     places = blocks.model_places(model.model.state_dict())
     clip_places = blocks.encoder_places(clip.cond_stage_model.state_dict()) if clip else {}
     weights = resolve(spec, [*places.values(), *clip_places.values()], clip is not None)
-    tensors = _ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))
-
-    names = comfy.lora.model_lora_keys_unet(model.model, {})
-    sides = [Side("model", _aliases(places), _changes(tensors, names, model.model, places, weights), strength_model)]
-    new_model = _patched(model, sides[0], lora.metadata)
+    tensors = ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))
+    sides = [model_side(tensors, model.model, places, weights, strength_model)]
     if clip:
-        names = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, {})
-        changes = _changes(tensors, names, clip.cond_stage_model, clip_places, weights)
-        sides.append(Side("CLIP", _aliases(clip_places), changes, strength_clip))
-    new_clip = _patched(clip, sides[1], lora.metadata) if clip else None
-    return new_model, new_clip, Outcome(sides, len(tensors), [key for key in tensors if key not in tensors.read])
+        sides.append(clip_side(tensors, clip.cond_stage_model, clip_places, weights, strength_clip))
+    return Outcome(sides, len(tensors), [key for key in tensors if key not in tensors.read])
 
 
-class _ReadKeys(dict):
+def model_side(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place], weights: BlockWeights,
+               strength: float) -> Side:
+    """What the LoRA has for a model of the host, such as ModelPatcher.model, whose weights have these places."""
+    names = comfy.lora.model_lora_keys_unet(module, {})
+    return Side("model", _aliases(places), _changes(tensors, names, module, places, weights), strength)
+
+
+def clip_side(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place], weights: BlockWeights,
+              strength: float) -> Side:
+    """What the LoRA has for the text encoders of the host, such as CLIP.cond_stage_model."""
+    names = comfy.lora.model_lora_keys_clip(module, {})
+    return Side("CLIP", _aliases(places), _changes(tensors, names, module, places, weights), strength)
+
+
+class ReadKeys(dict):
     """A LoRA that remembers which of its tensors the host took, because the host only logs those it did not."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]):
@@ -115,7 +132,7 @@ def _change(target, patch, module, places, weights: BlockWeights) -> Change:
                   shapes.problem(patch, shape, offset), not offset and weights.misses(place))
 
 
-def _patched(owner, side: Side, metadata: dict[str, str]):
+def patched(owner, side: Side, metadata: dict[str, str]):
     """A clone of owner with the side's changes, or owner itself when there are none."""
     entries = {c.target: _entry(c.patch, side.strength * c.ratio) for c in side.applied()}
     if not entries:
