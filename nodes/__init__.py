@@ -2,7 +2,7 @@
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .critique.nodes import ArtCritique
-from .lora.nodes import ApplyLora, LoadLora
+from .lora.nodes import ApplyLora, ApplyStack, LoadLora, StackLora
 from .training.nodes import CoreTrainingSet, TrainLora
 
 
@@ -11,6 +11,8 @@ class BottegaExtension(ComfyExtension):
         return [
             LoadLora,
             ApplyLora,
+            StackLora,
+            ApplyStack,
             CoreTrainingSet,
             TrainLora,
             ArtCritique,

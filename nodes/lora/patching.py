@@ -134,19 +134,19 @@ def _change(target, patch, module, places, weights: BlockWeights) -> Change:
 
 def patched(owner, side: Side, metadata: dict[str, str]):
     """A clone of owner with the side's changes, or owner itself when there are none."""
-    entries = {c.target: _entry(c.patch, side.strength * c.ratio) for c in side.applied()}
+    entries = {c.target: as_linear(c.patch, side.strength * c.ratio) for c in side.applied()}
     if not entries:
         return owner
     clone = owner.clone()
     clone.add_patches({target: patch for target, (patch, _, _) in entries.items()}, side.strength)
     patcher = getattr(clone, "patcher", clone)
-    _set_strengths(patcher.patches, entries, side.strength)
+    put_strengths(patcher.patches, entries, side.strength)
     if metadata:
         patcher.set_attachments("lora_metadata", metadata)
     return clone
 
 
-def _set_strengths(patches: dict[str, list[tuple]], entries: dict, strength: float) -> None:
+def put_strengths(patches: dict[str, list[tuple]], entries: dict, strength: float) -> None:
     """Sets the ratios in our own entries: add_patches takes one strength, and each call walks the whole model."""
     for target, (patch, change, weight) in entries.items():
         if (change, weight) != (strength, 1.0):
@@ -155,7 +155,7 @@ def _set_strengths(patches: dict[str, list[tuple]], entries: dict, strength: flo
                             for entry in patches[key]]
 
 
-def _entry(patch, strength: float) -> tuple[object, float, float]:
+def as_linear(patch, strength: float) -> tuple[object, float, float]:
     """(patch, strength of the change, strength of the weight), such that the effect is linear in strength."""
     if strength != 1 and type(patch) in _BLENDED:
         return _BLENDED[type(patch)](patch.loaded_keys, patch.weights), strength, 1.0

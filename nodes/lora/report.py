@@ -1,4 +1,6 @@
 """What became of a LoRA, in Markdown: what was applied, what was left out and why, and the ratio of every block."""
+from collections.abc import Sequence
+
 from .blocks import runs
 from .language import shorten
 from .patching import Change, Outcome, Side
@@ -15,6 +17,15 @@ def report(name: str, outcome: Outcome) -> str:
     lines += [f"- {line}" for side in outcome.sides for line in _left_out(side)]
     lines += [f"- {line}" for line in _unused(outcome)]
     return "\n".join(lines)
+
+
+def stack_report(layers: Sequence[tuple]) -> str:
+    """The reports of a stack, from (layer, its outcome)."""
+    texts = [report(layer.name, outcome) for layer, outcome in layers]
+    applied = sum(any(side.applied() for side in outcome.sides) for _, outcome in layers)
+    if not texts:
+        return "The stack is empty: nothing is applied."
+    return "\n\n".join([f"{len(texts)} LoRA{'s' * (len(texts) > 1)}, {applied} of them applied.", *texts])
 
 
 def _headline(name: str, outcome: Outcome) -> str:

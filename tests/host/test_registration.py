@@ -12,6 +12,8 @@ PACK = Path(__file__).resolve().parents[2]
 CONTRACT = {
     "BottegaLoadLora": ("model clip lora_name strength_model strength_clip blocks", "MODEL CLIP STRING"),
     "BottegaApplyLora": ("model clip lora strength_model strength_clip blocks", "MODEL CLIP STRING"),
+    "BottegaStackLora": ("stack lora_stack lora_name strength_model strength_clip blocks", "BOTTEGA_STACK"),
+    "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
     "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name",
                          "LORA_MODEL LOSS_MAP STRING STRING"),

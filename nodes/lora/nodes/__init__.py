@@ -1,4 +1,5 @@
 """The nodes of this room."""
 from .apply import ApplyLora, LoadLora
+from .stack import ApplyStack, StackLora
 
-__all__ = ["ApplyLora", "LoadLora"]
+__all__ = ["ApplyLora", "ApplyStack", "LoadLora", "StackLora"]

@@ -7,6 +7,7 @@ from ..files import LoraFile, file_version, read_lora_cached
 from ..language import parse
 from ..patching import apply_lora
 from ..report import report
+from .common import outputs, problem, strengths
 
 
 class LoadLora(io.ComfyNode):
@@ -21,12 +22,12 @@ class LoadLora(io.ComfyNode):
             search_aliases=["lora block weight", "lbw", "lora loader", "load lora", "apply lora"],
             inputs=_inputs(io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"),
                                           tooltip="The LoRA file, from the loras folders.")),
-            outputs=_outputs(),
+            outputs=outputs(),
         )
 
     @classmethod
     def validate_inputs(cls, blocks=None):
-        return _problem(blocks) if blocks else True
+        return problem(blocks) if blocks else True
 
     @classmethod
     def fingerprint_inputs(cls, lora_name, **inputs):
@@ -51,12 +52,12 @@ class ApplyLora(io.ComfyNode):
             description="Applies a LoRA from memory, such as one that was just trained, with a weight for each block.",
             search_aliases=["lora block weight", "lbw", "apply lora", "load lora model", "lora from memory"],
             inputs=_inputs(io.LoraModel.Input("lora", tooltip="The LoRA, from Train LoRA or the core nodes.")),
-            outputs=_outputs(),
+            outputs=outputs(),
         )
 
     @classmethod
     def validate_inputs(cls, blocks=None):
-        return _problem(blocks) if blocks else True
+        return problem(blocks) if blocks else True
 
     @classmethod
     def execute(cls, model, lora, strength_model, strength_clip, blocks, clip=None) -> io.NodeOutput:
@@ -70,21 +71,8 @@ def _inputs(lora) -> list:
         io.Clip.Input("clip", optional=True, tooltip="The text encoders the LoRA will be applied to. May be left out: "
                                                      "then only the model changes."),
         lora,
-        io.Float.Input("strength_model", default=1.0, min=-100.0, max=100.0, step=0.01,
-                       tooltip="Strength on the diffusion model; multiplies the weights of its blocks. "
-                               "May be negative."),
-        io.Float.Input("strength_clip", default=1.0, min=-100.0, max=100.0, step=0.01,
-                       tooltip="Strength on the text encoders; multiplies the weights of TE blocks. May be negative."),
+        *strengths(),
         blocks_input(),
-    ]
-
-
-def _outputs() -> list:
-    return [
-        io.Model.Output(display_name="MODEL", tooltip="The model with the LoRA. Unchanged if nothing applies."),
-        io.Clip.Output(display_name="CLIP", tooltip="Text encoders with the LoRA. Nothing if none came in."),
-        io.String.Output(display_name="report", tooltip="What was applied, what was left out and why, and the "
-                                                        "weight of every block."),
     ]
 
 
@@ -92,11 +80,3 @@ def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blo
     model, clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks))
     text = report(name, outcome)
     return io.NodeOutput(model, clip, text, ui=ui.PreviewText(text))
-
-
-def _problem(blocks: str) -> bool | str:
-    try:
-        parse(blocks)
-    except ValueError as error:
-        return str(error)
-    return True
