@@ -35,7 +35,7 @@ def _glob(part: str) -> re.Pattern:
 @lru_cache(maxsize=4096)
 def _words(rest: str) -> frozenset[str]:
     """`attn1.to_q.weight` -> attn, to, q, weight: what names are made of, whatever an architecture joins them with."""
-    return frozenset(re.findall("[a-z]+", rest.lower()))
+    return frozenset(re.findall("[a-z]+", rest.lower().replace("text_model", "")))
 
 
 @lru_cache(maxsize=4096)

@@ -11,7 +11,8 @@ from comfy.weight_adapter import BOFTAdapter, OFTAdapter
 
 from . import blocks, shapes
 from .files import LoraFile
-from .language import Statement, Vector
+from .language import Item
+from .values import NAMED, Settings
 from .weights import BlockWeights, resolve
 
 
@@ -36,6 +37,9 @@ class Side(NamedTuple):
     changes: list[Change]
     strength: float
 
+    ratios: Mapping[str, float] = {}
+    """The ratio of every block as a whole, by alias."""
+
     def applied(self) -> list[Change]:
         return [change for change in self.changes if not change.problem and change.ratio * self.strength]
 
@@ -45,45 +49,54 @@ class Outcome(NamedTuple):
     sides: list[Side]
     keys: int
     unused: list[str]
+    notes: tuple[str, ...] = ()
+    """How vectors were read."""
 
 
-def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip: float,
-               spec: Iterable[Statement | Vector]) -> tuple:
+def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
+               settings: Settings = NAMED) -> tuple:
     """Clones of model and clip (or None) with the LoRA in them, and the Outcome.
 
     Where nothing is applied to one of them, it comes back as the very object that came in.
     Raises ValueError for names in spec that the model does not have, and for a LoRA with half an adapter."""
-    outcome = examine(model, clip, lora, strength_model, strength_clip, spec)
+    outcome = examine(model, clip, lora, strength_model, strength_clip, spec, settings)
     new_model = patched(model, outcome.sides[0], lora.metadata)
     new_clip = patched(clip, outcome.sides[1], lora.metadata) if clip else None
     return new_model, new_clip, outcome
 
 
-def examine(model, clip, lora: LoraFile, strength_model: float, strength_clip: float,
-            spec: Iterable[Statement | Vector]) -> Outcome:
+def examine(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
+            settings: Settings = NAMED) -> Outcome:
     """What apply_lora would do, without doing it. Raises what it raises."""
     places = blocks.model_places(model.model.state_dict())
     clip_places = blocks.encoder_places(clip.cond_stage_model.state_dict()) if clip else {}
-    weights = resolve(spec, [*places.values(), *clip_places.values()], clip is not None)
     tensors = ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))
-    sides = [model_side(tensors, model.model, places, weights, strength_model)]
+    patches = _model_patches(tensors, model.model)
+    clip_patches = _clip_patches(tensors, clip.cond_stage_model) if clip else {}
+    weights = resolve(spec, [*places.values(), *clip_places.values()], clip is not None, settings,
+                      [*patches, *clip_patches])
+    sides = [_side("model", patches, model.model, places, weights, strength_model)]
     if clip:
-        sides.append(clip_side(tensors, clip.cond_stage_model, clip_places, weights, strength_clip))
-    return Outcome(sides, len(tensors), [key for key in tensors if key not in tensors.read])
+        sides.append(_side("CLIP", clip_patches, clip.cond_stage_model, clip_places, weights, strength_clip))
+    return Outcome(sides, len(tensors), [key for key in tensors if key not in tensors.read], weights.notes)
 
 
 def model_side(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place], weights: BlockWeights,
                strength: float) -> Side:
     """What the LoRA has for a model of the host, such as ModelPatcher.model, whose weights have these places."""
-    names = comfy.lora.model_lora_keys_unet(module, {})
-    return Side("model", _aliases(places), _changes(tensors, names, module, places, weights), strength)
+    return _side("model", _model_patches(tensors, module), module, places, weights, strength)
 
 
 def clip_side(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place], weights: BlockWeights,
               strength: float) -> Side:
     """What the LoRA has for the text encoders of the host, such as CLIP.cond_stage_model."""
-    names = comfy.lora.model_lora_keys_clip(module, {})
-    return Side("CLIP", _aliases(places), _changes(tensors, names, module, places, weights), strength)
+    return _side("CLIP", _clip_patches(tensors, module), module, places, weights, strength)
+
+
+def _side(name, patches, module, places, weights: BlockWeights, strength) -> Side:
+    aliases = list(dict.fromkeys(place.alias for place in places.values()))
+    changes = [_change(target, patch, module, places, weights) for target, patch in patches.items()]
+    return Side(name, aliases, changes, strength, {alias: weights.whole(alias) for alias in aliases})
 
 
 class ReadKeys(dict):
@@ -101,16 +114,20 @@ class ReadKeys(dict):
         return self[key] if key in self else default
 
 
-def _aliases(places: Mapping[str, blocks.Place]) -> list[str]:
-    return list(dict.fromkeys(place.alias for place in places.values()))
+def _model_patches(tensors, module) -> dict:
+    return _patches(tensors, comfy.lora.model_lora_keys_unet(module, {}))
 
 
-def _changes(tensors, names, module, places, weights: BlockWeights) -> list[Change]:
+def _clip_patches(tensors, module) -> dict:
+    return _patches(tensors, comfy.lora.model_lora_keys_clip(module, {}))
+
+
+def _patches(tensors, names: Mapping) -> dict:
+    """The host's patches by target, in the order in which it loads them."""
     try:
-        patches = comfy.lora.load_lora(tensors, _mentioned(names, tensors), log_missing=False)
+        return comfy.lora.load_lora(tensors, _mentioned(names, tensors), log_missing=False)
     except KeyError as error:
         raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
-    return [_change(target, patch, module, places, weights) for target, patch in patches.items()]
 
 
 def _mentioned(names: Mapping, tensors: Iterable[str]) -> dict:
@@ -128,7 +145,7 @@ def _change(target, patch, module, places, weights: BlockWeights) -> Change:
         return Change(target, patch, "", 1.0, "the host finds no weight of this name", False)
     shape = tuple(comfy.utils.get_attr(module, key).shape)  # a state dict holds quantised weights packed
     place = places[key]
-    return Change(target, patch, place.alias, weights.ratio(place, offset, shape),
+    return Change(target, patch, place.alias, weights.ratio(place, offset, shape, target),
                   shapes.problem(patch, shape, offset), not offset and weights.misses(place))
 
 

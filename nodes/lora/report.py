@@ -1,4 +1,5 @@
 """What became of a LoRA, in Markdown: what was applied, what was left out and why, and the ratio of every block."""
+import json
 from collections.abc import Sequence
 
 from .blocks import runs
@@ -11,7 +12,7 @@ ENCODER_NAMES = ("lora_te", "text_encoder", "lora_prior_te")
 
 def report(name: str, outcome: Outcome) -> str:
     """The report of a LoRA file called name."""
-    lines = [_headline(name, outcome)]
+    lines = [_headline(name, outcome), *outcome.notes]
     for side in outcome.sides:
         lines += _blocks(side)
     lines += [f"- {line}" for side in outcome.sides for line in _left_out(side)]
@@ -26,6 +27,22 @@ def stack_report(layers: Sequence[tuple]) -> str:
     if not texts:
         return "The stack is empty: nothing is applied."
     return "\n\n".join([f"{len(texts)} LoRA{'s' * (len(texts) > 1)}, {applied} of them applied.", *texts])
+
+
+def block_list(outcome: Outcome) -> str:
+    """Every block in the model's order, as JSON: [{"block": "IN04", "in_file": true, "ratio": 0.5}].
+
+    A block whose weights got several ratios has the one of the block as a whole."""
+    listed = []
+    for side in outcome.sides:
+        inside = {}
+        for change in side.changes:
+            inside.setdefault(change.alias, set()).add(change.ratio)
+        for alias, whole in side.ratios.items():
+            got = inside.get(alias, set())
+            ratio = next(iter(got)) if len(got) == 1 else whole
+            listed.append({"block": alias, "in_file": bool(got), "ratio": ratio})
+    return json.dumps(listed)
 
 
 def _headline(name: str, outcome: Outcome) -> str:

@@ -4,8 +4,18 @@ Sources: sd-webui-lora-block-weight (12, 17, 20, 26, 61), Inspire Pack (12, 17, 
 sweep nodes (57). A vector names blocks here; it never counts the blocks that a file happens to contain.
 """
 import re
+from collections import Counter
 from collections.abc import Collection
 
+from .language import Scalar, Vector, shorten, write
+
+# Families of models by how many blocks of each letter they have. The first two are UNets of the names below.
+FAMILIES = {
+    "SD 1 and 2": {"IN": 12, "OUT": 12}, "SDXL": {"IN": 9, "OUT": 9}, "Flux": {"D": 19, "S": 38},
+    "Flux.2": {"D": 8, "S": 48}, "SD3 medium": {"J": 24}, "SD3 large": {"J": 38}, "Qwen-Image": {"B": 60},
+    "Wan 14B": {"B": 40}, "Wan 1.3B": {"B": 30}, "Z-Image": {"L": 30, "NR": 2, "CR": 2},
+    "HunyuanVideo": {"D": 20, "S": 40},
+}
 # One word a number; commas join what shares it. BASE of these tools takes in the text encoders.
 LAYOUTS = {
     "SD 1 and 2": {
@@ -25,21 +35,30 @@ LAYOUTS = {
         61: "TE.clip_l TE.t5xxl BASE D00-D18 S00-S37 BASE.final_layer",
     },
 }
-LAST_BLOCK = {"IN11": "SD 1 and 2", "IN08": "SDXL", "S37": "Flux"}  # the first of these that a model has decides
 
 
-def named(numbers: Collection[float], aliases: Collection[str]) -> list[tuple[str, float]]:
-    """The vector as (selectors, ratio) pairs, of which later ones win.
+def family(aliases: Collection[str]) -> str:
+    """The name in FAMILIES of the model that has blocks of these aliases, or ""."""
+    counts = Counter(match[1] for match in (re.fullmatch(r"([A-Z]+)\d+", alias) for alias in aliases) if match)
+    return next((name for name, sizes in FAMILIES.items() if sizes.items() <= counts.items()), "")
+
+
+def named(vector: Vector, aliases: Collection[str]) -> list[tuple[str, Scalar]]:
+    """The vector as (selectors, value) pairs, of which later ones win.
 
     UNet blocks that a layout leaves out get 0, as in sd-webui-lora-block-weight; elsewhere they keep their default.
     Raises ValueError when no layout of the model's family has that many numbers."""
-    family = next((name for block, name in LAST_BLOCK.items() if block in aliases), None)
-    layouts = LAYOUTS.get(family, {})
-    if len(numbers) not in layouts:
+    model, text = family(aliases), shorten(write((vector,)))
+    layouts = LAYOUTS.get(model, {})
+    if len(vector.items) not in layouts:
         known = " or ".join(map(str, layouts)) if layouts else "no known number, so name its blocks"
-        raise ValueError(f"blocks: a vector of {len(numbers)} numbers does not fit; this model takes {known}")
-    unnamed = [] if family == "Flux" else [("IN*,MID,OUT*", 0.0)]
-    return unnamed + list(zip(_words(layouts[len(numbers)]), numbers, strict=True))
+        raise ValueError(f'blocks: "{text}", a vector of {len(vector.items)} numbers, does not fit; '
+                         f"this model takes {known}")
+    if any(len(values) > 1 for values in vector.items):
+        raise ValueError(f'blocks: "{text}" has several numbers in one place, which only vector_mode inspire reads')
+    unnamed = [] if model == "Flux" else [("IN*,MID,OUT*", 0.0)]
+    values = [value for value, in vector.items]
+    return unnamed + list(zip(_words(layouts[len(values)]), values, strict=True))
 
 
 def _words(layout: str) -> list[str]:

@@ -1,12 +1,13 @@
 """The ratio of every weight: statements of the language, applied to the blocks of one model."""
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from . import parts, vectors
+from . import inspire, parts, presets, vectors
 from .blocks import Place, runs
-from .language import DEFAULT, Ramp, Statement, Vector, shorten
+from .language import DEFAULT, Item, Percent, Ramp, Statement, Vector, shorten
+from .values import NAMED, Settings
 
 
 class Rule(NamedTuple):
@@ -15,18 +16,38 @@ class Rule(NamedTuple):
     part: str
 
 
+class Positions(NamedTuple):
+    """A ratio for each target that the file has a patch for, as inspire.positions gives them."""
+    ratios: Mapping[inspire.Target, float]
+    part: str = ""
+
+
 @dataclass(frozen=True)
 class BlockWeights:
     """The ratio of every weight of one model. The last rule that speaks of a weight decides."""
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule | Positions, ...] = ()
     default: float = 1.0
+    notes: tuple[str, ...] = ()
+    """How vectors were read, for the report."""
 
-    def ratio(self, place: Place, offset: parts.Slice | None = None, shape: tuple[int, ...] = ()) -> float:
-        """The ratio of a weight, or of the slice of it at offset = (dimension, start, length)."""
+    def ratio(self, place: Place, offset: parts.Slice | None = None, shape: tuple[int, ...] = (),
+              target: inspire.Target = None) -> float:
+        """The ratio of a weight, or of the slice of it at offset = (dimension, start, length).
+
+        target: the weight, or (weight, offset, ...), as the host's loader names it."""
         for rule in reversed(self.rules):
-            if place.alias in rule.ratios and (not rule.part or parts.matches(rule.part, place.rest, offset, shape)):
+            if isinstance(rule, Positions):
+                if target in rule.ratios:
+                    return rule.ratios[target]
+            elif place.alias in rule.ratios and (
+                    not rule.part or parts.matches(rule.part, place.rest, offset, shape)):
                 return rule.ratios[place.alias]
         return self.default
+
+    def whole(self, alias: str) -> float:
+        """The ratio that the rules for whole blocks give a block."""
+        return next((rule.ratios[alias] for rule in reversed(self.rules) if not rule.part and alias in rule.ratios),
+                    self.default)
 
     def misses(self, place: Place) -> bool:
         """Whether a rule speaks of a part that this weight holds fused with others, so that no ratio can reach it."""
@@ -35,35 +56,50 @@ class BlockWeights:
                    for rule in self.rules)
 
 
-def resolve(spec: Iterable[Statement | Vector], places: Iterable[Place], clip: bool = True) -> BlockWeights:
+def resolve(spec: Iterable[Item], places: Iterable[Place], clip: bool = True, settings: Settings = NAMED,
+            targets: Iterable[inspire.Target] = ()) -> BlockWeights:
     """Gives every block its ratio.
 
     places: where the weights of the model, and of the CLIP where there is one, sit. clip: whether there is one; without
-    it names of text encoders are not looked up. Raises ValueError for a name that is not there, a range that runs
-    backwards and a vector of a length that the model does not take."""
+    it names of text encoders are not looked up. targets: what the file has patches for, in the order in which the host
+    loads them; vector_mode inspire counts them. Raises ValueError for a name that is not there, a range that runs
+    backwards, a vector of a length that the model does not take and a preset that does not exist."""
     book = _Book(places, clip)
-    rules, default = [], 1.0
-    for item in spec:
-        for selectors, value in _statements(item, book):
-            if selectors == (DEFAULT,):
-                default = value.start
-            else:
-                rules += _rules(selectors, value, book)
-    return BlockWeights(tuple(rules), default)
+    rules, default, notes = [], 1.0, []
+    for item in presets.expand(spec):
+        if isinstance(item, Statement) and item.selectors == (DEFAULT,):
+            default, = settings.ratios(item.value, [DEFAULT])
+        elif isinstance(item, Statement):
+            rules += _rules(item, book, settings)
+        elif settings.vector_mode == "inspire":
+            rules.append(Positions(inspire.positions(item, targets, settings)))
+        else:
+            read, note = _vector(item, book, settings)
+            rules += read
+            notes.append(note)
+    return BlockWeights(tuple(rules), default, tuple(notes))
 
 
-def _statements(item: Statement | Vector, book: "_Book") -> list[Statement]:
-    if isinstance(item, Statement):
-        return [item]
-    return [Statement(tuple(name for name in words.split(",") if book.knows(name)), Ramp(number, number))
-            for words, number in vectors.named(item.numbers, book.blocks)]
+def _vector(item: Vector | Percent, book: "_Book", settings: Settings) -> tuple[list[Rule], str]:
+    """The rules that a vector stands for, and a sentence that says so."""
+    if isinstance(item, Percent):
+        raise ValueError(f'blocks: "%{shorten(item.text)}" counts the blocks of the file, which only vector_mode '
+                         "inspire does; write NAME=NUMBER, such as IN04=0.5")
+    rules, said = [], {}
+    for words, value in vectors.named(item, book.blocks):
+        number, = settings.ratios(Ramp(value, value), [words])
+        known = tuple(name for name in words.split(",") if book.knows(name))
+        rules += _rules(Statement(known, Ramp(number, number)), book, settings)
+        said[words] = f"{number:g}"
+    meaning = "; ".join(f"{words}={number}" for words, number in runs(said))
+    return rules, f"vector of {len(item.items)}, read for {vectors.family(book.blocks)}: {meaning}"
 
 
-def _rules(selectors: tuple[str, ...], value: Ramp, book: "_Book") -> Iterator[Rule]:
-    chosen = [book.select(selector) for selector in selectors]
-    named = {alias for aliases, _ in chosen for alias in aliases}
-    order = [alias for alias in book.blocks if alias in named]
-    ratios = dict(zip(order, value.over(len(order)), strict=True))
+def _rules(statement: Statement, book: "_Book", settings: Settings) -> Iterator[Rule]:
+    chosen = [book.select(selector) for selector in statement.selectors]
+    order = [alias for alias in book.blocks if any(alias in aliases for aliases, _ in chosen)]
+    part = ".".join(sorted({part for _, part in chosen}))
+    ratios = dict(zip(order, settings.ratios(statement.value, [f"{alias} {part}" for alias in order]), strict=True))
     for aliases, part in chosen:
         yield Rule({alias: ratios[alias] for alias in aliases}, part)
 

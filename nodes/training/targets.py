@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from ..lora.blocks import Place, model_places
-from ..lora.language import DEFAULT, Statement, parse, shorten
+from ..lora.language import DEFAULT, Statement, parse, shorten, write
 from ..lora.parts import matches
 from ..lora.weights import BlockWeights, Rule, resolve
 from .frozen import takes_adapter
@@ -116,7 +116,11 @@ def _statements(text: str) -> list[Statement]:
         raise ValueError(_of_targets(error)) from None
     for statement in read:
         if not isinstance(statement, Statement):
-            raise ValueError("targets: expected NAME=RANK, such as L*.attn=16; got numbers without names.")
+            raise ValueError(f"targets: expected NAME=RANK, such as L*.attn=16; got {shorten(write((statement,)))} "
+                             "without a rank or a name.")
+        if any(isinstance(value, str) for value in statement.value):
+            raise ValueError(f"targets: expected a number for {', '.join(statement.selectors)}, "
+                             f"got {statement.value.start}.")
         if min(statement.value) < 0:
             raise ValueError(f"targets: expected ranks and rates of 0 or more, got {min(statement.value):g} for "
                              f"{', '.join(statement.selectors)}.")

@@ -10,8 +10,10 @@ PACK = Path(__file__).resolve().parents[2]
 
 # Workflows on other people's machines depend on these: names never change, and inputs and outputs are only appended.
 CONTRACT = {
-    "BottegaLoadLora": ("model clip lora_name strength_model strength_clip blocks", "MODEL CLIP STRING"),
-    "BottegaApplyLora": ("model clip lora strength_model strength_clip blocks", "MODEL CLIP STRING"),
+    "BottegaLoadLora": ("model clip lora_name strength_model strength_clip blocks vector_mode seed a b",
+                        "MODEL CLIP STRING"),
+    "BottegaApplyLora": ("model clip lora strength_model strength_clip blocks vector_mode seed a b",
+                         "MODEL CLIP STRING"),
     "BottegaStackLora": ("stack lora_stack lora_name strength_model strength_clip blocks", "BOTTEGA_STACK"),
     "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),

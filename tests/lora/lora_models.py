@@ -34,6 +34,12 @@ def build(name: str, device: str, changes: dict | None = None):
 
 
 @functools.cache
+def keys_of(name: str) -> list[str]:
+    """The keys of the state dict of an architecture at its full depth."""
+    return list(build(name, "meta").state_dict())
+
+
+@functools.cache
 def small_model(name: str):
     """A ModelPatcher of a small model with random weights. Shared: clone it, and leave its weights as they are."""
     import comfy.model_patcher

@@ -1,16 +1,10 @@
 """Whether every weight of every architecture has a place, and blocks have the names people use."""
-import functools
 import importlib
 import re
 
 import pytest
 import torch
-from lora_models import ARCHITECTURES, build, small_clip
-
-
-@functools.cache
-def keys_of(name):
-    return list(build(name, "meta").state_dict())
+from lora_models import ARCHITECTURES, keys_of, small_clip
 
 
 @pytest.fixture

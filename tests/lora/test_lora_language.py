@@ -199,7 +199,7 @@ def test_names_of_text_encoders_are_not_looked_up_without_a_clip(ratios):
     ("TE.clip_g.00=1", '"TE.clip_g.00" names no block'),
     ("OUT05-OUT01=1", 'the range "OUT05-OUT01" runs backwards; write OUT01-OUT05'),
     ("IN04.wings=1", '"IN04.wings" matches no weight; parts are attn, mlp, q, k, v'),
-    ("1,2,3", "a vector of 3 numbers does not fit; this model takes 17 or 26 or 27"),
+    ("1,2,3", '"1,2,3", a vector of 3 numbers, does not fit; this model takes 17 or 26 or 27'),
 ])
 def test_what_the_model_does_not_have_is_quoted_with_what_it_has(text, message, ratios):
     with pytest.raises(ValueError, match="^blocks: .*" + re.escape(message)):
@@ -207,7 +207,7 @@ def test_what_the_model_does_not_have_is_quoted_with_what_it_has(text, message, 
 
 
 def test_a_vector_on_a_model_that_no_vector_was_made_for(ratios):
-    with pytest.raises(ValueError, match="17 numbers does not fit; this model takes no known number"):
+    with pytest.raises(ValueError, match="17 numbers, does not fit; this model takes no known number"):
         ratios(",".join(["1"] * 17), {"D": 2})
 
 
@@ -219,7 +219,7 @@ def test_a_vector_on_a_model_that_no_vector_was_made_for(ratios):
     ("IN04=", '"" in "IN04=" is not a number'),
     ("=1", '"=1" is not of the form NAME=NUMBER'),
     ("IN04,,IN05=1", "is not of the form NAME=NUMBER"),
-    ("IN04", '"IN04" has no value; write NAME=NUMBER'),
+    ("4", '"4" has no value; write NAME=NUMBER'),
     ("1,2,x", '"x" in "1,2,x" is not a number'),
     ("1,2,", '"" in "1,2," is not a number'),
     ("default,IN04=1", "default"),

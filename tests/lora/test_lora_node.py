@@ -96,6 +96,7 @@ def test_a_damaged_file_is_an_error_that_names_it_and_the_next_run_works(shop):
 
 def test_the_inputs_stand_in_the_order_that_workflows_rely_on(pack):
     schema = pack.nodes.lora.nodes.LoadLora.define_schema()
-    assert [i.id for i in schema.inputs] == ["model", "clip", "lora_name", "strength_model", "strength_clip", "blocks"]
+    assert [i.id for i in schema.inputs] == [
+        "model", "clip", "lora_name", "strength_model", "strength_clip", "blocks", "vector_mode", "seed", "a", "b"]
     assert [o.io_type for o in schema.outputs] == ["MODEL", "CLIP", "STRING"]
     assert all(port.tooltip for port in schema.inputs + schema.outputs)

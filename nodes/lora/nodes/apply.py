@@ -1,12 +1,14 @@
 """The nodes that put a LoRA on a model."""
 import folder_paths
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
+from .. import presets
 from ..blocks_input import blocks_input
 from ..files import LoraFile, file_version, read_lora_cached
 from ..language import parse
 from ..patching import apply_lora
-from ..report import report
+from ..report import block_list, report
+from ..values import Settings
 from .common import outputs, problem, strengths
 
 
@@ -32,14 +34,16 @@ class LoadLora(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, lora_name, **inputs):
         path = lora_name and folder_paths.get_full_path("loras", lora_name)  # a linked name is not known yet
-        return file_version(path) if path else lora_name
+        return file_version(path) if path else lora_name, presets.version()
 
     @classmethod
-    def execute(cls, model, lora_name, strength_model, strength_clip, blocks, clip=None) -> io.NodeOutput:
+    def execute(cls, model, lora_name, strength_model, strength_clip, blocks, clip=None,
+                **settings) -> io.NodeOutput:
         path = folder_paths.get_full_path("loras", lora_name)
         if path is None:
             raise FileNotFoundError(f"lora_name: there is no {lora_name} in the loras folders.")
-        return _apply(model, clip, lora_name, read_lora_cached(path), strength_model, strength_clip, blocks)
+        lora = read_lora_cached(path)
+        return _apply(model, clip, lora_name, lora, strength_model, strength_clip, blocks, settings)
 
 
 class ApplyLora(io.ComfyNode):
@@ -60,8 +64,13 @@ class ApplyLora(io.ComfyNode):
         return problem(blocks) if blocks else True
 
     @classmethod
-    def execute(cls, model, lora, strength_model, strength_clip, blocks, clip=None) -> io.NodeOutput:
-        return _apply(model, clip, "LoRA from memory", LoraFile(lora, {}), strength_model, strength_clip, blocks)
+    def fingerprint_inputs(cls, **inputs):
+        return presets.version()
+
+    @classmethod
+    def execute(cls, model, lora, strength_model, strength_clip, blocks, clip=None, **settings) -> io.NodeOutput:
+        lora = LoraFile(lora, {})
+        return _apply(model, clip, "LoRA from memory", lora, strength_model, strength_clip, blocks, settings)
 
 
 def _inputs(lora) -> list:
@@ -73,10 +82,22 @@ def _inputs(lora) -> list:
         lora,
         *strengths(),
         blocks_input(),
+        io.Combo.Input("vector_mode", options=["named", "inspire"], default="named", optional=True, advanced=True,
+                       tooltip="How a comma vector is read. named: by its length, as the blocks it was made for. "
+                               "inspire: by position over the blocks that the file contains, as the Inspire Pack reads "
+                               "it, so that an old workflow gives the same picture."),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, optional=True, advanced=True,
+                     control_after_generate=io.ControlAfterGenerate.fixed,
+                     tooltip="Where the letters R (0 to 3) and U (-1.5 to 1.5) in blocks draw their numbers from."),
+        io.Float.Input("a", default=4.0, min=-100.0, max=100.0, step=0.01, optional=True, advanced=True,
+                       tooltip="What the letter A in blocks stands for; a small a is half of it."),
+        io.Float.Input("b", default=1.0, min=-100.0, max=100.0, step=0.01, optional=True, advanced=True,
+                       tooltip="What the letter B in blocks stands for; a small b is half of it."),
     ]
 
 
-def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blocks) -> io.NodeOutput:
-    model, clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks))
+def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blocks, settings) -> io.NodeOutput:
+    settings = Settings(**settings)
+    model, clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks), settings)
     text = report(name, outcome)
-    return io.NodeOutput(model, clip, text, ui=ui.PreviewText(text))
+    return io.NodeOutput(model, clip, text, ui={"text": [text], "bottega_blocks": [block_list(outcome)]})

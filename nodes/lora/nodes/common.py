@@ -1,6 +1,7 @@
 """Inputs and outputs that several nodes of this room share."""
 from comfy_api.v0_0_2 import io
 
+from .. import presets
 from ..language import parse
 
 
@@ -26,7 +27,7 @@ def outputs() -> list:
 def problem(blocks: str) -> bool | str:
     """What validate_inputs answers about block weights: True, or what cannot be read."""
     try:
-        parse(blocks)
+        presets.expand(parse(blocks))
     except ValueError as error:
         return str(error)
     return True
