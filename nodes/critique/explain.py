@@ -1,20 +1,19 @@
-"""Where in the picture the most unusual measure comes from."""
+"""What the critique points at: the strongest reasons in words, and the measure that its heat map shows."""
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..charts.scene import Node, image, layer, place, spread, text
 from ..charts.theme import LIGHT, ramp
-from .measures.densities import DENSITIES
+from .heat import EXACT, HeatMap, heat
 from .picture import Picture
-from .rubric import READINGS
-from .score import Critique
+from .score import Critique, Verdict
+from .words import word
 
-CELLS = 64  # along the longer side: single pixels would show texture, not places
 CAPTION = 88
 WIDEST_CAPTION = 768  # holds every headline, and makes the maps of a batch one size
+STRONGEST = 3
 
 
 class Evidence(NamedTuple):
@@ -24,18 +23,41 @@ class Evidence(NamedTuple):
 
 
 def evidence(critique: Critique) -> Evidence:
-    """The column furthest from the median of the tradition, of those that are sums over places and of all."""
-    order = sorted(critique.typicalities, key=critique.typicalities.get)
-    return Evidence(next(name for name in order if name in DENSITIES), order[0])
+    """The column furthest from the median of the tradition, of those that are sums over places and of all.
+
+    Columns of the criteria that count come first; where none of them has places, any other one is drawn.
+    """
+    counted = {column for verdict in critique.counted for column in verdict.criterion.columns}
+    order = sorted(critique.typicalities, key=lambda column: (column not in counted, critique.typicalities[column]))
+    return Evidence(next(column for column in [*order, *critique.measures] if column in EXACT), order[0])
 
 
-def heat(density: Tensor, height: int, width: int) -> Tensor:
-    """Density [h, w] -> [height, width], 0..1: its mean over cells, the largest cell at 1, what is negative at 0."""
-    cells = [max(1, round(CELLS * side / max(height, width))) for side in (height, width)]
-    plane = F.interpolate(density[None, None].float(), size=(height, width), mode="bilinear")
-    plane = F.interpolate(F.adaptive_avg_pool2d(plane, cells), size=(height, width), mode="bicubic")[0, 0].clamp(min=0)
-    largest = plane.max()
-    return plane / largest if largest > 0 else plane
+def reasons(critique: Critique) -> list[str]:
+    """The criteria that move the score most, each a sentence with its most telling measure."""
+    strongest = sorted(critique.counted, key=lambda v: -abs(v.contribution))[:STRONGEST]
+    return [_reason(verdict, critique) for verdict in strongest]
+
+
+def _reason(verdict: Verdict, critique: Critique) -> str:
+    gain = verdict.contribution >= 0
+    signals = [signal for signal in verdict.criterion.signals if signal.column in critique.percentiles]
+
+    def points(signal):
+        reading = signal.reading or verdict.criterion.reading
+        return reading.of(signal.place(critique.percentiles[signal.column]))
+
+    signal = (max if gain else min)(signals, key=points)
+    reading, position = signal.reading or verdict.criterion.reading, critique.percentiles[signal.column]
+    called = word(signal.column)
+    if gain and reading.kind == "typical":
+        where = f"is close to the median (percentile {position:.0f})"
+    elif position >= 50:
+        where = f"is higher than in {position:.0f} % of the pictures it is held against: {called.much}"
+    else:
+        where = f"is lower than in {100 - position:.0f} % of the pictures it is held against: {called.little}"
+    asked = "" if reading.kind in ("typical", "high", "low") else f" (asked: {reading})"
+    return (f"**{verdict.criterion.name}** {'adds' if gain else 'takes'} {abs(verdict.contribution):.1f} points: "
+            f"{called.name} ({signal.column} {critique.measures[signal.column]:.4g}) {where}{asked}.")
 
 
 def overlay(picture: Picture, plane: Tensor) -> Tensor:
@@ -44,13 +66,13 @@ def overlay(picture: Picture, plane: Tensor) -> Tensor:
     return torch.lerp(grey * 0.7 + 0.1, ramp(plane), (plane[..., None] ** 0.7) * 0.85)
 
 
-def heatmap(picture: Picture, column: str) -> Node:
-    """The scene: the picture in grey under the density of `column`, with a caption and a key below."""
+def heatmap(picture: Picture, found: HeatMap) -> Node:
+    """The scene: the picture in grey under a heat map, with a caption and a key below."""
     width, height = picture.size
-    drawn = image(overlay(picture, heat(DENSITIES[column](picture)[0], height, width)))
+    drawn = image(overlay(picture, heat(found.plane, height, width)))
     key = image(ramp(torch.linspace(0, 1, 256)).expand(14, -1, -1))
-    words = [text(word, 22, LIGHT.muted) for word in ("adds nothing", "adds most")]
-    caption = spread([text(headline(column), 26, LIGHT.ink),
+    words = [text(each, 22, LIGHT.muted) for each in ("adds nothing", "adds most")]
+    caption = spread([text(headline(found.column), 26, LIGHT.ink),
                       spread([words[0], key, words[1]], "x", 10, align="middle")], "y", 6)
     full = max(width, WIDEST_CAPTION)
     return layer([place((full - width) // 2, 0, drawn), place(16, height + 8, caption)], full, height + CAPTION)
@@ -58,5 +80,5 @@ def heatmap(picture: Picture, column: str) -> Node:
 
 def headline(column: str) -> str:
     """The measure that a heat map shows, as the beginning of a line."""
-    name = READINGS[column].name
+    name = word(column).name
     return name[:1].upper() + name[1:]

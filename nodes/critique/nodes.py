@@ -6,8 +6,14 @@ from comfy_api.v0_0_2 import io, ui
 
 from . import report
 from .critic import study
+from .language import parse
 from .picture import check
 from .reference import paintings
+from .region import regions
+
+ReferenceType = io.Custom("BOTTEGA_REFERENCE")
+RUBRIC = ("What counts and how, such as `Balance=2; Symmetry=0; Value>70; Line -> 80 +- 10`, or a critic: `@Arnheim`. "
+          "Empty: the default rubric. The help page has the grammar.")
 
 
 class ArtCritique(io.ComfyNode):
@@ -25,6 +31,12 @@ class ArtCritique(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="Pictures to criticise, at least 16 x 16 pixels each. Transparency is "
                                                  "ignored."),
+                io.String.Input("rubric", default="", multiline=True, tooltip=RUBRIC),
+                ReferenceType.Input("reference", optional=True,
+                                    tooltip="Pictures to be held against instead of the 1,629 paintings."),
+                io.Mask.Input("mask", optional=True,
+                              tooltip="White marks the part to judge: the smallest rectangle that holds it is cut out "
+                                      "and criticised as a picture of its own."),
             ],
             outputs=[
                 io.Float.Output("score", tooltip="0 to 100, the mean over the batch. Paintings are spread evenly from "
@@ -43,18 +55,34 @@ class ArtCritique(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images):
+    def validate_inputs(cls, rubric=None):
+        try:
+            parse(rubric or "")  # None: it comes from a link and is read when it is there
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, images, rubric="", reference=None, mask=None):
         check(images)
-        reference, progress = paintings(), comfy.utils.ProgressBar(len(images))
+        asked, reference = parse(rubric), reference or paintings()
+        progress = comfy.utils.ProgressBar(len(images))
         studies, charts, heatmaps = [], [], []
-        for image in images.split(1):
-            done, chart, heatmap = study(image, reference)
+        for image, _ in regions(images, mask):
+            check(image)
+            done, chart, heatmap = study(image, reference, asked)
             studies.append(done)
             charts.append(chart)
             heatmaps.append(heatmap)
             progress.update(1)
-        scores = [done.critique.score for done in studies]
+        critiques = [done.critique for done in studies]
+        scores = [critique.score for critique in critiques]
         charts = torch.cat(charts)
-        shown = {**ui.PreviewImage(charts, cls=cls).as_dict(), "text": (report.summary(scores, reference),)}
+        shown = {**ui.PreviewImage(charts, cls=cls).as_dict(), "text": (report.summary(critiques, reference),)}
         return io.NodeOutput(sum(scores) / len(scores), scores, report.write(studies, reference),
-                             json.dumps([report.data(done) for done in studies]), charts, torch.cat(heatmaps), ui=shown)
+                             json.dumps([report.data(done) for done in studies]), charts, _batch(heatmaps), ui=shown)
+
+
+def _batch(images: list[torch.Tensor]) -> torch.Tensor:
+    """IMAGEs of one picture each as one batch, smaller ones centred on the paper of the charts."""
+    return torch.cat(images)

@@ -1,89 +1,105 @@
 """The critique in words (Markdown) and in JSON."""
 from typing import NamedTuple
 
-from .explain import Evidence
-from .reference import Reference
-from .rubric import READINGS
-from .score import Critique, Verdict
-
-STRONGEST = 3
+from .explain import Evidence, reasons
+from .reference import Reference, paintings
+from .score import Critique
+from .words import word
 
 
 class Study(NamedTuple):
-    """One picture: its critique, its measures at its own size, what the heat map shows, and its two sizes."""
+    """One picture: its critique, its measures at its own size, what the heat map shows, its two sizes, and notes."""
     critique: Critique
     native: dict[str, float]
     evidence: Evidence
     size: tuple[int, int]
     measured_size: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
 
 def data(study: Study) -> dict:
-    """The study as plain values, the measures by the column names of the published tables."""
+    """The study as plain values, the measures by the column names of the published tables; null is "not known"."""
     critique = study.critique
     return {
         "score": critique.score,
+        "band": [critique.low, critique.high],
         "baseline": critique.baseline,
+        "rubric": critique.rubric.title,
+        "ranked": critique.ranked,
         "size": list(study.size),
         "measured_size": list(study.measured_size),
         "measures": critique.measures,
         "native": study.native,
         "percentiles": critique.percentiles,
         "typicalities": critique.typicalities,
-        "criteria": {v.criterion.name: {"id": v.criterion.id, "typicality": v.typicality, "weight": v.weight}
-                     for v in critique.verdicts},
-        "contributions": {v.criterion.name: v.contribution for v in critique.verdicts},
+        "criteria": {v.criterion.name: {"id": v.criterion.id, "points": v.points, "position": v.position,
+                                        "typicality": v.typicality, "weight": v.weight,
+                                        "reading": str(v.criterion.reading)} for v in critique.verdicts},
+        "contributions": {v.criterion.name: v.contribution for v in critique.counted},
+        "positions": {p.criterion.name: {"id": p.criterion.id, "place": p.place, "low": p.criterion.low,
+                                         "high": p.criterion.high} for p in critique.positions},
+        "reasons": reasons(critique),
         "heatmap": study.evidence.column,
     }
 
 
-def summary(scores: list[float], reference: Reference) -> str:
+def summary(critiques: list[Critique], reference: Reference) -> str:
     """The first lines: what the score is, how sure it is, and what it is not."""
+    scores = [critique.score for critique in critiques]
     if len(scores) == 1:
-        lead = f"**Score {scores[0]:.1f} of 100** (95 % band {_band(scores[0], reference)})"
+        lead = f"**Score {scores[0]:.1f} of 100** (95 % band {_band(critiques[0])})"
     else:
         lead = (f"**Score {sum(scores) / len(scores):.1f} of 100**, the mean of {len(scores)} pictures: "
-                + ", ".join(f"{score:.1f}" for score in scores) + f" (95 % band of each ±{reference.band:.1f})")
-    return (f"{lead}\n\nThe score is a position in a tradition: the share of {reference.count:,} Western paintings "
-            "that are less typical of their kind than this picture, by what was measured in the pixels. It is not "
-            "beauty, quality or skill.")
+                + ", ".join(f"{critique.score:.1f} ({_band(critique)})" for critique in critiques) + ", 95 % bands")
+    return f"{lead}\n\n{_meaning(critiques[0], reference)} It is not beauty, quality or skill."
+
+
+def tradition(reference: Reference) -> str:
+    """What pictures are held against, such as "1,629 Western paintings"."""
+    kind = "Western paintings" if reference is paintings() else f"pictures of {reference.name}"
+    return f"{reference.count:,} {kind}"
 
 
 def write(studies: list[Study], reference: Reference) -> str:
     """The whole report in Markdown."""
-    sections = [summary([study.critique.score for study in studies], reference)]
+    sections = [summary([study.critique for study in studies], reference)]
     for number, study in enumerate(studies, 1):
         title = [] if len(studies) == 1 else [f"## Picture {number}: {study.critique.score:.1f}"]
-        sections += [*title, reasons(study.critique), table(study.critique), heat_note(study.evidence),
-                     size_note(study)]
-    return "\n\n".join([*sections, f"Reference: {reference.source}."])
-
-
-def reasons(critique: Critique) -> str:
-    """The criteria that move the score most, in words, each with its most telling measure."""
-    strongest = sorted(critique.verdicts, key=lambda v: -abs(v.contribution))[:STRONGEST]
-    lines = [f"{number}. {_reason(verdict, critique)}" for number, verdict in enumerate(strongest, 1)]
-    return "\n".join(["### Strongest reasons", "", *lines])
+        sections += [*title, _numbered(study.critique), table(study.critique), *positions(study.critique),
+                     heat_note(study.evidence), size_note(study), *study.notes]
+    rubric = studies[0].critique.rubric
+    sources = [f"Reference: {reference.source}."] + ([f"Rubric: {rubric.source}."] if rubric.source else [])
+    return "\n\n".join([*sections, *sources])
 
 
 def table(critique: Critique) -> str:
     """Every criterion and its measures. The contributions sum to the score minus the baseline."""
-    rows = ["### Criteria", "", "| criterion | measure | value | percentile | typicality | contribution |",
+    rows = ["### Criteria", "", "| criterion | measure | value | percentile | points | contribution |",
             "|---|---|---:|---:|---:|---:|"]
     for verdict in critique.verdicts:
-        rows.append(f"| **{verdict.criterion.name}** | | | | {verdict.typicality:.0f} | {verdict.contribution:+.1f} |")
-        rows += [f"| | {column} | {critique.measures[column]:.4g} | {critique.percentiles[column]:.0f} "
-                 f"| {critique.typicalities[column]:.0f} | |" for column in verdict.criterion.columns]
-    total = critique.score - critique.baseline
-    return "\n".join([*rows, f"| sum | | | | | {total:+.1f} |", "",
-                      "Percentile: the share of the paintings with a lower value. Typicality: 100 at their median, 0 "
-                      f"at their ends. Contribution: points above or below {critique.baseline:.1f}, the score of a "
-                      "picture of average typicality in everything."])
+        criterion = verdict.criterion
+        gives = f"{verdict.contribution:+.1f}" if verdict.weight else "not counted"
+        asked = "" if criterion.reading.kind == "typical" else f" ({criterion.reading})"
+        rows.append(f"| **{criterion.name}**{asked} | | | | {_whole(verdict.points)} | {gives} |")
+        rows += [f"| | {name} | {critique.measures[name]:.4g} | {_whole(critique.percentiles.get(name))} | | |"
+                 for name in criterion.columns if name in critique.measures]
+    return "\n".join([*rows, f"| sum | | | | | {critique.score - critique.baseline:+.1f} |", "", _legend(critique)])
+
+
+def positions(critique: Critique) -> list[str]:
+    """The pairs of poles, if the rubric has any: a section of its own, which the score knows nothing of."""
+    placed = [position for position in critique.positions if position.place is not None]
+    if not placed:
+        return []
+    rows = [f"| {p.criterion.name} | {p.criterion.low} | {p.place:+.2f} | {p.criterion.high} |" for p in placed]
+    return ["\n".join(["### Positions", "", "Between two poles, -1 to 1; 0 is the middle of the tradition. Neither "
+                       "pole is better, and none of this is in the score.", "", "| | -1 | | 1 |", "|---|---|---:|---|",
+                       *rows])]
 
 
 def heat_note(found: Evidence) -> str:
     """What the heat map shows, and why not something else."""
-    note = (f"Heat map: {found.column} ({READINGS[found.column].name}), the most unusual measure that is a sum over "
+    note = (f"Heat map: {found.column} ({word(found.column).name}), the most unusual measure that is a sum over "
             "places. Brightness is how much each part of the picture adds to it.")
     if found.most_unusual != found.column:
         note += f" {found.most_unusual} is more unusual still, but it belongs to the picture as a whole."
@@ -99,20 +115,32 @@ def size_note(study: Study) -> str:
     return note + "."
 
 
-def _reason(verdict: Verdict, critique: Critique) -> str:
-    gain = verdict.contribution >= 0
-    column = (max if gain else min)(verdict.criterion.columns, key=critique.typicalities.get)
-    reading, position = READINGS[column], critique.percentiles[column]
-    verb = "adds" if gain else "takes"
-    value = f"{reading.name} ({column} {critique.measures[column]:.4g})"
-    if gain:
-        where = f"is close to the median of the paintings (percentile {position:.0f})"
-    elif position >= 50:
-        where = f"is higher than in {position:.0f} % of the paintings: {reading.much}"
-    else:
-        where = f"is lower than in {100 - position:.0f} % of the paintings: {reading.little}"
-    return f"**{verdict.criterion.name}** {verb} {abs(verdict.contribution):.1f} points: {value} {where}."
+def _meaning(critique: Critique, reference: Reference) -> str:
+    if critique.ranked:
+        return (f"The score is a position in a tradition: the share of {tradition(reference)} that are less typical of "
+                "their kind than this picture, by what was measured in the pixels.")
+    return (f"The score is a position in a tradition: the weighted mean of what the rubric ({critique.rubric.title}) "
+            f"asks for, measured in the pixels and placed among {tradition(reference)}. Their average is "
+            f"{critique.baseline:.1f}.")
 
 
-def _band(score: float, reference: Reference) -> str:
-    return f"{max(0, score - reference.band):.1f} to {min(100, score + reference.band):.1f}"
+def _legend(critique: Critique) -> str:
+    average = ("a picture of average typicality in everything" if critique.ranked
+               else "a picture as they are on average")
+    return ("Percentile: the share of the pictures it is held against with a lower value. Points: 100 where the "
+            "criterion is met in full; unless the table says otherwise it asks to be typical: 100 at the median, 0 at "
+            f"the ends. Contribution: what the criterion adds to or takes from {critique.baseline:.1f}, the score of "
+            f"{average}. Not counted: nothing says how it is spread over them, or its weight is 0.")
+
+
+def _numbered(critique: Critique) -> str:
+    lines = [f"{number}. {reason}" for number, reason in enumerate(reasons(critique), 1)]
+    return "\n".join(["### Strongest reasons", "", *lines])
+
+
+def _whole(number: float | None) -> str:
+    return "" if number is None else f"{number:.0f}"
+
+
+def _band(critique: Critique) -> str:
+    return f"{critique.low:.1f} to {critique.high:.1f}"

@@ -1,62 +1,48 @@
-"""The criteria of the critique and the measures that answer them: elements of art (E) and principles of design (P).
+"""The default rubric: seven elements of art (E), nine principles of design (P) and Wölfflin's five positions.
 
-Every measure answers one criterion, and a criterion weighs what its measures weigh together; measures that say the
-same thing share their weight (see `reference.independent_shares`).
+A column that answers two criteria gives each half of its voice; columns that say the same thing share theirs (see
+`reference.independent_shares`). Only columns with a public distribution count; the others are shown.
 """
-from typing import NamedTuple
+from functools import lru_cache
+
+from . import cards
+from .criteria import Criterion, Rubric, Signal
 
 
-class Criterion(NamedTuple):
-    """One question a teacher would ask, with the columns of the published tables that answer it."""
-    id: str
-    name: str
-    question: str
-    columns: tuple[str, ...]
-
-
-class Reading(NamedTuple):
-    """How a column is called in a sentence, and what little and much of it look like."""
-    name: str
-    little: str
-    much: str
+def _signals(*columns: str) -> tuple[Signal, ...]:
+    """Columns by name; a minus in front marks those of which less is more of the criterion."""
+    return tuple(Signal(column.removeprefix("-"), -1 if column.startswith("-") else 1) for column in columns)
 
 
 RUBRIC = (
-    Criterion("E1", "Line", "How much is drawn, and in how many directions?", ("Edge density", "1st-order EOE")),
-    Criterion("E2", "Shape", "How evenly are the masses spread over the picture?", ("Homogeneity",)),
+    Criterion("E1", "Line", "How much is drawn, and in how many directions?",
+              _signals("Edge density", "1st-order EOE"), "little is drawn", "a great deal is drawn"),
+    Criterion("E2", "Shape", "How are the masses formed and spread over the picture?",
+              _signals("Homogeneity", "2D Fractal dimension"), "few compact masses", "masses everywhere"),
     Criterion("E3", "Colour richness", "How strong and how varied is the colour?",
-              ("Color entropy", "mean S channel", "std a channel", "std b channel (Lab)")),
+              _signals("Color entropy", "mean S channel", "std a channel", "std b channel (Lab)"),
+              "few muted colours", "many strong colours"),
     Criterion("E5", "Value", "How far apart are light and dark, and how many steps lie between?",
-              ("RMS contrast", "Luminance entropy")),
-    Criterion("E6", "Texture", "How is detail shared between coarse and fine?", ("Slope Redies",)),
-    Criterion("P1", "Balance", "Where does the visual weight rest?", ("DCM distance", "Balance")),
-    Criterion("P2", "Symmetry", "Does one half of the dark shape answer the other?", ("Mirror symmetry",)),
-    Criterion("P3", "Contrast", "Do strong and quiet colours meet?", ("std S channel",)),
-    Criterion("P8", "Variety", "How differently do edges run from one place to the next?", ("2nd-order EOE",)),
+              _signals("RMS contrast", "Luminance entropy"), "values close together", "a full scale of values"),
+    Criterion("E6", "Texture", "How is detail shared between coarse and fine?",
+              _signals("Slope Redies", "Fourier sigma"), "broad forms", "fine detail"),
+    Criterion("P1", "Balance", "Where does the visual weight rest?",
+              _signals("-DCM distance", "-Balance"), "the weight lies to one side", "the weight rests in the middle"),
+    Criterion("P2", "Symmetry", "Does one half of the picture answer the other?",
+              _signals("Mirror symmetry", "CNN symmetry left-right"), "no echo across the middle", "mirrored halves"),
+    Criterion("P3", "Contrast", "Do strong and quiet colours meet?",
+              _signals("std S channel"), "one strength of colour", "muted and strong colours meet"),
+    Criterion("P5", "Movement", "Do the edges run in common directions?",
+              _signals("Anisotropy"), "no direction leads", "a direction leads"),
+    Criterion("P6", "Rhythm", "Do parts repeat the whole?",
+              _signals("Self-similarity (PHOG)", "Self-similarity (CNN)"), "every part is different",
+              "parts repeat the whole"),
+    Criterion("P8", "Variety", "How differently do things run from one place to the next?",
+              _signals("2nd-order EOE", "Color entropy", "Variability"), "alike everywhere", "different everywhere"),
 )
 
-READINGS = {
-    "Edge density": Reading("edge density", "little is drawn", "a great deal is drawn"),
-    "1st-order EOE": Reading("the variety of edge directions", "a few directions rule", "all directions are alike"),
-    "Homogeneity": Reading("the evenness of the masses", "the masses gather in one part", "the masses lie everywhere"),
-    "Color entropy": Reading("the variety of hues", "few hues", "very many hues"),
-    "mean S channel": Reading("the saturation", "muted colour", "saturated colour"),
-    "std a channel": Reading("the spread from green to red", "neither green nor red stands out",
-                             "greens and reds stand apart"),
-    "std b channel (Lab)": Reading("the spread from blue to yellow", "neither blue nor yellow stands out",
-                                   "blues and yellows stand apart"),
-    "RMS contrast": Reading("the contrast of light and dark", "the values lie close together",
-                            "the values lie far apart"),
-    "Luminance entropy": Reading("the range of values", "few steps from dark to light",
-                                 "very many steps from dark to light"),
-    "Slope Redies": Reading("the slope of the spectrum", "broad forms, little fine detail", "much fine detail"),
-    "DCM distance": Reading("the distance of the centre of mass from the middle", "the weight rests in the middle",
-                            "the weight rests far from the middle"),
-    "Balance": Reading("the imbalance of the halves", "the halves weigh the same", "one side outweighs the other"),
-    "Mirror symmetry": Reading("the mirrored share of the dark shape", "little of the dark shape is mirrored",
-                               "most of the dark shape is mirrored"),
-    "std S channel": Reading("the contrast of saturation", "the saturation hardly changes",
-                             "muted and saturated colours meet"),
-    "2nd-order EOE": Reading("the independence of edges from each other", "edges run alike over the picture",
-                             "edges run in unrelated directions"),
-}
+
+@lru_cache(1)
+def default() -> Rubric:
+    """The sixteen criteria and, as positions that never count, Wölfflin's five pairs."""
+    return Rubric("the default rubric", (*RUBRIC, *cards.card("woelfflin").concepts))

@@ -1,64 +1,183 @@
 """From measures to a score, and from the score back to what each criterion gave or took."""
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from .criteria import Criterion, Rubric, Signal
 from .reference import Reference, typicality
-from .rubric import RUBRIC, Criterion
+from .rubric import default
 
 AVERAGE = 50.0  # the mean typicality of the tradition in every column, by construction
 
 
 class Verdict(NamedTuple):
-    """A criterion as one picture meets it: its typicality 0..100, its weight, and its points in the score."""
+    """A criterion as one picture meets it.
+
+    `points` are its reading 0..100, `position` its place among the tradition 0..100, `typicality` 0..100; all None
+    where nothing that was measured has a distribution. `weight` is its share of the total (0: shown, not counted),
+    `contribution` what it gives to or takes from the score.
+    """
     criterion: Criterion
-    typicality: float
+    points: float | None
+    position: float | None
+    typicality: float | None
     weight: float
     contribution: float
+
+
+class Position(NamedTuple):
+    """Where a picture stands between two poles: -1 the low one, 1 the high one, 0 the middle of the tradition."""
+    criterion: Criterion
+    place: float | None
 
 
 class Critique(NamedTuple):
     """What was found in one picture. `measures`, `percentiles` and `typicalities` are by column name.
 
-    `score` is 0..100 and, over the paintings of the reference, even; `baseline` is the score of a picture of average
-    typicality in everything, and the contributions of the verdicts sum to `score` - `baseline`.
+    `score` is 0..100 with its 95 % band from `low` to `high`; `baseline` is the score of the average picture, and the
+    contributions of the verdicts sum to `score` - `baseline`. `ranked` scores are even over the tradition; the others
+    are weighted means of points.
     """
     score: float
+    low: float
+    high: float
     baseline: float
+    ranked: bool
     measures: dict[str, float]
     percentiles: dict[str, float]
     typicalities: dict[str, float]
     verdicts: tuple[Verdict, ...]
+    positions: tuple[Position, ...]
+    rubric: Rubric
+
+    @property
+    def counted(self) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if verdict.weight > 0]
 
 
-def judge(measures: dict[str, float], reference: Reference, rubric: tuple[Criterion, ...] = RUBRIC) -> Critique:
-    """The critique of one picture from its measures at the resolution of the reference."""
-    percentiles = {column: reference.percentile(column, value) for column, value in measures.items()}
-    typical = {column: typicality(position) for column, position in percentiles.items()}
-    weights = [sum(reference.shares[column] for column in criterion.columns) for criterion in rubric]
-    means = [sum(reference.shares[column] * typical[column] for column in criterion.columns) / weight
-             for criterion, weight in zip(rubric, weights, strict=True)]
-    parts = np.array([weight * (mean - AVERAGE) for weight, mean in zip(weights, means, strict=True)])
-    points = shapley(parts, lambda shift: reference.rank(AVERAGE + shift))
-    return Critique(float(reference.rank(AVERAGE + parts.sum())), float(reference.rank(AVERAGE)), measures, percentiles,
-                    typical, tuple(map(Verdict, rubric, means, weights, points)))
+class Voices(NamedTuple):
+    """The signals of a criterion that can be placed, with their weights, and the percentiles of their columns."""
+    signals: list[Signal]
+    weights: list[float]
+    percentiles: list[float]
+
+    def mean(self, function) -> float | None:
+        """The weighted mean of `function(signal, percentile)`; of all alike where none weighs anything."""
+        weights = self.weights if sum(self.weights) > 0 else [1.0] * len(self.signals)
+        values = [weight * function(signal, percentile)
+                  for signal, weight, percentile in zip(self.signals, weights, self.percentiles, strict=True)]
+        return sum(values) / sum(weights) if values else None
+
+
+def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | None = None) -> Critique:
+    """The critique of one picture from its measures at the resolution of the reference.
+
+    Raises ValueError with one sentence where the rubric asks for what the reference does not know.
+    """
+    rubric = rubric or default()
+    percentiles = {column: reference.percentile(column, value) for column, value in measures.items()
+                   if column in reference.quantiles}
+    counting = [criterion for criterion in rubric.criteria if not criterion.bipolar]
+    uses = Counter(column for criterion in counting for column in criterion.columns)
+    voices = [_voices(criterion, percentiles, reference, uses) for criterion in counting]
+    weights = _weights(counting, voices, rubric)
+    readings = [(voice.mean(lambda signal, at, c=criterion: _reading(signal, c).of(signal.place(at))),
+                 voice.mean(lambda signal, at, c=criterion: _reading(signal, c).average))
+                for criterion, voice in zip(counting, voices, strict=True)]
+    parts = np.array([weight * (points - average) if weight else 0.0
+                      for weight, (points, average) in zip(weights, readings, strict=True)])
+    ranked = rubric.plain and reference.shares.keys() <= measures.keys()
+    score, baseline, contributions = (_ranked if ranked else _mean)(parts, weights, readings, reference)
+    low, high = ((score - reference.band, score + reference.band) if ranked
+                 else _band(counting, voices, weights, reference.band))
+    verdicts = tuple(
+        Verdict(criterion, points, voice.mean(Signal.place), voice.mean(lambda _, at: typicality(at)), weight, part)
+        for criterion, voice, weight, (points, _), part in zip(counting, voices, weights, readings, contributions,
+                                                               strict=True))
+    return Critique(score, max(0.0, low), min(100.0, high), baseline, ranked, measures, percentiles,
+                    {column: typicality(at) for column, at in percentiles.items()}, verdicts,
+                    tuple(_position(criterion, percentiles) for criterion in rubric.criteria if criterion.bipolar),
+                    rubric)
+
+
+def _voices(criterion, percentiles, reference, uses) -> Voices:
+    signals = [signal for signal in criterion.signals if signal.column in percentiles]
+
+    def share(signal):
+        shared = reference.shares.get(signal.column, 0.0) / uses[signal.column]
+        return shared if signal.weight is None else signal.weight
+
+    weights = [share(signal) for signal in signals]
+    if criterion.asked and signals and sum(weights) == 0:  # by name: as much as an average column of the total
+        weights = [1 / len(reference.shares)] * len(signals)
+    return Voices(signals, weights, [percentiles[signal.column] for signal in signals])
+
+
+def _reading(signal: Signal, criterion: Criterion):
+    return signal.reading or criterion.reading
+
+
+def _weights(criteria, voices, rubric) -> list[float]:
+    """The share of each criterion in the total, 1 together."""
+    weights = []
+    for criterion, voice in zip(criteria, voices, strict=True):
+        if criterion.asked and criterion.weight > 0 and not voice.signals:
+            raise ValueError(
+                f"rubric: {criterion.name} cannot count: the reference has no distribution of what was measured for "
+                f"it ({', '.join(criterion.columns) or 'nothing'}); connect a reference that has")
+        own = sum(voice.weights)
+        weights.append(criterion.weight * (own if rubric.shared else float(own > 0)))
+    total = sum(weights)
+    if total <= 0:
+        raise ValueError("rubric: expected at least one criterion with a weight above 0 that was measured, got none")
+    return [weight / total for weight in weights]
+
+
+def _ranked(parts, weights, readings, reference):
+    contributions = shapley(parts, lambda shift: reference.rank(AVERAGE + shift))
+    return float(reference.rank(AVERAGE + parts.sum())), float(reference.rank(AVERAGE)), contributions
+
+
+def _mean(parts, weights, readings, reference):
+    baseline = sum(weight * average for weight, (_, average) in zip(weights, readings, strict=True) if weight)
+    return min(100.0, max(0.0, baseline + float(parts.sum()))), baseline, parts.tolist()
+
+
+def _band(criteria, voices, weights, band: float) -> tuple[float, float]:
+    """The lowest and the highest score when every percentile may lie anywhere in its own band."""
+    def total(end):
+        means = [voice.mean(lambda signal, at, c=criterion: _reading(signal, c)
+                            .over(signal.place(at) - band, signal.place(at) + band)[end])
+                 for criterion, voice in zip(criteria, voices, strict=True)]
+        return sum(weight * mean for weight, mean in zip(weights, means, strict=True) if weight)
+
+    return total(0), total(1)
+
+
+def _position(criterion: Criterion, percentiles: dict[str, float]) -> Position:
+    signals = [signal for signal in criterion.signals if signal.column in percentiles]
+    voice = Voices(signals, [1.0 if signal.weight is None else signal.weight for signal in signals],
+                   [percentiles[signal.column] for signal in signals])
+    place = voice.mean(Signal.place)
+    return Position(criterion, None if place is None else place / 50 - 1)
 
 
 def shapley(parts: np.ndarray, worth: Callable[[np.ndarray], np.ndarray]) -> list[float]:
     """Exact Shapley values of `worth(sum of the parts that take part)`, over all 2^n coalitions of the n parts.
 
-    They sum to worth(all) - worth(none), whatever the shape of `worth` (Shapley 1953).
+    They sum to worth(all) - worth(none), whatever the shape of `worth` (Shapley 1953). Parts of 0 get 0.
     """
-    number = len(parts)
+    playing = np.flatnonzero(parts)
+    number = len(playing)
     coalitions = np.arange(1 << number)
     members = coalitions[:, None] >> np.arange(number) & 1
-    worths, sizes = worth(members @ parts), members.sum(1)
+    worths, sizes = worth(members @ parts[playing]), members.sum(1)
     weight = np.array([1 / (number * math.comb(number - 1, size)) for size in range(number)])
-    values = []
-    for part in range(number):
-        without = coalitions[members[:, part] == 0]
-        gain = worths[without | 1 << part] - worths[without]
-        values.append(float(weight[sizes[without]] @ gain))
-    return values
+    values = np.zeros(len(parts))
+    for at, part in enumerate(playing):
+        without = coalitions[members[:, at] == 0]
+        values[part] = weight[sizes[without]] @ (worths[without | 1 << at] - worths[without])
+    return values.tolist()

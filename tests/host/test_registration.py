@@ -19,7 +19,7 @@ CONTRACT = {
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
     "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name",
                          "LORA_MODEL LOSS_MAP STRING STRING"),
-    "BottegaCritique": ("images", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
+    "BottegaCritique": ("images rubric reference mask", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)
 

@@ -1,0 +1,121 @@
+"""Where in the picture a criterion comes from: a plane that sums to its measure, or what hiding each place changes."""
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..charts.theme import ramp
+from .criteria import Criterion
+from .measures import MEASURES
+from .measures.densities import DENSITIES as EXACT
+from .picture import Picture
+
+CELLS = 64  # along the longer side: single pixels would show texture, not places
+HIDDEN_CELLS = 8  # along the longer side, for maps by occlusion
+TILE_FROM = 512  # the longer side that the tiles of the page are computed at: what they lose is far below a cell
+
+
+class HeatMap(NamedTuple):
+    """What each place adds to the measure `column`: float [h, w], of the picture's shape but not always its size.
+
+    `exact` planes sum to the measure; the others hold, for each cell of a coarse grid, how far the measure falls when
+    the cell is flattened to its own mean colour.
+    """
+    column: str
+    plane: Tensor
+    exact: bool
+
+
+def heat_map(picture: Picture, criterion: Criterion, column: str | None = None,
+             step: Callable[[], None] = lambda: None) -> HeatMap:
+    """The heat map of a criterion of one picture: of `column`, or of its first column that is a sum over places.
+
+    A column that is no such sum is mapped by occlusion, which measures the picture again for every cell: seconds for
+    most, half a minute for 2nd-order EOE. `step` is called after each. Raises ValueError where nothing is measured.
+    """
+    measured = [name for name in criterion.columns if name in MEASURES]
+    if not measured or column not in (None, *measured):
+        raise ValueError(f"criterion: expected one of {', '.join(measured) or 'no'} columns of {criterion.name}, "
+                         f"got {column}")
+    column = column or next((name for name in measured if name in EXACT), measured[0])
+    if column in EXACT:
+        return HeatMap(column, EXACT[column](picture)[0], True)
+    return HeatMap(column, occlusion(picture, MEASURES[column], step=step), False)
+
+
+def occlusion(picture: Picture, function: Callable[[Picture], Tensor], cells: int = HIDDEN_CELLS,
+              step: Callable[[], None] = lambda: None) -> Tensor:
+    """How far `function` falls when a cell of the grid is flattened to its mean colour: float64 [rows, columns]."""
+    width, height = picture.size
+    rows, columns = _grid(height, width, cells)
+    flat = flattened(picture.rgb, rows, columns)
+    whole, plane = function(picture)[0], torch.zeros(rows, columns, dtype=torch.float64)
+    for row in range(rows):
+        for column in range(columns):
+            y, x = _span(row, rows, height), _span(column, columns, width)
+            hidden = picture.rgb.clone()
+            hidden[..., y, x] = flat[..., y, x]
+            plane[row, column] = whole - function(Picture(hidden, picture.dtype))[0]
+            step()
+    return plane
+
+
+def flattened(rgb: Tensor, rows: int, columns: int) -> Tensor:
+    """uint8 [B, 3, H, W] with every cell of a rows x columns grid at its own mean colour."""
+    height, width = rgb.shape[2:]
+    flat = rgb.clone()
+    for row in range(rows):
+        for column in range(columns):
+            y, x = _span(row, rows, height), _span(column, columns, width)
+            flat[..., y, x] = rgb[..., y, x].float().mean((2, 3), keepdim=True).round().to(torch.uint8)
+    return flat
+
+
+def heat(plane: Tensor, height: int, width: int) -> Tensor:
+    """Plane [h, w] -> [height, width], 0..1: its mean over cells, the largest cell at 1, what is negative at 0."""
+    full = F.interpolate(_cells(plane, height, width), size=(height, width), mode="bicubic")[0, 0].clamp(min=0)
+    largest = full.max()
+    return full / largest if largest > 0 else full
+
+
+def tiles(picture: Picture, criteria: Sequence[Criterion]) -> tuple[np.ndarray, dict[str, tuple[int, str]]]:
+    """The exact heat maps of all criteria below one another, for a page that lays one over the picture.
+
+    Returns RGBA uint8 [N * h, w, 4], at most 64 cells along a tile's longer side, as opaque as there is heat; and
+    criterion id -> (number of its tile, column it shows).
+    """
+    small = picture.at_longer_side(min(TILE_FROM, max(picture.size)))
+    if small is not picture:
+        small.edges, small.edge_points = picture.edges, picture.edge_points  # found at 120,000 pixels whatever the size
+    width, height = picture.size
+    rows, columns = _grid(height, width, CELLS)
+    drawn, found = [], {}
+    for criterion in criteria:
+        column = next((name for name in criterion.columns if name in EXACT), None)
+        if column:
+            found[criterion.id] = (len(drawn), column)
+            cells = F.adaptive_avg_pool2d(_cells(EXACT[column](small)[0], height, width), (rows, columns))
+            plane = cells[0, 0].clamp(min=0)
+            plane = plane / plane.max().clamp(min=torch.finfo(plane.dtype).tiny)
+            drawn.append(torch.cat((ramp(plane), plane[..., None] ** 0.7 * 0.85), 2))
+    pixels = torch.cat(drawn) if drawn else torch.zeros(1, 1, 4)
+    return (pixels * 255).round().to(torch.uint8).numpy(), found
+
+
+def _cells(plane: Tensor, height: int, width: int) -> Tensor:
+    """[h, w] -> float32 [1, 1, rows, columns]: means over cells of the picture; a plane that is coarser stays."""
+    rows, columns = _grid(height, width, CELLS)
+    plane = plane[None, None].float()
+    return F.adaptive_avg_pool2d(plane, (min(rows, plane.shape[2]), min(columns, plane.shape[3])))
+
+
+def _grid(height: int, width: int, cells: int) -> tuple[int, int]:
+    longer = max(height, width)
+    return tuple(max(1, round(cells * side / longer)) for side in (height, width))
+
+
+def _span(index: int, number: int, length: int) -> slice:
+    return slice(index * length // number, (index + 1) * length // number)

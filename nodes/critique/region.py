@@ -1,0 +1,31 @@
+"""The part of a picture that a mask asks for."""
+from collections.abc import Iterator
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def regions(images: Tensor, mask: Tensor | None) -> Iterator[tuple[Tensor, tuple[int, int, int, int] | None]]:
+    """IMAGE [B, H, W, C] -> one IMAGE [1, h, w, C] a picture, cut to its mask, and (left, top, right, bottom) or None.
+
+    The region is the smallest rectangle around all that is at least half white in MASK [B or 1, H, W], which is
+    stretched to the picture where their sizes differ. Raises ValueError with one sentence where it cannot be.
+    """
+    if mask is None:
+        yield from ((image, None) for image in images.split(1))
+        return
+    mask = mask if mask.ndim == 3 else mask[None]
+    if len(mask) not in (1, len(images)):
+        raise ValueError(f"mask: expected one, or one for each of the {len(images)} pictures, got {len(mask)}")
+    mask = F.interpolate(mask[:, None].float(), size=tuple(images.shape[1:3]), mode="nearest-exact")[:, 0] >= 0.5
+    for image, plane in zip(images.split(1), mask.expand(len(images), -1, -1), strict=True):
+        box = _box(plane)
+        left, top, right, bottom = box
+        yield image[:, top:bottom, left:right], box
+
+
+def _box(plane: Tensor) -> tuple[int, int, int, int]:
+    rows, columns = plane.any(1).nonzero()[:, 0], plane.any(0).nonzero()[:, 0]
+    if not len(rows):
+        raise ValueError("mask: expected some white, which marks the part to judge, got an all-black mask")
+    return columns[0].item(), rows[0].item(), columns[-1].item() + 1, rows[-1].item() + 1

@@ -1,0 +1,41 @@
+"""How the measured columns are called in sentences, and what little and much of each look like."""
+from typing import NamedTuple
+
+
+class Word(NamedTuple):
+    """How a column is called in a sentence, and what little and much of it look like."""
+    name: str
+    little: str
+    much: str
+
+
+WORDS = {
+    "Edge density": Word("edge density", "little is drawn", "a great deal is drawn"),
+    "1st-order EOE": Word("the variety of edge directions", "a few directions rule", "all directions are alike"),
+    "Homogeneity": Word("the evenness of the masses", "the masses gather in one part", "the masses lie everywhere"),
+    "Color entropy": Word("the variety of hues", "few hues", "very many hues"),
+    "mean S channel": Word("the saturation", "muted colour", "saturated colour"),
+    "std a channel": Word("the spread from green to red", "neither green nor red stands out",
+                          "greens and reds stand apart"),
+    "std b channel (Lab)": Word("the spread from blue to yellow", "neither blue nor yellow stands out",
+                                "blues and yellows stand apart"),
+    "RMS contrast": Word("the contrast of light and dark", "the values lie close together",
+                         "the values lie far apart"),
+    "Luminance entropy": Word("the range of values", "few steps from dark to light",
+                              "very many steps from dark to light"),
+    "Slope Redies": Word("the slope of the spectrum", "broad forms, little fine detail", "much fine detail"),
+    "DCM distance": Word("the distance of the centre of mass from the middle", "the weight rests in the middle",
+                         "the weight rests far from the middle"),
+    "Balance": Word("the imbalance of the halves", "the halves weigh the same", "one side outweighs the other"),
+    "Mirror symmetry": Word("the mirrored share of the dark shape", "little of the dark shape is mirrored",
+                            "most of the dark shape is mirrored"),
+    "std S channel": Word("the contrast of saturation", "the saturation hardly changes",
+                          "muted and saturated colours meet"),
+    "2nd-order EOE": Word("the independence of edges from each other", "edges run alike over the picture",
+                          "edges run in unrelated directions"),
+}
+
+
+def word(column: str) -> Word:
+    """The words of a column; a column without its own is called by its name."""
+    return WORDS.get(column) or Word(column, "there is little of it", "there is much of it")
