@@ -1,6 +1,7 @@
 """Every node of the pack, in menu order."""
 from comfy_api.v0_0_2 import ComfyExtension, io
 
+from .charts.nodes import Chart
 from .critique.nodes import ArtCritique
 from .lora.nodes import ApplyLora, ApplyStack, LoadLora, StackLora
 from .training.nodes import CoreTrainingSet, TrainLora
@@ -16,6 +17,7 @@ class BottegaExtension(ComfyExtension):
             CoreTrainingSet,
             TrainLora,
             ArtCritique,
+            Chart,
         ]
 
 

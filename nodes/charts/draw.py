@@ -31,7 +31,7 @@ def _rect(pen, canvas, node, x, y):
     # Pillow's boxes hold both ends, hence the pixel less.
     left, top, right, bottom = round(x), round(y), round(x + node.w * SCALE) - 1, round(y + node.h * SCALE) - 1
     pen.rounded_rectangle((left, top, max(left, right), max(top, bottom)), node.look["radius"] * SCALE,
-                          fill=node.look["fill"])
+                          fill=node.look["fill"], outline=node.look["stroke"], width=2 * SCALE)
 
 
 def _circle(pen, canvas, node, x, y):
@@ -42,6 +42,14 @@ def _circle(pen, canvas, node, x, y):
 def _line(pen, canvas, node, x, y):
     points = [(x + px * SCALE, y + py * SCALE) for px, py in node.look["points"]]
     pen.line(points, fill=node.look["stroke"], width=round(node.look["width"] * SCALE), joint="curve")
+
+
+def _polygon(pen, canvas, node, x, y):
+    points = [(x + px * SCALE, y + py * SCALE) for px, py in node.look["points"]]
+    if node.look["fill"]:
+        pen.polygon(points, fill=node.look["fill"])
+    if node.look["stroke"]:
+        pen.line([*points, *points[:2]], fill=node.look["stroke"], width=2 * SCALE, joint="curve")
 
 
 def _text(pen, canvas, node, x, y):
@@ -56,4 +64,4 @@ def _image(pen, canvas, node, x, y):
     canvas.paste(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), (round(x), round(y)))
 
 
-MARKS = {"rect": _rect, "circle": _circle, "line": _line, "text": _text, "image": _image}
+MARKS = {"rect": _rect, "circle": _circle, "line": _line, "polygon": _polygon, "text": _text, "image": _image}

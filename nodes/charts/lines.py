@@ -1,7 +1,7 @@
 """Line charts: one or more series over their steps, such as the loss of a training."""
-import math
 from collections.abc import Mapping, Sequence
 
+from .scales import ticks
 from .scene import Node, layer, line, place, rect, text
 from .theme import Theme
 
@@ -27,15 +27,6 @@ def line_chart(series: Mapping[str, Sequence[float]], title: str, x_label: str, 
     return layer([place(LEFT, 16, text(title, 30, theme.ink, bold=True)), place(12, 58, text(y_label, 22, theme.muted)),
                   *grid, *curves, *below, place(width - RIGHT - words.w, height - words.h - 10, words),
                   *_legend(series, theme, width)], width, height)
-
-
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from low to high, `about` of them: steps of 1, 2 or 5 times a power of ten."""
-    raw = (high - low) / about
-    power = 10 ** math.floor(math.log10(raw))
-    step = power * min((m for m in (1, 2, 5, 10) if m * power >= raw * 0.999), default=10)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _range(series):

@@ -1,7 +1,7 @@
 """A small language of graphics: marks that have a look, and operators that only arrange (after GoFish, MIT).
 
-A scene is a tree of `Node`s measured in pixels. Marks: `rect`, `circle`, `text`, `line`, `image`. Operators: `spread`,
-`stack`, `layer`, `place`. `draw.render` turns a tree into an IMAGE.
+A scene is a tree of `Node`s measured in pixels. Marks: `rect`, `circle`, `text`, `line`, `polygon`, `image`. Operators:
+`spread`, `stack`, `layer`, `place`. `draw.render` turns a tree into an IMAGE.
 """
 from collections.abc import Sequence
 from functools import lru_cache
@@ -24,11 +24,11 @@ class Node(NamedTuple):
     y: float = 0.0
 
 
-def rect(w: float, h: float, fill: Colour, radius: float = 0) -> Node:
-    return Node("rect", w, h, {"fill": fill, "radius": radius})
+def rect(w: float, h: float, fill: Colour | None, radius: float = 0, stroke: Colour | None = None) -> Node:
+    return Node("rect", w, h, {"fill": fill, "radius": radius, "stroke": stroke})
 
 
-def circle(r: float, fill: Colour, stroke: Colour | None = None) -> Node:
+def circle(r: float, fill: Colour | None, stroke: Colour | None = None) -> Node:
     return Node("circle", 2 * r, 2 * r, {"fill": fill, "stroke": stroke})
 
 
@@ -36,6 +36,12 @@ def line(points: Sequence[tuple[float, float]], stroke: Colour, width: float = 2
     """A polyline; its box reaches from the origin to its furthest point."""
     return Node("line", max(x for x, _ in points), max(y for _, y in points),
                 {"points": tuple(points), "stroke": stroke, "width": width})
+
+
+def polygon(points: Sequence[tuple[float, float]], fill: Colour | None, stroke: Colour | None = None) -> Node:
+    """A filled outline; its box reaches from the origin to its furthest point."""
+    return Node("polygon", max(x for x, _ in points), max(y for _, y in points),
+                {"points": tuple(points), "fill": fill, "stroke": stroke})
 
 
 def text(content: str, size: float, fill: Colour, bold: bool = False) -> Node:

@@ -1,0 +1,76 @@
+"""What the data say before anything is drawn: groups, how far lengths reach, and whether the columns exist."""
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .grammar import Chart, Mark, Operator
+
+SIDES = {"x": "w", "y": "h"}
+
+
+def groups(rows, by: str | None) -> dict[Any, list]:
+    """The rows by their value in column `by`, in order of appearance; every row for itself without one."""
+    if by is None:
+        return {i: [row] for i, row in enumerate(rows)}
+    parts: dict[Any, list] = {}
+    for row in rows:
+        parts.setdefault(row[by], []).append(row)
+    return parts
+
+
+def extent(operators, leaf: Mark, rows, axis: str) -> tuple[float, float] | None:
+    """(low, high) of the data along an axis, or None where lengths along it are no data."""
+    if not operators:
+        channel = leaf.options.get(SIDES[axis]) if leaf.kind == "rect" else None
+        if not is_column(channel, rows):
+            return None
+        value = total(rows, channel)
+        return min(0.0, value), max(0.0, value)
+    operator, rest = operators[0], operators[1:]
+    if operator.kind == "scatter":
+        return None
+    ends = [extent(rest, leaf, part, axis) for part in groups(rows, operator.options.get("by")).values()]
+    if not ends or None in ends:
+        return None
+    if operator.kind != "group" and operator.options.get("dir", "x") == axis:
+        return sum(low for low, _ in ends), sum(high for _, high in ends)
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def total_gap(operators, rows, axis: str) -> float:
+    """Pixels that spacing takes along an axis on which lengths are data."""
+    if not operators:
+        return 0.0
+    parts = groups(rows, operators[0].options.get("by")).values()
+    inner = [total_gap(operators[1:], part, axis) for part in parts]
+    if operators[0].kind in ("group", "scatter") or operators[0].options.get("dir", "x") != axis:
+        return max(inner, default=0.0)
+    return sum(inner) + operators[0].options.get("spacing", default_gap(operators[0])) * max(0, len(parts) - 1)
+
+
+def default_gap(operator: Operator) -> float:
+    return 0.0 if operator.kind == "stack" else 8.0
+
+
+def check_columns(chart: Chart) -> None:
+    """Raises ValueError where an operator names a column that not every row has, or where lengths are no numbers."""
+    wanted = {o.options[c]: f"{o.kind} {c}" for o in chart.operators for c in ("by", "x", "y") if c in o.options}
+    channels = [c for c in ("w", "h", "r") if isinstance(chart.leaf.options.get(c), str)]
+    wanted |= {chart.leaf.options[c]: f"{chart.leaf.kind} {c}" for c in channels}
+    for number, row in enumerate(chart.rows, 1):
+        for column, use in wanted.items():
+            if column not in row:
+                raise ValueError(f"spec: {use} expected a column of data, got {column!r}; row {number} has "
+                                 + (", ".join(map(str, row)) or "none"))
+        for channel in channels:
+            value = row[chart.leaf.options[channel]]
+            if not isinstance(value, (int, float)) or value != value or abs(value) == float("inf"):
+                raise ValueError(f"data: column {chart.leaf.options[channel]!r} is drawn as a length and must hold "
+                                 f"finite numbers, row {number} has {value!r}")
+
+
+def is_column(channel, rows: Sequence[Mapping]) -> bool:
+    return isinstance(channel, str) and bool(rows) and channel in rows[0]
+
+
+def total(rows, column: str) -> float:
+    return sum(row[column] for row in rows)

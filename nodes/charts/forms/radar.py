@@ -1,0 +1,80 @@
+"""A radar: criteria around a circle, values from the middle outwards."""
+from .. import scene
+from ..extents import groups
+from ..frame import Frame
+from ..polar import point
+from ..scales import lengths
+from ..scene import Node, place, text
+from ..theme import Theme
+
+SIZE, TOP = 22, 56
+RINGS = 4
+FEWEST = 3
+
+
+def radar(rows, frame: Frame, theme: Theme, label: str, value: str, by: str | None = None) -> Node:
+    """One outline for each value of column `by`. Raises ValueError for fewer than three labels or negative values."""
+    labels = list(dict.fromkeys(str(row[label]) for row in rows))
+    if len(labels) < FEWEST:
+        raise ValueError(f"data: a radar needs at least {FEWEST} values of {label!r}, got {len(labels)}")
+    if (low := min(row[value] for row in rows)) < 0:
+        raise ValueError(f"data: a radar draws lengths from its middle, so {value!r} must not be negative, got {low:g}")
+    series = groups(rows, by) if by else {value: rows}
+    widest = max(text(name, SIZE, theme.ink).w for name in labels)
+    radius = min((frame.w - 2 * widest) / 2 - 24, (frame.h - TOP) / 2 - SIZE - 24)
+    if radius < 30:
+        raise ValueError(f"spec: a radar of {frame.w} x {frame.h} pixels leaves no room; make it larger")
+    scale = lengths(0.0, max(100.0 if high_is_percent(rows, value) else 0.0, *(row[value] for row in rows)), radius)
+    flat = scene.layer([], len(labels), radius)
+    drawn = [_outline(part, labels, label, value, scale, flat, radius, theme.series[i % len(theme.series)])
+             for i, part in enumerate(series.values())]
+    disc = scene.layer([*_web(len(labels), flat, radius, theme), *drawn, *_numbers(scale, radius, theme)],
+                       2 * radius, 2 * radius)
+    left, top = frame.w / 2 - radius, TOP + (frame.h - TOP) / 2 - radius
+    return scene.layer([place(28, 18, text(frame.title, 30, theme.ink, bold=True)), place(left, top, disc),
+                        *_labels(labels, flat, radius, left, top, theme), *_legend(series, by, frame, theme)],
+                       frame.w, frame.h)
+
+
+def high_is_percent(rows, value: str) -> bool:
+    """Values that lie within 0 to 100 and not all within 0 to 1 are read as percent."""
+    highest = max(row[value] for row in rows)
+    return 1 < highest <= 100
+
+
+def _web(count, flat, radius, theme) -> list[Node]:
+    def ring(share):
+        return scene.polygon([point(i, flat.h * (1 - share), flat, radius) for i in range(count)], None, theme.rule)
+
+    rings = [ring(number / RINGS) for number in range(1, RINGS + 1)]
+    spokes = [scene.line([(radius, radius), point(i, 0, flat, radius)], theme.rule, 1.5) for i in range(count)]
+    return rings + spokes
+
+
+def _outline(rows, labels, label, value, scale, flat, radius, colour) -> Node:
+    held = {str(row[label]): row[value] for row in rows}
+    points = [point(i, flat.h - scale(held.get(name, 0.0)), flat, radius) for i, name in enumerate(labels)]
+    dots = [place(x - 6, y - 6, scene.circle(6, colour)) for x, y in points]
+    return scene.layer([scene.line([*points, points[0]], colour, 4), *dots], 2 * radius, 2 * radius)
+
+
+def _numbers(scale, radius, theme) -> list[Node]:
+    return [place(radius + 6, radius - at - 14, text(name, 17, theme.muted)) for name, at in scale.ticks() if at > 0]
+
+
+def _labels(labels, flat, radius, left, top, theme) -> list[Node]:
+    nodes = []
+    for i, name in enumerate(labels):
+        x, y = point(i, 0, flat, radius)
+        word = text(name, SIZE, theme.ink)
+        side = (x - radius) / radius
+        nodes.append(place(left + x - word.w * (1 - side) / 2 + 14 * side,
+                           top + y - word.h / 2 + 22 * (y - radius) / radius, word))
+    return nodes
+
+
+def _legend(series, by, frame, theme) -> list[Node]:
+    if by is None:
+        return []
+    words = [text(str(name), SIZE, theme.series[i % len(theme.series)]) for i, name in enumerate(series)]
+    return [place(28, frame.h - 40 - 30 * i, word) for i, word in enumerate(reversed(words))]

@@ -1,0 +1,52 @@
+from comfy_api.v0_0_2 import io, ui
+
+from .picture import THEMES, picture
+from .spec import parse
+
+SPEC_TOOLTIP = """What to draw, such as: radar(label=name, value=typicality)
+Forms: bars, radar, waterfall, palette, blocks, loss, timeline, plane. Empty: bars.
+Or your own: spread(name, dir=x) . rect(h=points, fill=kind). The help page has the whole language."""
+
+EXAMPLE = '[{"name": "one", "value": 1}, {"name": "two", "value": 2}]'
+
+
+class Chart(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaChart",
+            display_name="Chart",
+            category="bottega/charts",
+            description="Draws rows of data: bars, radar, waterfall, palette, curves, a timeline, or a chart of your "
+                        "own in a small language of graphics.",
+            search_aliases=["plot", "graph", "diagram", "visualize", "bar chart", "radar", "loss graph", "gofish"],
+            is_output_node=True,
+            inputs=[
+                io.String.Input("data", multiline=True, default=EXAMPLE,
+                                tooltip="JSON: a list of rows, an object of columns, or the data of Art Critique and "
+                                        "other nodes, with frame(rows=criteria) in the spec."),
+                io.String.Input("spec", multiline=True, default="bars()", tooltip=SPEC_TOOLTIP),
+                io.Int.Input("width", default=960, min=128, max=4096, tooltip="Width of the picture in pixels."),
+                io.Int.Input("height", default=600, min=128, max=4096,
+                             tooltip="Height of the picture in pixels; bars and waterfall grow if they must."),
+                io.Combo.Input("theme", options=list(THEMES),
+                               tooltip="Dark marks on light paper, or the other way round."),
+            ],
+            outputs=[
+                io.Image.Output("image", tooltip="The chart."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, spec=None):
+        try:
+            if spec and spec.strip():
+                parse(spec)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, data, spec, width, height, theme):
+        drawn = picture(data, spec, width, height, theme)
+        return io.NodeOutput(drawn, ui=ui.PreviewImage(drawn, cls=cls))

@@ -1,0 +1,164 @@
+"""What a chart shows stands in proportion to the data."""
+import importlib
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+WEEK = [{"day": day, "kind": kind, "n": n} for day, kind, n in
+        (("mon", "a", 2), ("mon", "b", 1), ("tue", "a", 4), ("tue", "b", 3), ("wed", "a", -2), ("wed", "b", -1))]
+
+
+@pytest.fixture(scope="module")
+def charts(pack):
+    def module(name):
+        return importlib.import_module(f"{pack.__name__}.nodes.charts.{name}")
+    return module
+
+
+@pytest.fixture(scope="module")
+def drawn(charts):
+    """(kind, x, y, w, h) of every mark of a spec, plotted on 300 x 200 pixels without a frame."""
+    spec, layout, theme = charts("spec"), charts("layout"), charts("theme").LIGHT
+
+    def flat(node, x=0.0, y=0.0):
+        x, y = x + node.x, y + node.y
+        if node.kind != "layer":
+            yield node.kind, round(x, 6), round(y, 6), round(node.w, 6), round(node.h, 6), node.look
+        for child in node.children:
+            yield from flat(child, x, y)
+
+    def draw(words, rows):
+        root = spec.expression(spec.parse(words), rows)
+        plots = list(root.children) if root.__class__.__name__ == "Mark" else [root]
+        return [mark for mark in flat(layout.Plot(plots, 300, 200, theme).scene())]
+    return draw
+
+
+def test_bars_share_the_width_and_are_as_long_as_their_numbers(drawn):
+    bars = drawn("spread(n, dir=x, spacing=0) . rect(h=n)", [{"n": 1}, {"n": 4}, {"n": 2}])
+    assert [bar[1:5] for bar in bars] == [(0, 150, 100, 50), (100, 0, 100, 200), (200, 100, 100, 100)]
+
+
+def test_a_stack_adds_up_and_negative_numbers_grow_the_other_way(drawn):
+    bars = drawn("spread(day, dir=x, spacing=0) . stack(kind, dir=y) . rect(h=n)", WEEK)
+    unit = 200 / 10  # from -3 to 7
+    tops = [(x, y, h) for _, x, y, _, h, _ in bars]
+    assert tops == [(0, 5 * unit, 2 * unit), (0, 4 * unit, unit), (100, 3 * unit, 4 * unit), (100, 0, 3 * unit),
+                    (200, 7 * unit, 2 * unit), (200, 9 * unit, unit)]
+
+
+def test_a_list_reads_from_the_top_and_its_bars_begin_at_zero(drawn):
+    bars = drawn("spread(day, dir=y, spacing=0) . rect(w=n)", [{"day": "a", "n": 3}, {"day": "b", "n": -1}])
+    assert [bar[1:5] for bar in bars] == [(75, 0, 225, 100), (0, 100, 75, 100)]
+
+
+def test_proximity_groups_what_belongs_together(drawn):
+    bars = drawn("spread(day, dir=x, spacing=30) . spread(kind, dir=x, spacing=2) . rect(h=n)", WEEK)
+    starts, width = [bar[1] for bar in bars], bars[0][3]
+    gaps = [b - a - width for a, b in zip(starts, starts[1:], strict=False)]
+    assert gaps == pytest.approx([2, 30, 2, 30, 2])
+
+
+def test_scattered_dots_keep_the_order_and_the_distances_of_the_data(drawn):
+    dots = drawn("scatter(x=a, y=b) . circle(r=5)", [{"a": 0, "b": 0}, {"a": 1, "b": 1}, {"a": 4, "b": 2}])
+    x, y = ([dot[i] + 5 for dot in dots] for i in (1, 2))
+    assert (x[2] - x[0]) == pytest.approx(4 * (x[1] - x[0]))
+    assert (y[0] - y[2]) == pytest.approx(2 * (y[0] - y[1])) and y[0] > y[1] > y[2]
+
+
+def test_a_line_is_drawn_for_every_value_of_its_colour(drawn):
+    rows = [{"x": i, "y": i * i, "run": run} for run in "ab" for i in range(3)]
+    lines = [mark for mark in drawn("scatter(x=x, y=y) . line(stroke=run)", rows) if mark[0] == "line"]
+    assert len(lines) == 2 and all(len(look["points"]) == 3 for *_, look in lines)
+    assert lines[0][-1]["stroke"] != lines[1][-1]["stroke"]
+
+
+def test_a_region_holds_all_marks_of_its_group(drawn):
+    rows = [{"x": i, "y": i, "k": k} for i, k in enumerate("aab")]
+    marks = drawn("scatter(x=x, y=y) . circle(r=5).name(dots); select(dots) . group(k) . enclose(padding=4)", rows)
+    regions, dots = [m for m in marks if m[0] == "rect"], [m for m in marks if m[0] == "circle"]
+    assert len(regions) == 2
+    for dot in dots[:2]:
+        assert regions[0][1] <= dot[1] - 4 and dot[1] + 14 <= regions[0][1] + regions[0][3] + 1e-6
+
+
+def test_a_column_of_colours_is_taken_at_its_word(drawn):
+    bars = drawn("stack(c, dir=x) . rect(w=n, fill=c)", [{"c": "#ff0000", "n": 1}, {"c": "#00ff00", "n": 3}])
+    assert [(bar[3], bar[-1]["fill"]) for bar in bars] == [(75, (255, 0, 0)), (225, (0, 255, 0))]
+
+
+CRITERIA = [{"name": name, "typicality": t, "points": p} for name, t, p in
+            (("Line", 80.0, 5.0), ("Shape", 30.0, -7.5), ("Value", 95.0, 8.0), ("Balance", 8.0, -12.0))]
+FORMS = {
+    "bars(label=name, value=points)": CRITERIA,
+    "radar(label=name, value=typicality)": CRITERIA,
+    "waterfall(label=name, value=points)": CRITERIA,
+    "palette()": [{"colour": "#704214", "share": 0.7}, {"colour": "#1f2e6d", "share": 0.3}],
+    "blocks()": [{"block": f"D{i:02}", "energy": i + 1.0} for i in range(19)] + [{"block": "MID", "energy": 3.0}],
+    "loss()": {"loss": [1.0, 0.5, 0.3]},
+    "timeline(x=year, y=score)": [{"year": 1850 + i, "score": i % 7} for i in range(30)],
+    "plane()": [{"entropy": 0.8, "complexity": 0.2}],
+    'frame(coord=polar) ; spread(name, dir=x) . rect(h=typicality, fill=name)': CRITERIA,
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("spec", FORMS)
+def test_every_form_draws_a_picture_of_the_size_asked_for(charts, spec, theme):
+    image = charts("picture").picture(json.dumps(FORMS[spec]), spec, 512, 400, theme)
+    paper = torch.tensor(getattr(charts("theme"), theme.upper()).paper) / 255
+    assert image.shape[0] == 1 and image.shape[2:] == (512, 3)
+    assert (image[0] - paper).abs().amax(-1).gt(0.1).float().mean() > 0.004
+
+
+def test_the_parts_of_a_waterfall_hang_where_the_one_before_ended(charts):
+    waterfall, frame = charts("forms.waterfall"), charts("frame")
+    scene = waterfall.waterfall(CRITERIA, frame.Frame(), charts("theme").LIGHT, "name", "points")
+    rows = [row.children[1] for row in scene.children[1:6]]
+    ends = [(bar.x, bar.x + bar.w) for bar in rows]
+    assert ends[1][1] == pytest.approx(ends[0][1])       # -7.5 begins where +5 ended
+    assert ends[2][0] == pytest.approx(ends[1][0])       # +8 begins where -7.5 ended
+    assert rows[4].w == pytest.approx(abs(sum(r["points"] for r in CRITERIA)) / 5.0 * rows[0].w)
+
+
+@given(st.lists(st.floats(1e-6, 1), min_size=24, max_size=24))
+@settings(max_examples=60, deadline=None)
+def test_no_distribution_lies_outside_the_bounds_of_the_plane(charts, weights):
+    import numpy as np
+    plane = charts("forms.plane")
+    h, c = plane._entropy_complexity(np.array(weights) / sum(weights))
+    least, greatest = (np.array(curve).T for curve in plane.bounds(24))
+    assert np.interp(h, *least) - 2e-3 <= c <= np.interp(h, *greatest) + 2e-3
+
+
+@pytest.mark.parametrize("data, spec, words", [
+    ("[", "bars()", "data: expected JSON"),
+    ("[]", "bars()", "data: expected at least one row"),
+    ("7", "bars()", "data: expected a list of rows, got int"),
+    ('[{"a": 1}]', "bars(label=b)", "expected a column of data, got 'b'; row 1 has a"),
+    ('[{"name": "x", "value": "tall"}]', "bars(value=value)", "needs a number there, row 1 has 'tall'"),
+    ('[{"n": NaN}]', "rect(h=n)", "must hold finite numbers, row 1 has nan"),
+    ('[{"n": 1}, {"m": 2}]', "spread(n) . rect(h=n)", "got 'n'; row 2 has m"),
+    ('{"a": [1, 2], "b": [1]}', "bars()", "columns of one length, got a 2, b 1"),
+    ('[{"name": "a", "value": 1}, {"name": "b", "value": 2}]', "radar()", "at least 3 values"),
+    ('[{"n": 1}]', "rect(h=n, fill=nowhere)", "expected a column, a colour .* got 'nowhere'"),
+    ('[{"n": 1}]', "rect(h=n); select(dots) . line()", "finds nothing of that name"),
+    ('[{"x": [1]}]', "frame(rows=y); bars()", "got 'y'; record 1 has x"),
+    ('[{"n": 1}]', "frame(w=100, h=60); rect(h=n)", "leaves no room"),
+    ('[{"n": 1}]', "frame(theme=sepia); rect(h=n)", "theme expected light or dark, got 'sepia'"),
+])
+def test_what_cannot_be_drawn_is_said_in_one_sentence(charts, data, spec, words):
+    with pytest.raises(ValueError, match=words):
+        charts("picture").picture(data, spec, 400, 300, "light")
+
+
+@given(st.text(alphabet="spreadctlin()=.,;#\"' \n0123456789abxyh-", max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_no_words_break_the_reading_of_a_spec(charts, words):
+    try:
+        charts("picture").picture('[{"a": "x", "h": 1}, {"a": "y", "h": 2}]', words, 200, 160, "light")
+    except ValueError as error:
+        assert str(error).startswith(("spec: ", "data: "))

@@ -1,0 +1,35 @@
+"""The Chart node in the real executor."""
+import json
+
+import pytest
+from real_host import GraphError
+
+
+def prompt(data, spec, **inputs):
+    return {"1": {"class_type": "BottegaChart",
+                  "inputs": {"data": data, "spec": spec, "width": 400, "height": 300, "theme": "dark", **inputs}}}
+
+
+def test_a_chart_is_shown_on_the_node(host):
+    outputs, ran = host.run(prompt(json.dumps([{"name": "a", "value": 3}, {"name": "b", "value": 5}]), ""))
+    assert ran == ["1"] and len(outputs["1"]["images"]) == 1
+
+
+def test_it_draws_what_the_critique_gives(host):
+    graph = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 96, "height": 64, "batch_size": 2, "color": 0x884422}},
+        "2": {"class_type": "BottegaCritique", "inputs": {"images": ["1", 0]}},
+        "3": prompt(["2", 3], 'frame(rows=contributions, title="Points"); waterfall()')["1"],
+    }
+    outputs, _ = host.run(graph)
+    assert len(outputs["3"]["images"]) == 1
+
+
+def test_a_spec_that_cannot_be_read_is_refused_before_anything_runs(host):
+    _, errors = host.validate(prompt("[]", "spread(a . rect(h=b)"))
+    assert "spec: expected" in json.dumps(errors)
+
+
+def test_data_that_are_no_rows_stop_the_graph_with_a_sentence(host):
+    with pytest.raises(GraphError, match="data: expected JSON"):
+        host.run(prompt("no json", "bars()"))
