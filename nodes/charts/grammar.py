@@ -5,8 +5,7 @@ place. `to_ir` gives the same tree as GoFish's own front end for the same expres
 or the name of a column.
 """
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 Rows = Sequence[Mapping[str, Any]]
 LOOK = {"fill", "stroke", "stroke_width", "opacity"}
@@ -28,8 +27,7 @@ ARRANGES = {
 FRAME = {"w", "h", "axes", "legend", "coord"}
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """A mark, or with `children` an operator that arranges marks. Another chart can select what has its `tag`."""
     kind: str
     options: dict[str, Any]
@@ -37,33 +35,30 @@ class Mark:
     tag: str = ""
 
     def name(self, tag: str) -> "Mark":
-        return replace(self, tag=tag)
+        return self._replace(tag=tag)
 
 
-@dataclass(frozen=True)
-class Operator:
+class Operator(NamedTuple):
     kind: str
     options: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Select:
+class Select(NamedTuple):
     """In the place of rows: everything that the mark of this name drew."""
     tag: str
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(NamedTuple):
     rows: Rows | Select
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
     operators: tuple[Operator, ...] = ()
     leaf: Mark | None = None
 
     def flow(self, *operators: Operator) -> "Chart":
-        return replace(self, operators=self.operators + operators)
+        return self._replace(operators=self.operators + operators)
 
     def mark(self, mark: Mark) -> "Chart":
-        return replace(self, leaf=mark)
+        return self._replace(leaf=mark)
 
 
 def chart(rows: Rows | Select, **options) -> Chart:

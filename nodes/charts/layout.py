@@ -3,9 +3,9 @@
 Data grow to the right and upwards, as on any chart; groups spread along y read from the top, as any list.
 """
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import NamedTuple
 
 from . import scene
 from .colours import Fills
@@ -19,8 +19,7 @@ from .theme import Theme
 DOT, FONT = 7.0, 20.0
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """Room in pixels; `filled` are the axes on which a stack has already sized it to the data."""
     w: float
     h: float
@@ -201,7 +200,7 @@ class Plot:
 def charts_and_sources(plot: Plot) -> list[Chart]:
     """The charts with rows, then the connections with the rows of what they connect."""
     sources = {c.leaf.tag: c.rows for c in plot.charts if c.leaf.tag}
-    return [*plot.charts, *(Chart(sources.get(c.rows.tag, ()), leaf=c.leaf) for c in plot.connections)]
+    return [*plot.charts, *(Chart(sources.get(c.rows.tag, ()), {}, leaf=c.leaf) for c in plot.connections)]
 
 
 def running(sizes: Sequence[float], gap: float) -> list[float]:

@@ -1,8 +1,6 @@
 from comfy_api.v0_0_2 import io, ui
 
-from .picture import THEMES, picture
-from .spec import parse
-
+THEMES = ("light", "dark")
 SPEC_TOOLTIP = """What to draw, such as: radar(label=name, value=typicality)
 Forms: bars, radar, waterfall, palette, blocks, loss, timeline, plane. Empty: bars.
 Or your own: spread(name, dir=x) . rect(h=points, fill=kind). The help page has the whole language."""
@@ -39,6 +37,7 @@ class Chart(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, spec=None):
+        from .spec import parse
         try:
             if spec and spec.strip():
                 parse(spec)
@@ -48,5 +47,6 @@ class Chart(io.ComfyNode):
 
     @classmethod
     def execute(cls, data, spec, width, height, theme):
+        from .picture import picture
         drawn = picture(data, spec, width, height, theme)
         return io.NodeOutput(drawn, ui=ui.PreviewImage(drawn, cls=cls))
