@@ -7,7 +7,8 @@ import torch
 def charts(pack):
     import importlib
     name = pack.__name__ + ".nodes.charts."
-    return {part: importlib.import_module(name + part) for part in ("scene", "draw", "theme", "profile", "lines", "scales")}
+    parts = ("scene", "draw", "theme", "profile", "lines", "scales")
+    return {part: importlib.import_module(name + part) for part in parts}
 
 
 def colour_at(image, x, y):
