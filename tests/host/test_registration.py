@@ -20,7 +20,6 @@ CONTRACT = {
     "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name",
                          "LORA_MODEL LOSS_MAP STRING STRING"),
     "BottegaCritique": ("images rubric reference mask", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
-    "BottegaCritique": ("images", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
     "BottegaChart": ("data spec width height theme", "IMAGE"),
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)
