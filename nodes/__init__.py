@@ -3,7 +3,7 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .charts.nodes import Chart
 from .critique.nodes import ArtCritique
-from .lora.nodes import ApplyLora, ApplyStack, LoadLora, StackLora
+from .lora.nodes import ApplyLora, ApplyStack, LoadLora, ScheduleLora, StackLora
 from .training.nodes import CoreTrainingSet, TrainLora
 
 
@@ -14,6 +14,7 @@ class BottegaExtension(ComfyExtension):
             ApplyLora,
             StackLora,
             ApplyStack,
+            ScheduleLora,
             CoreTrainingSet,
             TrainLora,
             ArtCritique,

@@ -7,7 +7,7 @@ import comfy.lora
 import comfy.lora_convert
 import comfy.utils
 import torch
-from comfy.weight_adapter import BOFTAdapter, OFTAdapter
+from comfy.weight_adapter import BOFTAdapter, OFTAdapter, WeightAdapterBase
 
 from . import blocks, shapes
 from .files import LoraFile
@@ -195,6 +195,24 @@ class BlendedOFT(_Blend, OFTAdapter):
 
 class BlendedBOFT(_Blend, BOFTAdapter):
     """BOFT whose effect is linear in strength."""
+
+
+class BlendedSet(WeightAdapterBase):
+    """set_weight whose effect is linear in strength."""
+    name = "set"
+
+    def __init__(self, loaded_keys, weights):
+        self.loaded_keys, self.weights = loaded_keys, weights
+
+    def calculate_weight(self, weight, key, strength, *args, **kwargs):
+        return weight.lerp_(self.weights[0].to(weight), strength)
+
+
+def blended(patch):
+    """The patch, such that its effect is linear in whatever strength the host gives it later, as its hooks do."""
+    if isinstance(patch, tuple):
+        return BlendedSet(set(), patch[1]) if patch[0] == "set" else patch
+    return _BLENDED[type(patch)](patch.loaded_keys, patch.weights) if type(patch) in _BLENDED else patch
 
 
 _BLENDED = {OFTAdapter: BlendedOFT, BOFTAdapter: BlendedBOFT}

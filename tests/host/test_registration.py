@@ -16,6 +16,7 @@ CONTRACT = {
                          "MODEL CLIP STRING"),
     "BottegaStackLora": ("stack lora_stack lora_name strength_model strength_clip blocks", "BOTTEGA_STACK"),
     "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
+    "BottegaScheduleLora": ("lora_name strength_model strength_clip blocks keyframes prev_hooks model clip", "HOOKS"),
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
     "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name",
                          "LORA_MODEL LOSS_MAP STRING STRING"),

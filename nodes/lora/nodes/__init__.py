@@ -1,5 +1,6 @@
 """The nodes of this room."""
 from .apply import ApplyLora, LoadLora
+from .schedule import ScheduleLora
 from .stack import ApplyStack, StackLora
 
-__all__ = ["ApplyLora", "ApplyStack", "LoadLora", "StackLora"]
+__all__ = ["ApplyLora", "ApplyStack", "LoadLora", "ScheduleLora", "StackLora"]

@@ -1,0 +1,90 @@
+"""The node for a LoRA whose strength changes while sampling."""
+import comfy.hooks
+import folder_paths
+from comfy_api.v0_0_2 import io, ui
+
+from ..blocks import encoder_places, model_places
+from ..blocks_input import blocks_input
+from ..files import file_version, read_lora_cached
+from ..language import parse
+from ..patching import examine
+from ..report import report
+from ..schedule import check_hookable, check_model, notice, parse_keyframes, scheduled
+from ..stack import lora_path
+from ..weights import resolve
+from .common import problem, strengths
+
+
+class ScheduleLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaScheduleLora",
+            display_name="Schedule LoRA",
+            category="bottega/lora",
+            description="A LoRA whose strength changes while sampling, with a weight for each block. Connect it to Set "
+                        "CLIP Hooks, or to Cond Set Props.",
+            search_aliases=["lora schedule", "lora hook", "create hook lora", "lora keyframes", "lbw schedule"],
+            inputs=[
+                io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"),
+                               tooltip="The LoRA file, from the loras folders."),
+                *strengths(),
+                blocks_input(),
+                io.String.Input("keyframes", default="0:0.2, 0.5:1",
+                                tooltip="Strengths over the sampling, START:STRENGTH: 0:0.2, 0.5:1 is a fifth until "
+                                        "the middle, then full. They multiply the strengths above. Empty: 1 "
+                                        "throughout."),
+                io.Hooks.Input("prev_hooks", optional=True, tooltip="Hooks of other nodes, which are kept."),
+                io.Model.Input("model", optional=True,
+                               tooltip="The model that will be sampled. It is only looked at: names of blocks are "
+                                       "checked now, and what hooks cannot do is said now instead of while sampling."),
+                io.Clip.Input("clip", optional=True, tooltip="The text encoders that will be used; only looked at."),
+            ],
+            outputs=[io.Hooks.Output(display_name="HOOKS", tooltip="The LoRA as hooks, after prev_hooks.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, blocks=None, keyframes=None):
+        try:
+            parse_keyframes(keyframes or "")
+        except ValueError as error:
+            return str(error)
+        return problem(blocks) if blocks else True
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name, **inputs):
+        path = lora_name and folder_paths.get_full_path("loras", lora_name)
+        return file_version(path) if path else lora_name
+
+    @classmethod
+    def execute(cls, lora_name, strength_model, strength_clip, blocks, keyframes, prev_hooks=None, model=None,
+                clip=None) -> io.NodeOutput:
+        frames, spec, lora = parse_keyframes(keyframes), parse(blocks), read_lora_cached(lora_path(lora_name))
+        text, weights = _look(lora_name, lora, strength_model, strength_clip, spec, model, clip)
+        before = prev_hooks or comfy.hooks.HookGroup()
+        if strength_model or strength_clip:
+            own = scheduled(lora.tensors, strength_model, strength_clip, spec, frames, weights)
+            before = before.clone_and_combine(own)
+        lines = [f"{lora_name}: {_in_words(frames)}", *filter(None, (notice(), text))]
+        return io.NodeOutput(before, ui=ui.PreviewText("\n".join(lines)))
+
+
+def _look(name, lora, strength_model, strength_clip, spec, model, clip):
+    """The report on the model that was connected, and what the block weights mean there."""
+    if model is None:
+        return "Connect model (and clip) to see what this changes there.", None
+    check_model(model)
+    outcome = examine(model, clip, lora, strength_model, strength_clip, spec)
+    for side, module in zip(outcome.sides, (model.model, clip and clip.cond_stage_model), strict=False):
+        check_hookable(module, side)
+    places = model_places(model.model.state_dict())
+    if clip:
+        places |= encoder_places(clip.cond_stage_model.state_dict())
+    return report(name, outcome), resolve(spec, places.values()) if clip else None
+
+
+def _in_words(frames) -> str:
+    if not frames:
+        return "strength 1 throughout."
+    first = f"strength {frames[0][1]:g} from the start"
+    return ", ".join([first, *(f"{strength:g} from {start:.0%}" for start, strength in frames[1:])]) + "."

@@ -1,0 +1,158 @@
+"""A LoRA whose strength follows the steps of sampling, through the hooks of the host, with a ratio for every block."""
+import math
+from collections.abc import Iterable, Mapping
+
+import comfy.hooks
+import comfy.lora_convert
+import comfy.memory_management
+import torch
+from comfy.utils import get_attr
+from comfy.weight_adapter import LoRAAdapter
+
+from . import blocks
+from .language import DEFAULT, Statement, Vector
+from .patching import Change, Side, blended, clip_side, model_side, put_strengths
+from .weights import BlockWeights, resolve
+
+Keyframe = tuple[float, float]  # share of the sampling that has passed, 0..1; strength from there on
+
+
+def parse_keyframes(text: str) -> tuple[Keyframe, ...]:
+    """Reads `0:0.2, 0.5:1`. Raises ValueError, which quotes the piece that cannot be read."""
+    pieces = [piece.strip() for piece in text.replace(";", ",").replace("\n", ",").split(",") if piece.strip()]
+    frames = tuple(_keyframe(piece) for piece in pieces)
+    for (before, _), (after, _), piece in zip(frames, frames[1:], pieces[1:], strict=False):
+        if after <= before:
+            raise ValueError(f'keyframes: "{piece}" starts at {after:g}, not after {before:g}; write them in order')
+    return frames
+
+
+def _keyframe(piece: str) -> Keyframe:
+    try:
+        start, strength = map(float, piece.split(":"))
+    except ValueError:
+        raise ValueError(f'keyframes: expected START:STRENGTH such as 0.5:1, got "{piece}"') from None
+    if not 0 <= start <= 1:
+        raise ValueError(f'keyframes: "{piece}" starts at {start:g}; a start is a share of the sampling, 0 to 1')
+    if not math.isfinite(strength):
+        raise ValueError(f'keyframes: the strength of "{piece}" is not a finite number')
+    return start, strength
+
+
+def scheduled(tensors: Mapping[str, torch.Tensor], strength_model: float, strength_clip: float,
+              spec: tuple[Statement | Vector, ...], keyframes: Iterable[Keyframe],
+              weights: BlockWeights | None = None) -> comfy.hooks.HookGroup:
+    """The hooks of one LoRA. weights: what spec means, where model and CLIP were there to ask."""
+    hook = BlockHook(strength_model, strength_clip)
+    hook.weights, hook.spec, hook.ratios = comfy.lora_convert.convert_lora(dict(tensors)), spec, weights
+    group = comfy.hooks.HookGroup()
+    group.add(hook)
+    frames = comfy.hooks.HookKeyframeGroup()
+    for start, strength in keyframes:
+        frames.add(comfy.hooks.HookKeyframe(strength, start))
+    group.set_keyframes_on_hooks(frames)
+    return group
+
+
+class BlockHook(comfy.hooks.WeightHook):
+    """The host's hook of a LoRA, which gives each block its own ratio and keeps every format linear in its strength."""
+
+    def __init__(self, strength_model: float = 1.0, strength_clip: float = 1.0):
+        super().__init__(strength_model, strength_clip)
+        self.spec: tuple[Statement | Vector, ...] = ()
+        self.ratios: BlockWeights | None = None
+
+    def clone(self):
+        copy = super().clone()
+        copy.spec, copy.ratios = self.spec, self.ratios
+        return copy
+
+    def add_hook_patches(self, model, model_options, target_dict, registered):
+        if not self.should_register(model, model_options, target_dict, registered):
+            return False
+        side = self._side(model.model, target_dict.get("target") == comfy.hooks.EnumWeightTarget.Clip)
+        check_hookable(model.model, side)
+        entries = {c.target: (blended(c.patch), side.strength * c.ratio, 1.0) for c in side.applied()}
+        model.add_hook_patches(self, {target: patch for target, (patch, *_) in entries.items()}, 1.0)
+        put_strengths(model.hook_patches[self.hook_ref], entries, 1.0)
+        registered.add(self)
+        return True
+
+    def _side(self, module, is_clip: bool) -> Side:
+        if is_clip:
+            places = blocks.encoder_places(module.state_dict())
+            weights = self.ratios or resolve(encoder_part(self.spec, places), places.values())
+            return clip_side(self.weights, module, places, weights, self._strength_clip)
+        places = blocks.model_places(module.state_dict())
+        weights = self.ratios or resolve(self.spec, places.values(), clip=False)
+        return model_side(self.weights, module, places, weights, self._strength_model)
+
+
+def encoder_part(spec: Iterable[Statement | Vector], places: Mapping[str, blocks.Place]) -> list[Statement]:
+    """What block weights say about text encoders. Names of the model are left out, because the model is not here."""
+    kept = []
+    for item in spec:
+        if isinstance(item, Vector):
+            raise ValueError("blocks: what a vector means for the text encoders follows from the model; connect model "
+                             "and clip to Schedule LoRA, or write TE.*=1")
+        names = tuple(name for name in item.selectors if _is_known(name, item, places))
+        if names:
+            kept.append(item._replace(selectors=names))
+    return kept
+
+
+def _is_known(name: str, item: Statement, places: Mapping[str, blocks.Place]) -> bool:
+    if name == DEFAULT or name.upper().startswith("TE"):
+        return True
+    try:
+        resolve([item._replace(selectors=(name,))], places.values())
+    except ValueError:
+        return False
+    return True
+
+
+def check_hookable(module: torch.nn.Module, side: Side) -> None:
+    """Raises ValueError where the host's hooks would fail in the middle of sampling."""
+    for change in side.applied():
+        if reason := _obstacle(module, change):
+            raise ValueError(f"Schedule LoRA: {reason} ({_key(change)}). Use Load LoRA (Block Weights), whose strength "
+                             "does not change while sampling.")
+
+
+def _obstacle(module: torch.nn.Module, change: Change) -> str:
+    weight = get_attr(module, _key(change))
+    if type(weight) not in (torch.Tensor, torch.nn.Parameter) or not weight.is_floating_point():
+        return f"ComfyUI's hooks cannot change quantised weights, and this one is a {_kind(weight)}"
+    if isinstance(change.patch, LoRAAdapter) and change.patch.weights[5] is not None:
+        return "the LoRA enlarges a weight, which ComfyUI's hooks cannot do"
+    return ""
+
+
+def _kind(weight: torch.Tensor) -> str:
+    name = type(weight).__name__
+    return f"tensor of {weight.dtype}" if name in ("Tensor", "Parameter") else name
+
+
+def _key(change: Change) -> str:
+    return change.target if isinstance(change.target, str) else change.target[0]
+
+
+def check_model(model) -> None:
+    """Raises ValueError for a model that no hook can reach, before anything is sampled."""
+    kind = f"{type(model).__module__}.{type(model.model.diffusion_model).__module__}".lower()
+    for name in ("nunchaku", "gguf"):
+        if name in kind or name in type(model).__name__.lower():
+            raise ValueError(f"model: ComfyUI's hooks do not reach the weights of a {name.capitalize()} model. Use the "
+                             "LoRA loader of its pack.")
+    if model.is_dynamic() and model.cached_patcher_init is None:
+        raise ValueError("model: hooks need a second copy of a model under dynamic VRAM, and ComfyUI does not know "
+                         "where this one was loaded from. Start ComfyUI with --disable-dynamic-vram.")
+
+
+def notice() -> str:
+    """What a person should know before sampling with hooks on this machine; "" when there is nothing."""
+    if comfy.memory_management.aimdo_enabled:
+        return ("Dynamic VRAM is on: for hooks ComfyUI loads the model a second time, without dynamic VRAM, which "
+                "takes its size in memory again. --disable-dynamic-vram avoids that.")
+    return ""
+
