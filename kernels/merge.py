@@ -9,6 +9,7 @@ from .rounding import FORMATS, rounded
 
 CHUNK = {"cpu": 1 << 19, "other": 1 << 24}  # elements in float32 at a time: 2 MB stay in a cache, 64 MB on any card
 DTYPES = (torch.float32, *FORMATS)
+SHOWS = 2.0 ** -12  # of factors that reach 2^8: a rounding error of half precision that is worth ranks of its own
 
 Factors = tuple[Tensor, Tensor]
 """(up [out, rank], down [rank, in]), strengths and alphas in them."""
@@ -52,24 +53,33 @@ def _torch_form(weights, outs, factors, seeds) -> None:
 
 
 def _triton_form(weights, outs, factors, seeds) -> None:
-    from .triton.merge import merge as merge_on_card
-    packed = [exact_bf16(up.to(weights[0].device), down.to(weights[0].device)) for up, down in factors]
-    merge_on_card(weights, outs, packed, seeds)
+    from .triton.merge import plan
+    device = weights[0].device
+    plan(weights, outs, *in_half([(up.to(device), down.to(device)) for up, down in factors]), seeds)()
 
 
-def exact_bf16(up: Tensor, down: Tensor) -> Factors:
-    """bfloat16 factors with the same product to about 2^-17, by more ranks: [U, u, U] @ [D; D; d].
+def in_half(factors: Sequence[Factors]) -> tuple[list[Factors], list[int]]:
+    """float16 factors whose products are 2^k times the given ones to about 2^-22, and every k.
 
-    U, D are the factors rounded and u, d what the rounding left; d is left out where nothing is left."""
-    up_high, down_high = up.bfloat16(), down.bfloat16()
-    up_low = (up.float() - up_high.float()).bfloat16()
-    down_low = (down.float() - down_high.float()).bfloat16()
-    ups, downs = [up_high], [down_high]
-    if up_low.any():
-        ups, downs = [*ups, up_low], [*downs, down_high]
-    if down_low.any():
-        ups, downs = [*ups, up_high], [*downs, down_low]
-    return torch.cat(ups, 1), torch.cat(downs)
+    By more ranks: [U, u, U] @ [D; D; d], where U, D are the factors scaled and rounded and u, d what the rounding
+    left; u and d are left out where no layer has any. Powers of two bring every factor to the same range."""
+    largest = torch.stack([factor.abs().amax() for pair in factors for factor in pair])
+    exponents = (9 - torch.frexp(largest).exponent.float()).clamp(-50, 50)
+    shifts = torch.where((largest > 0) & largest.isfinite(), exponents, 0.0).view(-1, 2)
+    split = [(*_halves(up, shift[0]), *_halves(down, shift[1]))
+             for (up, down), shift in zip(factors, shifts, strict=True)]
+    left = [torch.stack((up_low.abs().amax(), down_low.abs().amax())) for _, up_low, _, down_low in split]
+    with_up, with_down = (torch.stack(left) > SHOWS).any(0).tolist()
+    joined = [(torch.cat((up, *[up_low] * with_up, *[up] * with_down), 1),
+               torch.cat((down, *[down] * with_up, *[down_low] * with_down)))
+              for up, up_low, down, down_low in split]
+    return joined, shifts.sum(1).int().tolist()
+
+
+def _halves(factor: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    scaled = torch.ldexp(factor.float(), shift)
+    high = scaled.half()
+    return high, (scaled - high.float()).half()
 
 
 def _check(weights, factors, outs) -> None:

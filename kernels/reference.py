@@ -44,9 +44,3 @@ def neighbours(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
 def _code(values: Tensor, dtype: torch.dtype) -> Tensor:
     words = values.to(dtype).view(torch.uint8 if dtype.itemsize == 1 else torch.int16)
     return words.long()
-
-
-def lora_linear(x: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
-    """x (W + s B A)^T + b in float64: x [..., in], weight [out, in], down [rank, in], up [out, rank]."""
-    y = x.double() @ (weight.double() + scale * up.double() @ down.double()).t()
-    return y if bias is None else y + bias.double()

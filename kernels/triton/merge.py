@@ -1,5 +1,5 @@
 """W + up @ down for many layers in one launch, each weight read once and rounded once."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,14 +30,13 @@ LARGE_FROM = 128  # ranks: from here on the factors' traffic outweighs the small
 
 @triton.jit
 def merge_grouped(table, owners, factors, FORMAT: tl.constexpr, STORED: tl.constexpr, NATIVE: tl.constexpr,
-                  STOCHASTIC: tl.constexpr, ALIGNED: tl.constexpr, HALF: tl.constexpr,
-                  ROWS: tl.constexpr, COLUMNS: tl.constexpr, RANKS: tl.constexpr):
-    """One tile of one layer. table: int64 [layers, 9] of weight, out, up, down, rows, columns, rank, first tile, seed.
-
-    up and down are places in `factors`, bf16 as int16; HALF multiplies them so, else as float32. owners: int32, the
-    layer of each tile."""
+                  STOCHASTIC: tl.constexpr, ALIGNED: tl.constexpr, ROWS: tl.constexpr,
+                  COLUMNS: tl.constexpr, RANKS: tl.constexpr):
+    """One tile of one layer. table: int64 [layers, 10] of weight, out, up, down, rows, columns, rank, first tile,
+    seed, shift; up and down are places in `factors`, float16, whose product is 2 ** shift times what is added.
+    owners: int32, the layer of each tile."""
     program = tl.program_id(0)
-    entry = table + tl.load(owners + program) * 9
+    entry = table + tl.load(owners + program) * 10
     weight = tl.load(entry).to(tl.pointer_type(STORED))
     out = tl.load(entry + 1).to(tl.pointer_type(STORED))
     up = factors + tl.multiple_of(tl.load(entry + 2), 16)
@@ -55,15 +54,17 @@ def merge_grouped(table, owners, factors, FORMAT: tl.constexpr, STORED: tl.const
     column = first_column + tl.arange(0, COLUMNS)
     inside = (row[:, None] < height) & (column[None, :] < width)
     place = row[:, None].to(tl.int64) * width + column[None, :]
-    total = decode(tl.load(weight + place, mask=inside), FORMAT, NATIVE)
+    shift = tl.load(entry + 9).to(tl.int32)
+    total = decode(tl.load(weight + place, mask=inside), FORMAT, NATIVE) * _power_of_two(shift)
     first = 0
     while first < rank:
         ranks = first + tl.arange(0, RANKS)
-        left = tl.load(up + row[:, None].to(tl.int64) * rank + ranks[None, :], mask=row[:, None] < height, other=0)
+        left = tl.load(up + row[:, None].to(tl.int64) * rank + ranks[None, :], mask=row[:, None] < height, other=0.0)
         right = tl.load(down + ranks[:, None].to(tl.int64) * width + column[None, :], mask=column[None, :] < width,
-                        other=0)
-        total = tl.dot(_factor(left, HALF), _factor(right, HALF), total, input_precision="ieee")
+                        other=0.0)
+        total = tl.dot(left, right, total, input_precision="ieee")
         first += RANKS
+    total = total * _power_of_two(-shift)
     if STOCHASTIC:
         dice = random_bits(tl.load(entry + 8), row, first_column // 2, width, ROWS, COLUMNS)
     else:
@@ -72,50 +73,64 @@ def merge_grouped(table, owners, factors, FORMAT: tl.constexpr, STORED: tl.const
 
 
 @triton.jit
-def _factor(stored, HALF: tl.constexpr):
-    """bf16 as int16 -> bfloat16, or float32 for the interpreter, whose bfloat16 products are wrong."""
-    if HALF:
-        return stored.to(tl.bfloat16, bitcast=True)
-    else:
-        return (stored.to(tl.int32) << 16).to(tl.float32, bitcast=True)
+def _power_of_two(exponent):
+    return ((127 + exponent) << 23).to(tl.float32, bitcast=True)
 
 
-def merge(weights: Sequence[Tensor], outs: Sequence[Tensor], factors: Sequence[tuple[Tensor, Tensor]],
-          seeds: Sequence[int] | None) -> None:
-    """Writes weight + up @ down into each out. Weights [out, ...] contiguous, of one dtype and device.
+def plan(weights: Sequence[Tensor], outs: Sequence[Tensor], factors: Sequence[tuple[Tensor, Tensor]],
+         shifts: Sequence[int], seeds: Sequence[int] | None) -> Callable[[], None]:
+    """Packs the factors and returns what writes weight + up @ down / 2^shift into each out, as often as it is called.
 
-    factors: bf16 (up [out, rank], down [rank, in]), rank a multiple of 16. seeds: one a layer for stochastic
-    rounding, None for the nearest."""
-    layers = list(zip(weights, outs, factors, seeds or [0] * len(weights), strict=True))
-    for large in (False, True):
-        for aligned in (True, False):
-            group = [layer for layer in layers
-                     if (layer[2][1].shape[0] >= LARGE_FROM) == large and _aligned(*layer[:2]) == aligned]
-            if group:
-                _launch(group, LARGE if large else SMALL, aligned, seeds is not None)
+    Weights [out, ...] contiguous, of one dtype and device; factors float16 (up [out, rank], down [rank, in]); shifts:
+    one a layer, -126 < shift < 127; seeds: one a layer for stochastic rounding, None for the nearest. At most four
+    launches, one for each pair of tile size and alignment. The plan keeps the addresses of weights
+    and outs, and holds on to both."""
+    layers = list(zip(weights, outs, factors, seeds or [0] * len(weights), shifts, strict=True))
+    groups = {}
+    for layer in layers:
+        large = layer[2][1].shape[0] >= LARGE_FROM
+        groups.setdefault((large, _aligned(*layer[:2])), []).append(layer)
+    launches = [_launch(group, LARGE if large else SMALL, aligned, seeds is not None)
+                for (large, aligned), group in groups.items()]
+
+    def run():
+        for launch in launches:
+            launch()
+
+    return run
 
 
-def _launch(layers, tile: Tile, aligned: bool, stochastic: bool) -> None:
+def _launch(layers, tile: Tile, aligned: bool, stochastic: bool) -> Callable[[], None]:
     weight = layers[0][0]
-    name, device = FORMAT[weight.dtype], weight.device
-    factors = [(_padded(up, 1, tile.ranks), _padded(down, 0, tile.ranks)) for _, _, (up, down), _ in layers]
+    device = weight.device
+    factors = [(_padded(up, 1, tile.ranks), _padded(down, 0, tile.ranks)) for _, _, (up, down), *_ in layers]
     packed, places = _packed(factors)
-    rows, tiles, total = [], [], 0
-    for (w, out, _, seed), (up, down), place in zip(layers, factors, places, strict=True):
-        height, width, rank = len(w), w[0].numel(), up.shape[1]
-        rows.append((w.data_ptr(), out.data_ptr(), *place, height, width, rank, total, seed & 0xFFFFFFFF))
+    rows, tiles = [], []
+    for (w, out, _, seed, shift), (up, _), place in zip(layers, factors, places, strict=True):
+        height, width = len(w), w[0].numel()
+        rows.append((w.data_ptr(), out.data_ptr(), *place, height, width, up.shape[1], sum(tiles), seed & 0xFFFFFFFF,
+                     shift))
         tiles.append(triton.cdiv(height, tile.rows) * triton.cdiv(width, tile.columns))
-        total += tiles[-1]
     table = torch.tensor(rows, dtype=torch.int64).to(device)
     owners = torch.repeat_interleave(torch.tensor(tiles)).to(device, torch.int32)
-    on_card = weight.is_cuda
-    native = on_card and name in NATIVE and torch.cuda.get_device_capability(device) >= (8, 9)
-    merge_grouped[(total,)](table, owners, packed, name, NATIVE[name] if native else STORED[name], native, stochastic,
-                            aligned, on_card, tile.rows, tile.columns, tile.ranks, num_warps=tile.warps)
+    constants = _constants(weight, stochastic, aligned, tile)
+
+    def launch():
+        merge_grouped[(len(owners),)](table, owners, packed, **constants, num_warps=tile.warps)
+        return layers  # held, because the table knows addresses only
+
+    return launch
+
+
+def _constants(weight: Tensor, stochastic: bool, aligned: bool, tile: Tile) -> dict:
+    name = FORMAT[weight.dtype]
+    native = weight.is_cuda and name in NATIVE and torch.cuda.get_device_capability(weight.device) >= (8, 9)
+    return dict(FORMAT=name, STORED=(NATIVE if native else STORED)[name], NATIVE=native, STOCHASTIC=stochastic,
+                ALIGNED=aligned, ROWS=tile.rows, COLUMNS=tile.columns, RANKS=tile.ranks)
 
 
 def _packed(factors) -> tuple[Tensor, list[tuple[int, int]]]:
-    """All factors in one int16 tensor, each at a multiple of ALIGNED elements, and the places of each layer's two."""
+    """All factors in one tensor, each at a multiple of ALIGNED elements, and the places of each layer's two."""
     parts, places, end = [], [], 0
     for pair in factors:
         starts = []
@@ -124,7 +139,7 @@ def _packed(factors) -> tuple[Tensor, list[tuple[int, int]]]:
             parts.append(torch.nn.functional.pad(factor.flatten(), (0, -factor.numel() % ALIGNED)))
             end += parts[-1].numel()
         places.append(tuple(starts))
-    return torch.cat(parts).view(torch.int16), places
+    return torch.cat(parts), places
 
 
 def _padded(factor: Tensor, dim: int, multiple: int) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 PACK = Path(__file__).resolve().parents[2]
 FILES = sorted([PACK / "__init__.py", *(PACK / "nodes").rglob("*.py"), *(PACK / "kernels").rglob("*.py")])
 FILES = [file for file in FILES if "benchmarks" not in file.parts]
+TRITON = PACK / "kernels" / "triton"
 
 MODULES = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "aiohttp", "httpx", "websockets",
            "huggingface_hub", "subprocess", "multiprocessing", "pty", "pickle", "cPickle", "dill", "shelve", "marshal"}
@@ -31,10 +32,11 @@ def forbidden(tree):
     return found + [name for name in calls if name in CALLS]
 
 
-def absolute_imports_of(file):
+def absolute_imports_of(file, at_the_top=False):
     """Dotted paths below the pack that a file imports relatively, such as `nodes.lora.files`."""
     package = file.relative_to(PACK).parts[:-1]
-    for name, level in imports(ast.parse(file.read_text(encoding="utf-8"))):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for name, level in imports(top_level(tree) if at_the_top else tree):
         if level:
             yield ".".join([*package[:len(package) - level + 1], name])
 
@@ -43,8 +45,12 @@ def foreign_libraries(tree):
     """Libraries imported when the module is, beside the standard library, the host and what every host installs."""
     known = sys.stdlib_module_names | {"torch", "numpy", "PIL", "safetensors", "comfy", "comfy_api", "comfy_extras",
                                        "comfy_execution", "folder_paths", "latent_preview", "node_helpers"}
-    at_the_top = ast.Module([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
-    return {name.split(".")[0] for name, level in imports(at_the_top) if level == 0} - known
+    return {name.split(".")[0] for name, level in imports(top_level(tree)) if level == 0} - known
+
+
+def top_level(tree):
+    """What runs when a module is imported, as far as imports go."""
+    return ast.Module([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
 
 
 def relative_name(file):
@@ -64,7 +70,15 @@ def test_the_check_above_sees_what_it_should(code):
 
 @pytest.mark.parametrize("file", FILES, ids=relative_name)
 def test_importing_the_pack_loads_no_library_of_its_own(file):
-    assert foreign_libraries(ast.parse(file.read_text(encoding="utf-8"))) == set()
+    allowed = {"triton"} if file.parent == TRITON else set()
+    assert foreign_libraries(ast.parse(file.read_text(encoding="utf-8"))) <= allowed
+
+
+def test_the_triton_forms_are_not_imported_with_the_pack(pack):
+    others = [file for file in FILES if file.parent != TRITON]
+    names = [name for file in others for name in absolute_imports_of(file, at_the_top=True)]
+    assert not [name for name in names if name.startswith("kernels.triton")]
+    assert not [name for name in sys.modules if name.startswith(f"{pack.__name__}.kernels.triton")]
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if "kernels" in f.relative_to(PACK).parts], ids=relative_name)

@@ -27,9 +27,9 @@ MATRIX = {80: "HMMA", 86: "HMMA", 89: "HMMA", 90: "HGMMA", 100: "UTCHMMA", 120: 
 def merging(name, stochastic=False, tile=merge.SMALL, native=False):
     """(kernel, signature of its arguments, constants, elements a program writes, warps, whether it multiplies)."""
     constants = dict(FORMAT=name, STORED=(merge.NATIVE if native else merge.STORED)[name], NATIVE=native,
-                     STOCHASTIC=stochastic, ALIGNED=True, HALF=True, ROWS=tile.rows, COLUMNS=tile.columns,
+                     STOCHASTIC=stochastic, ALIGNED=True, ROWS=tile.rows, COLUMNS=tile.columns,
                      RANKS=tile.ranks)
-    arguments = dict(table="*i64", owners="*i32", factors="*i16")
+    arguments = dict(table="*i64", owners="*i32", factors="*fp16")
     return merge.merge_grouped, arguments, constants, tile.rows * tile.columns, tile.warps, True
 
 
