@@ -1,14 +1,33 @@
 """The order in which pictures are shown."""
-from collections.abc import Iterator
+from collections.abc import Hashable, Sequence
 
 import torch
 
 
-def batches(pictures: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
+class Order:
     """Endless batches without replacement: each epoch shows every picture once, in a new order.
 
-    The last batch of an epoch is smaller when batch_size does not divide the number of pictures."""
-    while True:
-        order = torch.randperm(pictures, generator=generator).tolist()
-        for start in range(0, pictures, batch_size):
-            yield order[start:start + batch_size]
+    Pictures of one batch share their key, which stands for a shape, so that they share a forward pass. The last batch
+    of a key in an epoch is smaller when batch_size does not divide its number of pictures. repeats: by picture, how
+    often an epoch shows it."""
+
+    def __init__(self, keys: Sequence[Hashable], batch_size: int, generator: torch.Generator,
+                 repeats: Sequence[int] | None = None):
+        self.keys, self.batch_size, self.generator = list(keys), batch_size, generator
+        self.shown = [i for i in range(len(self.keys)) for _ in range(repeats[i] if repeats else 1)]
+        self.left: list[list[int]] = []        # what is left of the epoch
+
+    def __next__(self) -> list[int]:
+        if not self.left:
+            self.left = self._epoch()
+        return self.left.pop(0)
+
+    def _epoch(self):
+        shuffled = [self.shown[i] for i in torch.randperm(len(self.shown), generator=self.generator).tolist()]
+        batches = []
+        for key in dict.fromkeys(self.keys):
+            of_key = [i for i in shuffled if self.keys[i] == key]
+            batches += [of_key[start:start + self.batch_size] for start in range(0, len(of_key), self.batch_size)]
+        if len(set(self.keys)) > 1:
+            batches = [batches[i] for i in torch.randperm(len(batches), generator=self.generator).tolist()]
+        return batches

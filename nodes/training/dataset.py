@@ -8,16 +8,30 @@ SAMPLING_ONLY = ("area", "mask", "control", "gligen", "hooks", "start_percent", 
 
 
 class Sample(NamedTuple):
-    """latent [1, C, ...] as the VAE gives it; caption = the embedding [1, T, D] or None, and its options."""
+    """latent [1, C, ...] as the VAE gives it; caption = the embedding [1, T, D] or None, and its options.
+
+    mask: [1, 1, H, W] in 0 to 1, of any size, where to learn; None everywhere. variants: further (caption, options)
+    pairs, one of all is drawn each time. repeats: how often an epoch shows the picture. name: for messages."""
     latent: torch.Tensor
     caption: torch.Tensor | None
     options: dict[str, Any]
+    mask: torch.Tensor | None = None
+    weight: float = 1.0
+    is_regularisation: bool = False
+    variants: tuple[tuple[torch.Tensor | None, dict[str, Any]], ...] = ()
+    repeats: int = 1
+    name: str = ""
 
 
 class TrainingSet(NamedTuple):
-    """The value of a BOTTEGA_DATASET link. `notes`: sentences about what was left out, for the report."""
+    """The value of a BOTTEGA_DATASET link. `notes`: sentences about what was left out, for the report.
+
+    empty: (caption, options) of an empty prompt; it takes the caption's place in a share caption_dropout of the
+    draws, and is what sample pictures are guided away from."""
     samples: list[Sample]
     notes: list[str]
+    empty: tuple[torch.Tensor | None, dict[str, Any]] | None = None
+    caption_dropout: float = 0.0
 
 
 def from_core_nodes(latents: list[dict], positive: list[list]) -> TrainingSet:

@@ -8,14 +8,21 @@ import torch
 
 from .dataset import Sample
 from .differentiable import attend_with_sdpa
+from .losses import fit_mask
 
 Conds = dict  # name -> comfy.conds.COND*, for one sample
 
 
 class Encoded(NamedTuple):
-    """latent [1, C, ...] in the model's own latent space, fp32; conds with one row each. Both on the CPU."""
+    """latent [1, C, ...] in the model's own latent space, fp32; conds with one row each; mask [1, 1, h, w] like the
+    latent, or None. All on the CPU. variants: further conds, drawn as often as conds; empty: conds of an empty prompt.
+    """
     latent: torch.Tensor
     conds: Conds
+    mask: torch.Tensor | None = None
+    weight: float = 1.0
+    variants: tuple[Conds, ...] = ()
+    empty: Conds | None = None
 
 
 class Denoiser:
@@ -30,20 +37,27 @@ class Denoiser:
         self.transformer_options = options["transformer_options"]
         self.transformer_options["optimized_attention_override"] = attend_with_sdpa
 
-    def encode(self, sample: Sample) -> Encoded:
-        """Asks the model for its conditions at this sample's own latent shape."""
+    def encode(self, sample: Sample, empty: tuple | None = None) -> Encoded:
+        """Asks the model for its conditions at this sample's own latent shape. empty: an empty prompt's caption."""
         # In inference mode, as in sampling: some models run their text adapter here only then.
         with torch.inference_mode():
             latent = self.model.process_latent_in(sample.latent.float())
-            entry = comfy.sampler_helpers.convert_cond([[sample.caption, sample.options]])[0]
-            if is_guidance_distilled(self.model.diffusion_model):
-                entry.setdefault("guidance", self.guidance)
-            encoded = comfy.samplers.encode_model_conds(
-                self.model.extra_conds, [entry], torch.zeros_like(latent, device=self.device), self.device, "positive",
-                latent_image=latent.to(self.device), denoise_mask=None, seed=None, latent_shapes=[latent.shape])
-            conds = {key: cond.process_cond(batch_size=1, area=None)
-                     for key, cond in encoded[0]["model_conds"].items()}
-        return Encoded(_normal(latent, "cpu"), {key: _moved(cond, "cpu") for key, cond in conds.items()})
+            conds, *others = [self._conds(latent, *pair) for pair in
+                              ((sample.caption, sample.options), *sample.variants, *([empty] if empty else []))]
+        mask = None if sample.mask is None else fit_mask(_normal(sample.mask, "cpu"), latent)
+        return Encoded(_normal(latent, "cpu"), conds, mask, sample.weight, tuple(others[:len(sample.variants)]),
+                       others[-1] if empty else None)
+
+    def _conds(self, latent, caption, options):
+        entry = comfy.sampler_helpers.convert_cond([[caption, options]])[0]
+        if is_guidance_distilled(self.model.diffusion_model):
+            entry.setdefault("guidance", self.guidance)
+        encoded = comfy.samplers.encode_model_conds(
+            self.model.extra_conds, [entry], torch.zeros_like(latent, device=self.device), self.device, "positive",
+            latent_image=latent.to(self.device), denoise_mask=None, seed=None, latent_shapes=[latent.shape])
+        conds = {key: cond.process_cond(batch_size=1, area=None) for key, cond in encoded[0]["model_conds"].items()}
+        with torch.inference_mode(False):
+            return {key: _moved(cond, "cpu") for key, cond in conds.items()}
 
     def __call__(self, noisy: torch.Tensor, sigma: torch.Tensor, conds: list[Conds]) -> torch.Tensor:
         """The denoised latents for noisy [B, C, ...] at sigma [B], row i with conds[i]; all rows in one forward."""

@@ -1,41 +1,68 @@
 """One training step's loss and gradient."""
+from collections.abc import Callable
+
 import torch
 
 from .denoiser import Denoiser, Encoded, same_shapes
 from .objective import Objective
 
+Teacher = Callable[..., torch.Tensor]       # called like a Denoiser: the model without its adapters, or the like
+
 
 def backward(denoiser: Denoiser, objective: Objective, batch: list[Encoded], noise: list[torch.Tensor],
-             sigma: torch.Tensor) -> torch.Tensor:
-    """Adds the gradient of the batch's mean loss to the adapters and returns that loss, on the device.
+             sigma: torch.Tensor, rows: int | None = None, share: float = 1.0,
+             teacher: Teacher | None = None) -> torch.Tensor:
+    """Adds `share` of the gradient of the batch's mean loss to the adapters and returns that loss, on the device.
 
     noise[i] is shaped like batch[i].latent, sigma [B] on the CPU. Samples of equal shape share a forward pass, each
-    with its own caption; the result does not depend on how they are grouped.
+    with its own caption, `rows` of them at most; the result does not depend on how they are grouped.
     """
     total = torch.zeros((), device=denoiser.device)
-    for rows in group_by_shape(batch):
-        losses = sample_losses(denoiser, objective, [batch[i] for i in rows], [noise[i] for i in rows], sigma[rows])
+    for group in group_by_shape(batch, rows):
+        losses = sample_losses(denoiser, objective, [batch[i] for i in group], [noise[i] for i in group], sigma[group],
+                               teacher)
         mean = losses.sum() / len(batch)
-        mean.backward()
+        (mean * share if share != 1 else mean).backward()
         total += mean.detach()
     return total
 
 
 def sample_losses(denoiser: Denoiser, objective: Objective, group: list[Encoded], noise: list[torch.Tensor],
-                  sigma: torch.Tensor) -> torch.Tensor:
-    """[B] losses of samples that share their shapes, in one forward pass."""
-    clean = torch.cat([sample.latent for sample in group]).to(denoiser.device)
-    sigma = sigma.to(denoiser.device)
-    noisy = objective.add_noise(clean, torch.cat(noise).to(denoiser.device), sigma)
-    return objective.losses(denoiser(noisy, sigma, [sample.conds for sample in group]), clean, sigma)
+                  sigma: torch.Tensor, teacher: Teacher | None = None) -> torch.Tensor:
+    """[B] losses of samples that share their shapes, in one forward pass.
+
+    Where a mask is 0 the teacher, if given, is what the model should stay with (masked prior preservation)."""
+    device = denoiser.device
+    clean = torch.cat([sample.latent for sample in group]).to(device)
+    sigma = sigma.to(device)
+    noisy = objective.add_noise(clean, torch.cat(noise).to(device), sigma)
+    conds = [sample.conds for sample in group]
+    denoised, mask = denoiser(noisy, sigma, conds), _masks(group, clean)
+    losses = objective.losses(denoised, clean, sigma, mask)
+    if mask is not None and teacher is not None:
+        with torch.no_grad():
+            kept = teacher(noisy, sigma, conds).float()
+        outside = (1 - mask).expand_as(clean).flatten(1).mean(1)
+        losses = losses + objective.plan.outside_mask * outside * objective.losses(denoised, kept, sigma, 1 - mask)
+    weights = [sample.weight for sample in group]
+    return losses if all(w == 1 for w in weights) else losses * torch.tensor(weights, device=device)
 
 
-def group_by_shape(batch: list[Encoded]) -> list[list[int]]:
+def group_by_shape(batch: list[Encoded], rows: int | None = None) -> list[list[int]]:
+    """Indices of the batch in groups that share a forward pass, none longer than `rows`."""
     groups = []
     for i, sample in enumerate(batch):
-        home = next((group for group in groups if same_shapes(batch[group[0]], sample)), None)
+        home = next((group for group in groups
+                     if len(group) != rows and same_shapes(batch[group[0]], sample)), None)
         if home is None:
             groups.append([i])
         else:
             home.append(i)
     return groups
+
+
+def _masks(group, clean):
+    if all(sample.mask is None for sample in group):
+        return None
+    whole = torch.ones_like(clean[:1, :1])
+    return torch.cat([whole if s.mask is None else s.mask.to(clean.device).expand_as(whole) for s in group])

@@ -2,40 +2,51 @@
 import comfy.model_sampling as ms
 import torch
 
-MIN_SNR_GAMMA = 5.0
+from .losses import deltas, masked_mean, shaped, snr_weights
+from .recipe import LossPlan, TimestepPlan
+from .timesteps import NoiseLevels
 
 
 class Objective:
     """Everything that depends on how the host's `model_sampling` relates its prediction to the clean latent.
 
-    Raises ValueError for models that are not trained by removing noise.
+    Without plans it is the usual one: flow models logit-normal through their own shift and unweighted, the others
+    uniform with min-SNR 5. Raises ValueError for models that are not trained by removing noise.
     """
 
-    def __init__(self, sampling):
+    def __init__(self, sampling, timesteps: TimestepPlan | None = None, loss: LossPlan | None = None):
         self.sampling, self.kind = sampling, prediction_kind(sampling)
+        flow = self.kind == "flow"
+        usual = TimestepPlan("logit_normal" if flow else "uniform", "model" if flow else "none")
+        self.levels = NoiseLevels(sampling, flow, timesteps or usual)
+        self.plan = loss or LossPlan("none" if flow else "min_snr")
 
-    def draw_sigmas(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """[count] noise levels, fp32 on the CPU. Flow: sigmoid of a standard normal (Esser et al. 2024,
-        arXiv:2403.03206), then the model's own shift. Others: uniform over the model's own noise levels."""
-        if self.kind == "flow":
-            times = torch.randn(count, generator=generator).sigmoid()
-            steps = [t * getattr(self.sampling, "multiplier", 1.0) for t in times.tolist()]
-            return torch.tensor([float(self.sampling.sigma(torch.tensor(step))) for step in steps])
-        levels = self.sampling.sigmas.cpu()
-        return levels[torch.randint(len(levels), (count,), generator=generator)].float()
+    def draw_sigmas(self, count: int, generator: torch.Generator, tokens: int = 4096) -> torch.Tensor:
+        """[count] noise levels, fp32 on the CPU; tokens: of a picture, where the shift depends on its size."""
+        return self.levels.draw(count, generator, tokens)
+
+    def draw_noise(self, clean: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Noise like clean [1, C, ...], on the CPU, each channel moved by plan.noise_offset times a normal number."""
+        noise = torch.randn(clean.shape, generator=generator)
+        if self.plan.noise_offset:
+            shape = clean.shape[:2] + (1,) * (clean.ndim - 2)
+            noise += self.plan.noise_offset * torch.randn(shape, generator=generator)
+        return noise
 
     def add_noise(self, clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """clean, noise [B, C, ...], sigma [B] -> what the model sees, by the host's own rule."""
         return self.sampling.noise_scaling(sigma, noise, clean)
 
-    def losses(self, denoised: torch.Tensor, clean: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        """[B] weighted mean squared errors of the raw prediction (eps, v, velocity or x0).
+    def losses(self, denoised: torch.Tensor, clean: torch.Tensor, sigma: torch.Tensor,
+               mask: torch.Tensor | None = None) -> torch.Tensor:
+        """[B] weighted mean losses of the raw prediction (eps, v, velocity or x0), under mask [B, 1, ...] if given.
 
         The host's denoised latent is linear in the raw prediction, so its error divided by the slope is the raw
         prediction's error, for every kind of model, without naming the target.
         """
         error = (denoised.float() - clean) / self.slope(denoised, sigma)
-        return self.weight(sigma) * error.square().flatten(1).mean(1)
+        values = shaped(error, self.plan, deltas(self.kind, self.plan, self._level(sigma)))
+        return self.weight(sigma) * masked_mean(values, mask)
 
     def slope(self, like: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """[B, 1, ...] derivative of the denoised latent by the raw prediction."""
@@ -44,25 +55,12 @@ class Objective:
         return self.sampling.calculate_denoised(sigma, one, zero) - self.sampling.calculate_denoised(sigma, zero, zero)
 
     def weight(self, sigma: torch.Tensor) -> torch.Tensor:
-        """[B] min-SNR weights with gamma 5 (Hang et al. 2023, arXiv:2303.09556); 1 for flow and EDM models."""
-        snr = sigma ** -2.0
-        if self.kind == "eps":
-            return snr.clamp(max=MIN_SNR_GAMMA) / snr
-        if self.kind == "v":
-            return snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1)
-        if self.kind == "x0":
-            return snr.clamp(max=MIN_SNR_GAMMA)
-        return torch.ones_like(sigma)
+        """[B] weights by noise level."""
+        return snr_weights(self.kind, self.plan, self._level(sigma))
 
-    def describe(self) -> tuple[str, str]:
-        """(timesteps and weighting, the reason), for the report."""
-        if self.kind == "flow":
-            return ("timesteps logit-normal through the model's own shift, no weighting",
-                    "flow models learn most at middle noise, and the shift is the one it samples with")
-        if self.kind == "edm":
-            return ("uniform over the model's noise levels, no weighting", "EDM's prediction has unit variance already")
-        return (f"timesteps uniform, min-SNR {MIN_SNR_GAMMA:g} weighting",
-                f"it keeps the nearly clean steps from ruling a {self.kind} model's loss")
+    def _level(self, sigma):
+        """Cosmos counts its flow's sigma like an EDM model; everything else here wants the share of noise."""
+        return sigma / (1 + sigma) if isinstance(self.sampling, ms.COSMOS_RFLOW) else sigma
 
 
 def prediction_kind(sampling) -> str:

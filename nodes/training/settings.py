@@ -1,20 +1,19 @@
-"""What a run is asked to do, and the recipe it follows where nobody asked."""
-import math
+"""What a run is asked to do."""
 from dataclasses import asdict, dataclass
+
+from .recipe import Recipe
+from .schedule import rate_factor, warmup_steps
 
 
 @dataclass(frozen=True)
 class Settings:
+    """learning_rate and rank may be 0 until families.settle has put the family's own in their place."""
     steps: int
     batch_size: int
     learning_rate: float
     rank: int
     seed: int
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    final_rate: float = 0.1
-    guidance: float = 1.0
+    recipe: Recipe = Recipe()
 
     @property
     def alpha(self) -> float:
@@ -22,16 +21,16 @@ class Settings:
         return float(self.rank)
 
     @property
+    def guidance(self) -> float:
+        return self.recipe.guidance
+
+    @property
     def warmup(self) -> int:
-        return min(100, math.ceil(self.steps / 20))
+        return warmup_steps(self.recipe.schedule, self.steps)
 
     def rate(self, step: int) -> float:
-        """Learning rate of step 0, 1, ...: linear warm-up, then half a cosine down to final_rate of the peak."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        floor = self.final_rate
-        return self.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2)
+        """Learning rate of step 0, 1, ..."""
+        return self.learning_rate * rate_factor(self.recipe.schedule, step, self.steps)
 
     def as_dict(self) -> dict:
         return {**asdict(self), "alpha": self.alpha, "warmup": self.warmup}

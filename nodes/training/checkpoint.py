@@ -1,0 +1,113 @@
+"""The whole state of a training in one safetensors file: tensors as they are, the rest as JSON in its header."""
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..lora.files import write_lora
+
+VERSION = 1
+FORMAT = "bottega.state"
+
+
+def state_folder(run: str) -> Path:
+    """Where the states of a run lie: <output>/training/<run>."""
+    return Path(folder_paths.get_output_directory()) / "training" / run
+
+
+def free_run(stem: str) -> str:
+    """`stem`, or stem_00001 and so on when a run of that name has left states."""
+    run, number = stem, 0
+    while state_folder(run).exists():
+        number += 1
+        run = f"{stem}_{number:05}"
+    return run
+
+
+def state_path(run: str, step: int) -> Path:
+    return state_folder(run) / f"step_{step:08}.safetensors"
+
+
+def states_of(folder: Path) -> list[Path]:
+    """The states in a folder, oldest first."""
+    return sorted(folder.glob("step_*.safetensors"))
+
+
+def rotate(run: str, keep: int) -> None:
+    """Removes all but the newest `keep` states of a run."""
+    for path in states_of(state_folder(run))[:-keep]:
+        path.unlink(missing_ok=True)
+
+
+def find_state(text: str) -> Path:
+    """The state a person named: a run (its newest state), run/step_00000120, a path, or a file of a run's folder.
+
+    Raises ValueError when there is none."""
+    text = text.strip().strip('"')
+    for path in (Path(text), state_folder(text), state_folder(f"{text}.safetensors")):
+        if path.is_file():
+            return path
+        if path.is_dir() and states_of(path):
+            return states_of(path)[-1]
+    known = sorted(p.name for p in state_folder("").glob("*") if p.is_dir() and states_of(p))
+    raise ValueError(f"resume: expected the name of a run in {state_folder('')} or the path of a state, got {text!r}; "
+                     + (f"there are {', '.join(known[:20])}." if known else "there is none yet."))
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Writes a tree of dicts, lists, tuples, numbers, strings and tensors; whole or not at all."""
+    tensors: dict[str, torch.Tensor] = {}
+    tree = _taken_apart(state, "", tensors)
+    write_lora(path, tensors, {FORMAT: json.dumps({"version": VERSION, "tree": tree})})
+
+
+def load_state(path: str | os.PathLike) -> dict[str, Any]:
+    """What save_state wrote, on the CPU. Raises ValueError for a file that is damaged or something else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(FORMAT)
+            tensors = {key: file.get_tensor(key) for key in file.keys()} if header else {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"resume: {path} is not a whole training state ({error}).") from None
+    if not header:
+        raise ValueError(f"resume: expected a training state, {path} is another safetensors file.")
+    content = json.loads(header)
+    if content["version"] != VERSION:
+        raise ValueError(f"resume: {path} was written by another version of the pack (format {content['version']}, "
+                         f"this one reads {VERSION}).")
+    return _put_together(content["tree"], tensors)
+
+
+def step_of(path: Path) -> int:
+    found = re.search(r"step_(\d+)", path.name)
+    return int(found.group(1)) if found else 0
+
+
+def _taken_apart(value, place, tensors):
+    """JSON for value; dicts and tuples are spelled out, because JSON knows neither number keys nor tuples."""
+    if isinstance(value, torch.Tensor):
+        tensors[place] = value
+        return {"tensor": place}
+    if isinstance(value, dict):
+        return {"dict": [[key, _taken_apart(v, f"{place}.{key}", tensors)] for key, v in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {type(value).__name__: [_taken_apart(v, f"{place}.{i}", tensors) for i, v in enumerate(value)]}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{place}: a {type(value).__name__} cannot be kept in a training state.")
+
+
+def _put_together(value, tensors):
+    if not isinstance(value, dict):
+        return value
+    (kind, content), = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _put_together(v, tensors) for key, v in content}
+    return (tuple if kind == "tuple" else list)(_put_together(v, tensors) for v in content)

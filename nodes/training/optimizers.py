@@ -1,0 +1,176 @@
+"""Optimisers over the adapters' one flat buffer, behind one face: clip, step, undo, keep and take back their state."""
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+
+from .recipe import OptimizerPlan
+
+FUSED_DEVICES = ("cpu", "cuda")
+OF_THE_PLAN = ("betas", "weight_decay")
+
+
+class Optimizer:
+    """Steps `adapters.flat` with the optimiser a plan names.
+
+    Raises ValueError for a name nobody knows and ImportError, with the package to install, for a missing library."""
+
+    def __init__(self, adapters, plan: OptimizerPlan):
+        if plan.name not in MAKERS:
+            raise ValueError(f"optimizer: expected one of {', '.join(MAKERS)}, got {plan.name!r}.")
+        self.flat, self.plan = adapters.flat, plan
+        self.parts, self.factors = MAKERS[plan.name](adapters, plan)
+        self.previous = self.flat.clone()
+
+    def norm(self) -> torch.Tensor:
+        return self.flat.grad.norm()
+
+    def step(self, rate: float, norm: float) -> None:
+        """One update at a learning rate, with the gradient of norm `norm` scaled down to plan.clip if it is larger."""
+        if 0 < self.plan.clip < norm:
+            self.flat.grad.mul_(self.plan.clip / norm)
+        for part, factors in zip(self.parts, self.factors, strict=True):
+            for group, factor in zip(part.param_groups, factors, strict=True):
+                group["lr"] = rate * factor(rate)
+        self.previous.copy_(self.flat)
+        for part in self.parts:
+            part.step()
+        self.flat.grad.zero_()
+
+    def undo(self) -> None:
+        """Takes the last step back."""
+        self.flat.copy_(self.previous)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The weights to keep: schedule-free optimisers train at another point than the average they end at."""
+        with torch.no_grad():
+            for part in self.parts:
+                getattr(part, "eval", nullcontext)()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for part in self.parts:
+                    getattr(part, "train", nullcontext)()
+
+    def state(self) -> list[dict]:
+        return [part.state_dict() for part in self.parts]
+
+    def load(self, state: list[dict]) -> None:
+        """Takes back what state() gave; the plan's own betas and weight decay stay."""
+        for part, kept in zip(self.parts, state, strict=True):
+            own = [{key: group[key] for key in OF_THE_PLAN if key in group} for group in part.param_groups]
+            part.load_state_dict(kept)
+            for group, values in zip(part.param_groups, own, strict=True):
+                group.update(values)
+        self.previous.copy_(self.flat)
+
+
+def _flat_groups(adapters):
+    """One tensor a learning rate, as param groups, and the factor of each."""
+    groups, factors = [], []
+    for group in adapters.groups:
+        view = adapters.flat[group.part]
+        view.grad = adapters.flat.grad[group.part]
+        groups.append({"params": [view]})
+        factors.append(group.factor)
+    return groups, factors
+
+
+def _over_flat(make):
+    """A maker for optimisers that treat every number alike."""
+    def maker(adapters, plan):
+        groups, factors = _flat_groups(adapters)
+        return [make(groups, plan)], [factors]
+    return maker
+
+
+def _over_tensors(make, matrices_only=False):
+    """A maker for optimisers that look at rows and columns; with matrices_only AdamW takes the rest."""
+    def maker(adapters, plan):
+        matrices, others = [], []
+        for group in adapters.groups:
+            tensors = [_as_matrix(adapters.parameters[name]) for name in group.names]
+            matrices.append((group.factor, [t for t in tensors if t.ndim == 2 or not matrices_only]))
+            others.append((group.factor, [t for t in tensors if t.ndim != 2 and matrices_only]))
+        parts, factors = [], []
+        for build, chosen in ((make, matrices), (_adamw, others)):
+            chosen = [(factor, tensors) for factor, tensors in chosen if tensors]
+            if chosen:
+                parts.append(build([{"params": tensors} for _, tensors in chosen], plan))
+                factors.append([factor for factor, _ in chosen])
+        return parts, factors
+    return maker
+
+
+def _as_matrix(parameter):
+    """A view [out, rest] of a convolution's kernel; anything else as it is."""
+    if parameter.ndim < 3:
+        return parameter
+    view = parameter.detach().flatten(1)
+    view.grad = parameter.grad.flatten(1)
+    return view
+
+
+def _library(module, name, package):
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise ImportError(f"optimizer: {name} comes from the package {package}, which is not installed in ComfyUI's "
+                          f"Python ({error}). Install it, or choose adamw.") from None
+
+
+def _adamw(groups, plan):
+    device = groups[0]["params"][0].device.type
+    return torch.optim.AdamW(groups, betas=plan.betas, weight_decay=plan.weight_decay, fused=device in FUSED_DEVICES)
+
+
+def _adamw_8bit(groups, plan):
+    kind = _library("bitsandbytes.optim", "AdamW8bit", "bitsandbytes")
+    return kind(groups, betas=plan.betas, weight_decay=plan.weight_decay)
+
+
+def _lion(groups, plan):
+    kind = _library("pytorch_optimizer", "Lion", "pytorch-optimizer")
+    return kind(groups, betas=(0.9, 0.99), weight_decay=plan.weight_decay, weight_decouple=True)
+
+
+def _came(groups, plan):
+    kind = _library("pytorch_optimizer", "CAME", "pytorch-optimizer")
+    return kind(groups, weight_decay=plan.weight_decay, weight_decouple=True)
+
+
+def _prodigy(groups, plan):
+    kind = _library("prodigyopt", "Prodigy", "prodigyopt")
+    return kind(groups, lr=1.0, betas=plan.betas, weight_decay=plan.weight_decay, decouple=True,
+                use_bias_correction=True, safeguard_warmup=True)
+
+
+def _schedule_free(groups, plan):
+    kind = _library("schedulefree", "AdamWScheduleFree", "schedulefree")
+    made = kind(groups, betas=plan.betas, weight_decay=plan.weight_decay)
+    made.train()
+    return made
+
+
+def _adafactor(groups, plan):
+    if not hasattr(torch.optim, "Adafactor"):
+        raise ImportError(f"optimizer: adafactor needs torch 2.5 or newer, this is {torch.__version__}.")
+    return torch.optim.Adafactor(groups, lr=1e-2, weight_decay=plan.weight_decay)
+
+
+def _muon(groups, plan):
+    """With the scaling of Liu et al. 2025 (arXiv:2502.16982), under which it takes AdamW's learning rate."""
+    if not hasattr(torch.optim, "Muon"):
+        raise ImportError(f"optimizer: muon needs torch 2.9 or newer, this is {torch.__version__}.")
+    return torch.optim.Muon(groups, weight_decay=plan.weight_decay, adjust_lr_fn="match_rms_adamw")
+
+
+MAKERS = {
+    "adamw": _over_flat(_adamw), "adamw_8bit": _over_flat(_adamw_8bit), "lion": _over_flat(_lion),
+    "prodigy": _over_flat(_prodigy), "schedule_free": _over_flat(_schedule_free),
+    "adafactor": _over_tensors(_adafactor), "came": _over_tensors(_came),
+    "muon": _over_tensors(_muon, matrices_only=True),
+}

@@ -1,0 +1,50 @@
+"""The loss on pictures that are not learnt from, at fixed noise and fixed noise levels."""
+from typing import NamedTuple
+
+import torch
+
+from .denoiser import Denoiser, Encoded
+from .gradient import group_by_shape, sample_losses
+from .objective import Objective
+
+SLACK = 1.03        # a validation loss this far above its lowest is no longer noise
+
+
+class Measured(NamedTuple):
+    """step: after how many; loss: the mean; by_level: the mean at each quantile of the noise levels."""
+    step: int
+    loss: float
+    by_level: tuple[float, ...]
+
+
+class Validation:
+    """Measures held-out samples. Draws its noise once, so that two measures differ by the weights alone."""
+
+    def __init__(self, denoiser: Denoiser, objective: Objective, samples: list[Encoded], quantiles: tuple[float, ...],
+                 seed: int):
+        generator = torch.Generator().manual_seed(seed)
+        self.denoiser, self.objective, self.samples, self.quantiles = denoiser, objective, samples, quantiles
+        self.noise = [[torch.randn(s.latent.shape, generator=generator) for s in samples] for _ in quantiles]
+        self.sigmas = objective.levels.sigmas(torch.tensor(quantiles))
+
+    @torch.no_grad()
+    def measure(self, step: int, rows: int | None = None) -> Measured:
+        levels = []
+        for sigma, noise in zip(self.sigmas, self.noise, strict=True):
+            losses = [sample_losses(self.denoiser, self.objective, [self.samples[i] for i in group],
+                                    [noise[i] for i in group], sigma.repeat(len(group)))
+                      for group in group_by_shape(self.samples, rows or 4)]
+            levels.append(torch.cat(losses).mean().item())
+        return Measured(step, sum(levels) / len(levels), tuple(levels))
+
+
+def overfits(history: list[Measured]) -> str:
+    """A sentence when the loss has risen from its lowest for three measures or more, else nothing."""
+    if not history:
+        return ""
+    best = min(history, key=lambda m: m.loss)
+    later = history[history.index(best) + 1:]
+    if len(later) < 3 or history[-1].loss < best.loss * SLACK:
+        return ""
+    return (f"It overfits: the validation loss was lowest at step {best.step} ({best.loss:.4f}) and is "
+            f"{history[-1].loss:.4f} at step {history[-1].step}.")
