@@ -4,10 +4,14 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 from .charts.nodes import Chart
 from .critique.nodes import ArtCritique
 from .lora.nodes import ApplyLora, ApplyStack, LoadLora, ScheduleLora, StackLora
-from .training.nodes import CoreTrainingSet, TrainLora
+from .training.nodes import CoreTrainingSet, TrainingChart, TrainingRecipe, TrainLora
+from .training.stop import add_route
 
 
 class BottegaExtension(ComfyExtension):
+    async def on_load(self):
+        add_route()
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             LoadLora,
@@ -16,7 +20,9 @@ class BottegaExtension(ComfyExtension):
             ApplyStack,
             ScheduleLora,
             CoreTrainingSet,
+            TrainingRecipe,
             TrainLora,
+            TrainingChart,
             ArtCritique,
             Chart,
         ]

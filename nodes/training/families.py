@@ -92,8 +92,8 @@ def _settle_recipe(recipe: Recipe, family, flow):
     if times.density is None:
         density = family.density if flow else "uniform"
         times = replace(times, density=density)
-        chosen.append(("noise levels logit-normal", "flow models learn most at middle noise (Esser et al. 2024)") if flow
-                      else ("noise levels uniform", "noise models were trained so"))
+        chosen.append(("noise levels logit-normal", "flow models learn most at middle noise (Esser et al. 2024)")
+                      if flow else ("noise levels uniform", "noise models were trained so"))
     if times.shift is None:
         times = replace(times, shift=family.shift if flow else "none")
         if flow:

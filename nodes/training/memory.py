@@ -2,7 +2,6 @@
 import gc
 
 import comfy.model_management
-import torch
 
 
 class Memory:
@@ -41,7 +40,5 @@ class Memory:
 
 def is_memory_full(error: BaseException) -> bool:
     """True for the device's out-of-memory errors, and the CPU's, which is a RuntimeError to torch."""
-    if isinstance(error, torch.cuda.OutOfMemoryError) or isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error).lower() for words in ("out of memory", "can't allocate memory"))
+    return (comfy.model_management.is_oom(error) or isinstance(error, MemoryError)
+            or isinstance(error, RuntimeError) and "can't allocate memory" in str(error))

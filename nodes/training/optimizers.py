@@ -1,7 +1,7 @@
 """Optimisers over the adapters' one flat buffer, behind one face: clip, step, undo, keep and take back their state."""
 import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 
@@ -45,15 +45,19 @@ class Optimizer:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """The weights to keep: schedule-free optimisers train at another point than the average they end at."""
-        with torch.no_grad():
-            for part in self.parts:
-                getattr(part, "eval", nullcontext)()
+        ends_elsewhere = [part for part in self.parts if hasattr(part, "eval")]
+        if not ends_elsewhere:
+            yield
+            return
+        kept = self.flat.clone()
+        for part in ends_elsewhere:
+            part.eval()
         try:
             yield
         finally:
-            with torch.no_grad():
-                for part in self.parts:
-                    getattr(part, "train", nullcontext)()
+            for part in ends_elsewhere:
+                part.train()
+            self.flat.copy_(kept)           # there and back again rounds
 
     def state(self) -> list[dict]:
         return [part.state_dict() for part in self.parts]

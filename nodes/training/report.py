@@ -1,38 +1,76 @@
 """The report of a training run, in Markdown."""
 from .dataset import TrainingSet
+from .recipe import Recipe
 from .run import Trained
 from .settings import Settings
 
 
-def training_report(run: Trained, dataset: TrainingSet, settings: Settings) -> str:
+def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
+    """asked: the settings as they came to the node, with gaps."""
     tenth = max(1, len(run.losses) // 10)
     first, last = _mean(run.losses[:tenth]), _mean(run.losses[-tenth:])
-    what, why = run.objective.describe()
-    memory = (f"each block is computed again in the backward: a batch would keep about "
-              f"{_megabytes(run, settings)} of activations" if run.check.checkpoint else
-              f"activations are kept, about {_megabytes(run, settings)} a batch fit the free memory")
     lines = [
-        f"**{settings.steps} steps on {len(dataset.samples)} pictures**, {run.seconds_a_step:.3g} s a step",
+        f"**{len(run.losses)} steps on {len(dataset.samples)} pictures**, {run.seconds_a_step:.3g} s a step",
         f"- Loss: {first:.4f} at the start, {last:.4f} at the end (means of {tenth} steps)",
+        *_validation(run),
         f"- Trained: {run.shape.algorithm} on {run.layers} layers, rank {run.shape.rank}, "
         f"{run.parameters:,} parameters in fp32",
         f"- Self-check: {run.check.sentence()}",
         f"- File: {run.path}",
+        f"- State, for resume: {run.state}",
+        *(f"- {note}" for note in run.notes),
         "",
         "Chosen for you:",
-        f"- {what}: {why}",
-        f"- alpha {settings.alpha:g}, the rank: the learning rate means the same at every rank",
-        f"- AdamW, {settings.warmup} warm-up steps, then a cosine to {settings.final_rate:.0%} of learning_rate: the "
-        "calm end averages the noise of single pictures out",
-        f"- gradient clipped at norm {settings.clip:g}: one odd picture cannot throw the LoRA off",
-        f"- {memory}",
+        *(f"- {what}: {why}" for what, why in [*run.chosen, *_defaults(run, asked)]),
     ]
-    return "\n".join(lines + [f"- {note}" for note in dataset.notes])
+    return "\n".join([*lines, *_told(asked.recipe)])
+
+
+def _validation(run):
+    if not run.validated:
+        return []
+    best, last = min(run.validated, key=lambda m: m.loss), run.validated[-1]
+    levels = ", ".join(f"{loss:.4f}" for loss in last.by_level)
+    return [f"- Validation: {run.validated[0].loss:.4f} at step {run.validated[0].step}, lowest {best.loss:.4f} at "
+            f"step {best.step}, {last.loss:.4f} at the end ({levels} from little noise to much)"]
+
+
+def _defaults(run, asked):
+    plan, warmup = run.settings.recipe.optimizer, run.settings.warmup
+    usual, chosen = Recipe(), []
+    if asked.recipe.schedule.warmup is None:
+        chosen.append((f"{warmup} warm-up steps", "the first gradients point anywhere"))
+    if plan.name == usual.optimizer.name:
+        chosen.append(("AdamW in fp32", "one fused update of all adapters, and small states"))
+    if plan.clip == usual.optimizer.clip:
+        chosen.append((f"gradient clipped at norm {plan.clip:g}", "one odd picture cannot throw the LoRA off"))
+    if run.settings.recipe.timesteps.strata == usual.timesteps.strata > 1:
+        chosen.append((f"noise levels stratified in {usual.timesteps.strata}",
+                       "each range has its turn, so the loss of single steps varies less"))
+    if not run.shape.alpha:
+        chosen.append((f"alpha {run.shape.rank:g}, the rank", "a learning rate means the same at every rank"))
+    return [*chosen, _memory(run)]
+
+
+def _memory(run):
+    size = f"{run.check.saved_bytes * run.settings.batch_size / 2**20:,.0f} MB"
+    if run.checkpointed:
+        return ("each block is computed again in the backward", f"a batch would keep about {size} of activations")
+    return ("activations are kept", f"about {size} a batch fit the free memory")
+
+
+def _told(recipe):
+    """What the connected recipe says that no recipe would."""
+    usual = Recipe()
+    told = []
+    for name, plan in vars(recipe).items():
+        other = getattr(usual, name)
+        if plan != other:
+            parts = ([f"{k} {v}" for k, v in vars(plan).items() if v != getattr(other, k)]
+                     if hasattr(plan, "__dict__") else [f"{plan}"])
+            told.append(f"- {name}: {', '.join(parts)}")
+    return ["", "As the recipe says:", *told] if told else []
 
 
 def _mean(values):
     return sum(values) / len(values)
-
-
-def _megabytes(run, settings):
-    return f"{run.check.saved_bytes * settings.batch_size / 2**20:,.0f} MB"

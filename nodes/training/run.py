@@ -1,30 +1,34 @@
 """A training run from a model and a data set to a checked LoRA file."""
-import logging
-import math
-import os
-import time
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import NamedTuple
 
 import comfy.model_management
+import folder_paths
 import torch
 
+from ..lora.files import read_lora
 from . import output
-from .adapters import LoraShape, attached, build, checkpointed
-from .batches import batches
+from .adapters import LoraShape
+from .checkpoint import find_state, free_run, load_state, state_folder
 from .dataset import TrainingSet
-from .denoiser import Denoiser
-from .differentiable import DifferentiableHost, training_mode
-from .gradient import backward
-from .layers import repeated_blocks
+from .denoiser import is_guidance_distilled
+from .health import Health
+from .keeping import Keeper
+from .memory import is_memory_full
 from .objective import Objective
-from .optimizer import FlatAdamW
 from .progress import Progress
+from .samples import Samples
 from .selfcheck import SelfCheck, self_check
+from .session import Session
 from .settings import Settings
+from .state import restore
+from .stop import stoppable
+from .validation import Measured
 
 
 class Trained(NamedTuple):
+    """tensors: the LoRA; settings: without gaps, and chosen: (what, why) for each gap that was filled; notes: what a
+    person should know. losses and rates hold one number a step, those before a resume included."""
     tensors: dict[str, torch.Tensor]
     losses: list[float]
     path: str
@@ -34,34 +38,78 @@ class Trained(NamedTuple):
     shape: LoraShape
     layers: int
     parameters: int
+    settings: Settings
+    chosen: list[tuple[str, str]]
+    notes: list[str]
+    rates: list[float]
+    validated: list[Measured]
+    state: str
+    checkpointed: bool
+
+    @property
+    def loss_map(self) -> dict:
+        """A LOSS_MAP: `loss` as the host's nodes read it, and what only Training Chart knows."""
+        return {"loss": self.losses, "learning_rate": self.rates,
+                "validation": [(m.step, m.loss) for m in self.validated]}
 
 
 def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress: Progress,
-          shape: LoraShape | None = None) -> Trained:
+          shape: LoraShape | None = None, sample_prompts: list | None = None, resume: str = "", vae=None) -> Trained:
     """Trains a LoRA on the model and leaves the model as it was, whatever happens. shape None: LoRA of settings.rank.
 
-    A run that is cancelled or fails after its first step leaves <name>_interrupted.safetensors.
-    Raises ValueError for inputs that cannot be trained on and FloatingPointError when the loss stops being finite."""
+    resume: "" or what checkpoint.find_state takes, or a LoRA to start from. A run that is cancelled or fails after its
+    first step leaves <name>_interrupted.safetensors and a state to go on from. Raises ValueError for inputs that
+    cannot be trained on or continued from and FloatingPointError when the loss stops being finite."""
     stem = output.file_stem(name)
+    begin, where, run = _beginning(resume, stem)
     # The executor runs in inference mode, whose tensors cannot take part in a backward.
-    with torch.inference_mode(False), torch.enable_grad():
-        shape = shape or LoraShape(rank=settings.rank)
-        run = _Run(load_for_training(patcher, dataset, settings), dataset, settings, shape)
-        output.check_loads(run.tensors(), run.model)
-        check = run.self_check()
-        started = time.time()
+    with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
+        session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape)
+        output.check_loads(session.tensors(), session.model)
+        progress.say("checking the gradients")
+        check = self_check(session.patcher, session.denoiser, session.objective, session.adapters, dataset.samples[0],
+                           settings.batch_size, settings.seed)
+        progress.say("encoding the data set")
+        session.prepare(check.checkpoint)
+        begin(session)
+        keeper = Keeper(session, stem, run)
+        samples = _samples(session, sample_prompts, vae, run)
         try:
-            run.loop(check, progress)
+            _go(session, keeper, samples, progress, asked_to_stop)
+            path = keeper.finish()
         except BaseException as error:
-            if run.losses:
-                path = run.save(f"{stem}_interrupted", started)
-                logging.warning("Training stopped after %s steps; the LoRA so far is kept in %s", len(run.losses), path)
-                if isinstance(error, FloatingPointError):
-                    raise FloatingPointError(f"{error} The LoRA so far is kept in {path}.") from None
+            told = keeper.rescue(error)
+            progress.say(told)
+            if told and isinstance(error, (FloatingPointError, MemoryError)):
+                raise type(error)(f"{error} {told}") from None
             raise
-        path = run.save(stem, started)
-        return Trained(run.tensors(), run.losses, path, run.seconds / settings.steps, check, run.objective,
-                       shape, len(run.adapters.layers), run.adapters.flat.numel())
+        return _result(session, keeper, check, path)
+
+
+def _beginning(resume: str, stem: str) -> tuple[Callable[[Session], None], str, str]:
+    """(what prepares a session, where it comes from, the run's name): anew, from a state or from a LoRA."""
+    resume = resume.strip()
+    if not resume:
+        return lambda session: None, "", free_run(stem)
+    lora = folder_paths.get_full_path("loras", resume) or folder_paths.get_full_path("loras", f"{resume}.safetensors")
+    try:
+        path = find_state(resume)
+        state = load_state(path)
+    except ValueError:
+        if not lora:
+            raise
+        return lambda session: _from_lora(session, lora), lora, free_run(stem)
+    run = path.parent.name if state_folder(path.parent.name) == path.parent else free_run(stem)
+    return lambda session: restore(session, state, f"{path.parent.name}/{path.stem}"), str(path), run
+
+
+def _from_lora(session, path):
+    missing = session.adapters.load(read_lora(path).tensors, session.model)
+    session.optimizer.previous.copy_(session.adapters.flat)
+    if session.average:
+        session.average.mean.copy_(session.adapters.flat)
+    session.notes.append(f"Started from the LoRA {path}" + (f"; {len(missing)} layers were not in it." if missing
+                                                            else "."))
 
 
 def load_for_training(patcher, dataset: TrainingSet, settings: Settings):
@@ -71,63 +119,91 @@ def load_for_training(patcher, dataset: TrainingSet, settings: Settings):
     if (patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()) == torch.float16:
         bf16 = comfy.model_management.should_use_bf16(patcher.load_device)
         patcher.set_model_compute_dtype(torch.bfloat16 if bf16 else torch.float32)
-    largest = max((sample.latent for sample in dataset.samples), key=torch.Tensor.numel)
-    inference = patcher.memory_required([settings.batch_size, *largest.shape[1:]])
-    comfy.model_management.load_models_gpu([patcher], memory_required=3 * inference)
+    _load(patcher, dataset, settings)
     return patcher
 
 
-class _Run:
-    def __init__(self, patcher, dataset, settings, shape):
-        self.patcher, self.model, self.dataset, self.settings = patcher, patcher.model, dataset, settings
-        self.shape = shape
-        self.objective = Objective(patcher.get_model_object("model_sampling"))
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        self.denoiser = Denoiser(patcher, settings.guidance)
-        self.adapters = build(shape, self.model, patcher.load_device, self.generator)
-        self.losses: list[float] = []
-        self.seconds = 0.0
+def _load(patcher, dataset, settings):
+    largest = max((sample.latent for sample in dataset.samples), key=torch.Tensor.numel)
+    inference = patcher.memory_required([settings.batch_size, *largest.shape[1:]])
+    comfy.model_management.load_models_gpu([patcher], memory_required=3 * inference)
 
-    def self_check(self):
-        return self_check(self.patcher, self.denoiser, self.objective, self.adapters, self.dataset.samples[0],
-                          self.settings.batch_size, self.settings.seed)
 
-    def loop(self, check, progress):
-        network = self.model.diffusion_model
-        blocks = [block for _, block in repeated_blocks(network)]
-        samples = [self.denoiser.encode(sample) for sample in self.dataset.samples]
-        optimizer = FlatAdamW(self.adapters.flat, self.settings)
-        order = batches(len(samples), self.settings.batch_size, self.generator)
-        with training_mode(self.patcher), attached(network, self.adapters, self.denoiser.device), \
-                checkpointed(blocks) if check.checkpoint else nullcontext(), DifferentiableHost():
-            for number in range(self.settings.steps):
-                self._step(number, [samples[i] for i in next(order)], optimizer)
-                progress.update(self.losses, self.seconds)
+def _samples(session, prompts, vae, run):
+    if not prompts:
+        return None
+    return Samples(session.patcher, prompts, session.dataset.empty, session.settings.recipe.samples,
+                   session.settings.seed, session.dataset.samples[0].latent.shape, state_folder(run) / "samples", vae,
+                   is_guidance_distilled(session.model.diffusion_model))
 
-    def _step(self, number, batch, optimizer):
-        before = time.perf_counter()
-        noise = [torch.randn(sample.latent.shape, generator=self.generator) for sample in batch]
-        sigma = self.objective.draw_sigmas(len(batch), self.generator)
-        with self.adapters.dropping(self.generator):
-            loss = backward(self.denoiser, self.objective, batch, noise, sigma)
-        loss, norm = torch.stack([loss, optimizer.norm()]).tolist()
-        if not math.isfinite(loss + norm):
-            optimizer.undo()
-            raise FloatingPointError(f"Training stopped at step {number + 1} of {self.settings.steps}: its loss is "
-                                     f"{loss:g} and its gradient norm {norm:g}. Try a lower learning_rate.")
-        optimizer.step(number, norm)
-        self.losses.append(loss)
-        self.seconds += time.perf_counter() - before
 
-    def tensors(self):
-        """Half-precision models get a bf16 file: they cannot use more, and it is half the size."""
-        full = self.model.get_dtype_inference() == torch.float32
-        return self.adapters.tensors(torch.float32 if full else torch.bfloat16)
+def _go(session, keeper, samples, progress, asked_to_stop):
+    """Steps until the last one or until someone asks to stop, with pauses for what is not learning."""
+    steps, health = session.settings.steps, Health(session)
+    if samples and session.step < steps:
+        _show(session, samples, progress)
+    while session.step < steps and not asked_to_stop():
+        memory_full, pause = False, _next_pause(session, samples, health)
+        try:
+            with session.training():
+                while session.step < pause and not asked_to_stop() and not keeper.overdue():
+                    session.take_step()
+                    progress.update(session)
+        except Exception as error:
+            if not is_memory_full(error):
+                raise
+            memory_full = True              # handled outside, where the error no longer holds the step's tensors
+        if memory_full:
+            _back_off(session, progress)
+        else:
+            _between(session, keeper, samples, progress, health, last=session.step == steps or asked_to_stop())
+    if session.step < steps:
+        session.notes.append(f"Stopped early, as asked: {session.step} of {steps} steps.")
 
-    def save(self, stem, started):
-        path = output.free_path(stem)
-        title = os.path.splitext(os.path.basename(path))[0]
-        metadata = output.metadata(self.settings, self.shape, self.model, self.objective.kind,
-                                   len(self.dataset.samples), len(self.losses), started, time.time(), title)
-        output.save_checked(path, self.tensors(), metadata, self.model)
-        return path
+
+def _next_pause(session, samples, health):
+    recipe, step, steps = session.settings.recipe, session.step, session.settings.steps
+    every = [recipe.checkpoints.every, recipe.validation.every if session.validation else 0,
+             _sample_every(session) if samples else 0]
+    return min([steps, health.next_look(step), *(step - step % n + n for n in every if n)])
+
+
+def _sample_every(session):
+    return session.settings.recipe.samples.every or max(1, session.settings.steps // 10)
+
+
+def _between(session, keeper, samples, progress, health, last):
+    step, recipe = session.step, session.settings.recipe
+    if session.validation and (last or step % recipe.validation.every == 0):
+        with session.showing():
+            session.validated.append(session.validation.measure(step, session.memory.rows))
+    if samples and (last or step % _sample_every(session) == 0):
+        _show(session, samples, progress)
+    health.look(last)
+    if not last and (keeper.overdue() or recipe.checkpoints.every and step % recipe.checkpoints.every == 0):
+        keeper.checkpoint()
+
+
+def _show(session, samples, progress):
+    progress.say(f"step {session.step}/{session.settings.steps}: drawing sample pictures")
+    with session.showing():
+        pictures = samples.draw(session.step)
+    _load(session.patcher, session.dataset, session.settings)       # a VAE may have pushed it off the device
+    progress.show(session, pictures)
+
+
+def _back_off(session, progress):
+    session.forget_step()
+    if not session.memory.back_off(session.step + 1):
+        raise MemoryError(f"Training stopped at step {session.step + 1} of {session.settings.steps}: the device's "
+                          "memory is full with one picture at a time, recomputed blocks and half of the model outside "
+                          "it. Try smaller pictures, a lower rank or a smaller model.")
+    progress.say(session.memory.notes[-1])
+
+
+def _result(session, keeper, check, path):
+    notes = [*session.notes, *session.memory.notes, *session.dataset.notes]
+    return Trained(session.tensors(), session.losses, path, session.seconds / max(1, session.step), check,
+                   session.objective, session.shape, len(session.adapters.layers), session.adapters.flat.numel(),
+                   session.settings, session.chosen, notes, session.rates, session.validated,
+                   str(keeper.newest or ""), session.memory.checkpoint)

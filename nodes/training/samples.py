@@ -1,5 +1,4 @@
 """Pictures of how far the training has got: the same prompts and noise every time, through the model being trained."""
-import os
 from pathlib import Path
 
 import comfy.model_management
@@ -22,9 +21,8 @@ class Samples:
 
     def __init__(self, patcher, prompts: list, empty: tuple | None, plan: SamplePlan, seed: int, shape: torch.Size,
                  folder: Path, vae=None, distilled: bool = False):
-        self.patcher, self.prompts, self.plan, self.seed, self.folder, self.vae = (patcher, prompts, plan, seed, folder,
-                                                                                   vae)
-        self.empty, self.shape = empty, (1, *shape[1:])
+        self.patcher, self.prompts, self.empty, self.plan = patcher, prompts, empty, plan
+        self.seed, self.shape, self.folder, self.vae = seed, (1, *shape[1:]), folder, vae
         self.cfg = plan.cfg or (1.0 if distilled else USUAL_CFG)
 
     def draw(self, step: int) -> list[Image.Image]:
@@ -72,25 +70,8 @@ class Samples:
 
 def _plain(latent):
     """The first channel, stretched, for models the host knows no preview of."""
-    channel = latent.float().flatten(0, latent.ndim - 4)[0, 0] if latent.ndim > 3 else latent.float()[0]
+    channel = latent.float()[0, 0]
+    channel = channel if channel.ndim == 2 else channel.reshape(-1, channel.shape[-1])
     low, high = channel.min(), channel.max()
     grey = ((channel - low) / (high - low).clamp(min=1e-6) * 255).to(torch.uint8).cpu().numpy()
     return Image.fromarray(np.ascontiguousarray(grey)).convert("RGB")
-
-
-def newest_pictures(folder: Path) -> list[Path]:
-    """The pictures of the last round in a folder."""
-    found = sorted(folder.glob("step_*.png"))
-    return [p for p in found if p.name.split("_")[1] == found[-1].name.split("_")[1]] if found else []
-
-
-def is_video(shape) -> bool:
-    return len(shape) == 5 and shape[2] > 1
-
-
-def cost_note(samples: "Samples | None") -> str:
-    """How much a round costs, for the report."""
-    if samples is None:
-        return ""
-    passes = samples.plan.steps * len(samples.prompts) * (1 if samples.cfg == 1 else 2)
-    return f"{len(samples.prompts)} sample pictures a round, {passes} passes of the model{os.linesep}".strip()

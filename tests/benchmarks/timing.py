@@ -1,5 +1,6 @@
 """What the benchmarks share: the pack inside the host, contenders timed in turn, and the table of what came out."""
 import argparse
+import importlib
 import importlib.metadata
 import logging
 import os
@@ -28,6 +29,8 @@ def start_host(*helpers: str):
     import real_host
     real_host.find_host()
     pack = real_host.load_pack()
+    for module in ("run", "progress"):      # imported when a node trains
+        importlib.import_module(f"{pack.__name__}.nodes.training.{module}")
     logging.getLogger().setLevel(logging.ERROR)
     return pack
 

@@ -18,10 +18,20 @@ CONTRACT = {
     "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
     "BottegaScheduleLora": ("lora_name strength_model strength_clip blocks keyframes prev_hooks model clip", "HOOKS"),
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
-    "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name",
+    "BottegaRecipe": ("optimizer accumulation ema_decay schedule warmup_steps final_rate timesteps shift shift_value "
+                      "min_timestep max_timestep weighting loss noise_offset prior_outside_mask regularisation_weight "
+                      "validation_pictures validation_every checkpoint_every checkpoints_kept checkpoint_loras "
+                      "sample_every sample_steps sample_cfg clip_norm weight_decay beta1 beta2 schedule_cycles "
+                      "snr_gamma huber_delta huber_schedule timestep_strata guidance", "BOTTEGA_RECIPE"),
+    "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name recipe sample_prompts resume vae",
                          "LORA_MODEL LOSS_MAP STRING STRING"),
+<<<<<<< HEAD
     "BottegaCritique": ("images rubric reference mask", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
     "BottegaChart": ("data spec width height theme", "IMAGE"),
+=======
+    "BottegaTrainingChart": ("loss_map", "IMAGE"),
+    "BottegaCritique": ("images", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
+>>>>>>> d1ea08f (Training Recipe, Training Chart, resume, samples, states on disk; the trainer is imported when a node trains)
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)
 

@@ -230,7 +230,7 @@ def test_the_model_samples_bit_for_bit_as_before(host, pack, prepare, dtype):
 def test_cancel_in_the_middle_of_a_block_keeps_the_lora_and_the_model(host, pack, feed, monkeypatch, own_output_folder,
                                                                       checkpoint):
     t, model, steps = pack.nodes.training, tiny_sd3(), []
-    before, backward, attend = output(model), t.run.backward, t.denoiser.attend_with_sdpa
+    before, backward, attend = output(model), t.session.backward, t.denoiser.attend_with_sdpa
 
     def counted(*args):
         steps.append(1)
@@ -243,7 +243,7 @@ def test_cancel_in_the_middle_of_a_block_keeps_the_lora_and_the_model(host, pack
 
     check = t.run.self_check
     monkeypatch.setattr(t.run, "self_check", lambda *args: check(*args)._replace(checkpoint=checkpoint))
-    monkeypatch.setattr(t.run, "backward", counted)
+    monkeypatch.setattr(t.session, "backward", counted)
     monkeypatch.setattr(t.denoiser, "attend_with_sdpa", cancelling)
     with pytest.raises(GraphError):
         host.run(graph(feed, model))
@@ -259,13 +259,13 @@ def test_cancel_in_the_middle_of_a_block_keeps_the_lora_and_the_model(host, pack
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_lora(host, pack, monkeypatch,
                                                                              own_output_folder):
     model, losses = tiny_sd3(), []
-    good, backward = train(pack, model, "good", steps=2), pack.nodes.training.run.backward
+    good, backward = train(pack, model, "good", steps=2), pack.nodes.training.session.backward
 
     def nan_in_step_four(*args):
         losses.append(backward(*args))
         return losses[-1] if len(losses) < 4 else losses[-1] * float("nan")
 
-    monkeypatch.setattr(pack.nodes.training.run, "backward", nan_in_step_four)
+    monkeypatch.setattr(pack.nodes.training.session, "backward", nan_in_step_four)
     with pytest.raises(FloatingPointError, match="stopped at step 4 of 12: its loss is nan.* kept in .*_interrupted"):
         train(pack, model)
     kept, _ = tensors(own_output_folder / "loras" / "hand_interrupted.safetensors")
@@ -274,7 +274,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_lora(hos
 
 
 def test_every_picture_is_shown_once_an_epoch(pack):
-    order = pack.nodes.training.batches.batches(5, 2, torch.Generator().manual_seed(0))
+    order = pack.nodes.training.batches.Order(["square"] * 5, 2, torch.Generator().manual_seed(0))
     epochs = [[next(order) for _ in range(3)] for _ in range(2)]
     assert [[len(batch) for batch in epoch] for epoch in epochs] == [[2, 2, 1]] * 2
     assert all(sorted(sum(epoch, [])) == [0, 1, 2, 3, 4] for epoch in epochs)

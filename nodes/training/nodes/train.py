@@ -1,0 +1,93 @@
+"""The node that trains."""
+from comfy_api.v0_0_2 import io, ui
+
+from . import types
+
+# What trains is imported when it does: ComfyUI's start should not wait for it.
+
+
+class TrainLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaTrainLora",
+            display_name="Train LoRA",
+            category="bottega/training",
+            description="Trains a LoRA on the connected model, checks its gradients first, and saves it where the "
+                        "LoRA loaders find it. Cancel keeps what was reached, and resume goes on from there.",
+            search_aliases=["lora training", "fine-tune", "finetune", "learn style", "dreambooth", "trainer"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to train on. LoRAs already on it stay active and are not "
+                               "part of the result; the model itself is left as it was."),
+                types.Dataset.Input("dataset", tooltip="The pictures and captions to learn from."),
+                io.Int.Input("steps", default=1000, min=1, max=1_000_000,
+                             tooltip="How many updates to make. 1000 to 2000 suit 10 to 40 pictures."),
+                io.Int.Input("batch_size", default=1, min=1, max=1024,
+                             tooltip="Pictures per step. More give a calmer gradient and cost time and memory."),
+                io.Float.Input("learning_rate", default=0.0, min=0.0, max=10.0, step=1e-8, round=1e-8,
+                               tooltip="Size of an update. 0 takes what is usual for the model's family and the "
+                               "optimizer, 0.0001 for most models; the report says which."),
+                io.Int.Input("rank", default=0, min=0, max=1024,
+                             tooltip="Size of the LoRA: what it can hold, and how large the file gets. 0 takes what "
+                             "is usual for the model's family, 16 for most."),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                             tooltip="Seed of the start weights, the order of pictures, noise and timesteps. The "
+                                     "same seed on the same machine gives the same LoRA."),
+                io.String.Input("name", default="my_lora",
+                                tooltip="File name in output/loras, without folder or ending. An existing file is "
+                                        "never overwritten: a number is added."),
+                types.Recipe.Input("recipe", optional=True, tooltip="How to train, from Training Recipe. Without it "
+                                   "the usual recipe of the model's family."),
+                io.Conditioning.Input("sample_prompts", optional=True,
+                                      tooltip="Prompts to draw while training, a picture each, from the same noise "
+                                      "every time. Join several with Conditioning (Combine)."),
+                io.String.Input("resume", default="", optional=True,
+                                tooltip="Go on with a run that was cancelled or ended: the name of its folder in "
+                                "output/training, or one of its states such as my_lora/step_00000250. A LoRA's name "
+                                "starts from that LoRA instead. Empty starts anew."),
+                io.Vae.Input("vae", optional=True, tooltip="Decodes the sample pictures. Without it they are the "
+                             "host's quick previews of the latents."),
+            ],
+            outputs=[
+                io.LoraModel.Output("lora", tooltip="The trained LoRA, for Load LoRA Model or Save LoRA Weights."),
+                io.LossMap.Output("loss_map", tooltip="The loss of every step, for Plot Loss Graph."),
+                io.String.Output("report", tooltip="What was trained, how, and what it reached, in Markdown."),
+                io.String.Output("path", tooltip="The file the LoRA was saved to."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name=None):
+        from ..output import file_stem
+        try:
+            if name is not None:
+                file_stem(name)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, resume="", **others):
+        """A state that has moved on is another input."""
+        from ...lora.files import file_version
+        from ..checkpoint import find_state
+        try:
+            return file_version(find_state(resume)) if resume and resume.strip() else ""
+        except ValueError:
+            return ""
+
+    @classmethod
+    def execute(cls, model, dataset, steps, batch_size, learning_rate, rank, seed, name, recipe=None,
+                sample_prompts=None, resume="", vae=None):
+        from ..progress import Progress
+        from ..recipe import Recipe
+        from ..report import training_report
+        from ..run import train
+        from ..settings import Settings
+        settings = Settings(steps, batch_size, learning_rate, rank, seed, recipe or Recipe())
+        trained = train(model, dataset, settings, name, Progress(steps, cls.hidden.unique_id),
+                        sample_prompts=sample_prompts, resume=resume, vae=vae)
+        report = training_report(trained, dataset, settings)
+        return io.NodeOutput(trained.tensors, trained.loss_map, report, trained.path, ui=ui.PreviewText(report))

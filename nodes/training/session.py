@@ -1,0 +1,173 @@
+"""One training: a loaded model, its adapters, and everything that a step changes."""
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import comfy.model_management
+import torch
+
+from .adapters import LoraShape, attached, build, checkpointed
+from .batches import Order
+from .dataset import TrainingSet
+from .denoiser import Denoiser
+from .differentiable import DifferentiableHost, training_mode
+from .ema import Average
+from .families import settle
+from .gradient import backward
+from .layers import repeated_blocks
+from .memory import Memory
+from .objective import Objective, prediction_kind
+from .optimizers import Optimizer
+from .settings import Settings
+from .validation import Measured, Validation
+
+
+class Session:
+    """Set up in the order the generator is drawn from: adapters first, then the data's order and each step's noise.
+
+    losses, rates: one number a step so far. cursor: what a step draws from, as it was after the last whole step."""
+
+    def __init__(self, patcher, dataset: TrainingSet, settings: Settings, shape: LoraShape | None):
+        sampling = patcher.get_model_object("model_sampling")
+        self.patcher, self.model, self.dataset = patcher, patcher.model, dataset
+        self.settings, self.chosen = settle(settings, self.model, prediction_kind(sampling) == "flow")
+        self.shape = shape or LoraShape(rank=self.settings.rank)
+        recipe = self.settings.recipe
+        self.objective = Objective(sampling, recipe.timesteps, recipe.loss)
+        self.denoiser = Denoiser(patcher, recipe.guidance)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.adapters = build(self.shape, self.model, patcher.load_device, self.generator)
+        self.optimizer = Optimizer(self.adapters, recipe.optimizer)
+        self.average = Average(self.adapters.flat, recipe.ema) if recipe.ema else None
+        self.losses: list[float] = []
+        self.rates: list[float] = []
+        self.validated: list[Measured] = []
+        self.seconds, self.notes = 0.0, []
+
+    def prepare(self, checkpoint: bool) -> None:
+        """Encodes the data set; checkpoint: recompute the blocks in the backward. Honours Cancel between samples."""
+        learnt, held = self._split()
+        self.samples = [self._encode(i) for i in learnt]
+        self.order = Order([tuple(s.latent.shape) for s in self.samples], self.settings.batch_size, self.generator,
+                           [self.dataset.samples[i].repeats for i in learnt])
+        self.names = [self.dataset.samples[i].name or str(i + 1) for i in learnt]
+        plan = self.settings.recipe.validation
+        self.validation = Validation(self.denoiser, self.objective, [self._encode(i) for i in held], plan.quantiles,
+                                     self.settings.seed) if held else None
+        self.memory = Memory(self.patcher, self.settings.batch_size, checkpoint)
+        self.cursor = self._cursor()
+
+    def _split(self):
+        """(indices to learn from, indices held out): spread over the set, regularisation pictures never."""
+        own = [i for i, sample in enumerate(self.dataset.samples) if not sample.is_regularisation]
+        count = self.settings.recipe.validation.pictures
+        if count >= len(own):
+            raise ValueError(f"validation_pictures: expected fewer than the {len(own)} pictures of the data set, "
+                             f"got {count}.")
+        held = {own[(2 * i + 1) * len(own) // (2 * count)] for i in range(count)}
+        return [i for i in range(len(self.dataset.samples)) if i not in held], sorted(held)
+
+    def _encode(self, index):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        sample, dropout = self.dataset.samples[index], self.dataset.caption_dropout
+        if sample.is_regularisation:
+            sample = sample._replace(weight=sample.weight * self.settings.recipe.loss.regularisation)
+        return self.denoiser.encode(sample, self.dataset.empty if dropout else None)
+
+    @property
+    def step(self) -> int:
+        """Steps that are done."""
+        return len(self.losses)
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """The model as it trains; all of it is undone on exit."""
+        network = self.model.diffusion_model
+        blocks = [block for _, block in repeated_blocks(network)]
+        with training_mode(self.patcher), attached(network, self.adapters, self.denoiser.device), \
+                checkpointed(blocks) if self.memory.checkpoint else nullcontext(), DifferentiableHost():
+            yield
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """The model with the weights that would be kept now, for sampling and validation."""
+        with self.kept_weights(), attached(self.model.diffusion_model, self.adapters, self.denoiser.device):
+            yield
+
+    @contextmanager
+    def kept_weights(self) -> Iterator[None]:
+        """The adapters as they would be saved: averaged where the recipe says so."""
+        with self.average.swapped_in() if self.average else self.optimizer.evaluating():
+            yield
+
+    def take_step(self) -> None:
+        """One update. Raises FloatingPointError, with the step before it undone, when the loss is no number."""
+        began, plan = time.perf_counter(), self.settings.recipe.optimizer
+        losses, shown = [], []
+        for _ in range(plan.accumulation):
+            chosen = next(self.order)
+            shown += chosen
+            losses.append(self._backward([self._dressed(self.samples[i]) for i in chosen], 1 / plan.accumulation))
+        loss, norm = torch.stack([torch.stack(losses).mean(), self.optimizer.norm()]).tolist()
+        if not math.isfinite(loss + norm):
+            self._undo()
+            raise FloatingPointError(
+                f"Training stopped at step {self.step + 1} of {self.settings.steps}: its loss is {loss:g} and its "
+                f"gradient norm {norm:g}, on picture {', '.join(self.names[i] for i in shown)}. "
+                "Try a lower learning_rate.")
+        rate = self.settings.rate(self.step)
+        self.optimizer.step(rate, norm)
+        if self.average:
+            self.average.update()
+        self.losses.append(loss)
+        self.rates.append(rate)
+        self.seconds += time.perf_counter() - began
+        self.cursor = self._cursor()
+
+    def _undo(self):
+        self.optimizer.undo()
+        if self.average and not self.average.mean.isfinite().all():
+            self.average.mean.copy_(self.adapters.flat)
+
+    def forget_step(self) -> None:
+        """Takes back what a step that did not end has drawn and added up."""
+        self.adapters.flat.grad.zero_()
+        self.rewind(self.cursor)
+
+    def _backward(self, batch, share):
+        noise = [self.objective.draw_noise(sample.latent, self.generator) for sample in batch]
+        tokens = math.prod(batch[0].latent.shape[2:]) // 4
+        sigma = self.objective.draw_sigmas(len(batch), self.generator, tokens)
+        teacher = self._without_adapters if self.settings.recipe.loss.outside_mask else None
+        with self.adapters.dropping(self.generator):
+            return backward(self.denoiser, self.objective, batch, noise, sigma, self.memory.rows, share, teacher)
+
+    def _dressed(self, sample):
+        """The sample with the caption of this draw."""
+        if self.dataset.caption_dropout and sample.empty:
+            if torch.rand((), generator=self.generator).item() < self.dataset.caption_dropout:
+                return sample._replace(conds=sample.empty)
+        if sample.variants:
+            number = torch.randint(1 + len(sample.variants), (), generator=self.generator).item()
+            return sample if number == 0 else sample._replace(conds=sample.variants[number - 1])
+        return sample
+
+    def _without_adapters(self, noisy, sigma, conds):
+        with self.adapters.disabled():
+            return self.denoiser(noisy, sigma, conds)
+
+    def _cursor(self):
+        return {"generator": self.generator.get_state(), "order": list(self.order.left),
+                "strata": list(self.objective.levels.left)}
+
+    def rewind(self, cursor: dict) -> None:
+        self.generator.set_state(cursor["generator"])
+        self.order.left, self.objective.levels.left = list(cursor["order"]), list(cursor["strata"])
+        self.cursor = cursor
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The LoRA to keep. Half-precision models get a bf16 file: they cannot use more, and it is half the size."""
+        full = self.model.get_dtype_inference() == torch.float32
+        with self.kept_weights():
+            return self.adapters.tensors(torch.float32 if full else torch.bfloat16)
