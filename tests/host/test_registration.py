@@ -25,13 +25,9 @@ CONTRACT = {
                       "snr_gamma huber_delta huber_schedule timestep_strata guidance", "BOTTEGA_RECIPE"),
     "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name recipe sample_prompts resume vae",
                          "LORA_MODEL LOSS_MAP STRING STRING"),
-<<<<<<< HEAD
+    "BottegaTrainingChart": ("loss_map", "IMAGE"),
     "BottegaCritique": ("images rubric reference mask", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
     "BottegaChart": ("data spec width height theme", "IMAGE"),
-=======
-    "BottegaTrainingChart": ("loss_map", "IMAGE"),
-    "BottegaCritique": ("images", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
->>>>>>> d1ea08f (Training Recipe, Training Chart, resume, samples, states on disk; the trainer is imported when a node trains)
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)
 

@@ -75,7 +75,7 @@ def _optimizer_inputs():
     return [
         _combo("optimizer", choices.OPTIMIZERS, "adamw",
                "adamw suits nearly everything; prodigy and schedule_free need less tuning. adamw_8bit needs the "
-               "package bitsandbytes, lion and came pytorch-optimizer, prodigy prodigyopt, schedule_free schedulefree."),
+               "package bitsandbytes, lion and came pytorch-optimizer, prodigy prodigyopt, schedule_free schedulefree"),
         _number("accumulation", 1, 1, 1024, 1, "Batches an update averages over: as a larger batch, for time instead "
                 "of memory."),
         _number("ema_decay", 0.0, 0.0, 0.99999, 0.001, "Keeps an average of the weights instead of the last ones, such "
