@@ -104,12 +104,12 @@ class FrozenWeight:
             self.shape = (module.out_features, module.in_features)
 
     @torch.no_grad()
-    def weight(self, device) -> torch.Tensor:
-        """[out, in, *kernel], fp32. An opaque linear layer is asked for it by the unit vectors."""
+    def weight(self, device, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """[out, in, *kernel]. An opaque linear layer is asked for it by the unit vectors."""
         if _runs_host_code(self.module):
-            return self._fetch(device, torch.float32)[0]
+            return self._fetch(device, dtype)[0]
         units = torch.eye(self.shape[1], device=device)
-        return (self.module.forward(units) - self.module.forward(torch.zeros_like(units[:1]))).t().float()
+        return (self.module.forward(units) - self.module.forward(torch.zeros_like(units[:1]))).t().to(dtype)
 
     @torch.no_grad()
     def bias(self, like: torch.Tensor) -> torch.Tensor | None:

@@ -2,7 +2,11 @@
 from typing import NamedTuple
 
 from .base import Adapter
+from .dora import Dora
+from .loha import Loha, LohaSettings
+from .lokr import Lokr, LokrSettings
 from .lora import Lora, LoraSettings
+from .oft import Oft, OftSettings
 
 
 class Algorithm(NamedTuple):
@@ -15,4 +19,8 @@ class Algorithm(NamedTuple):
 ALGORITHMS = {
     "LoRA": Algorithm(Lora, LoraSettings),
     "LoCon": Algorithm(Lora, LoraSettings, convolutions=True),
+    "DoRA": Algorithm(Dora, LoraSettings),
+    "LoHa": Algorithm(Loha, LohaSettings),
+    "LoKr": Algorithm(Lokr, LokrSettings),
+    "OFT": Algorithm(Oft, OftSettings),
 }
