@@ -4,7 +4,7 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 from .charts.nodes import Chart
 from .critique.nodes import ArtCritique
 from .lora.nodes import ApplyLora, ApplyStack, LoadLora, ScheduleLora, StackLora
-from .training.nodes import CoreTrainingSet, TrainingChart, TrainingRecipe, TrainLora
+from .training.nodes import Adapter, CoreTrainingSet, TrainingChart, TrainingRecipe, TrainLora
 from .training.stop import add_route
 
 
@@ -20,6 +20,7 @@ class BottegaExtension(ComfyExtension):
             ApplyStack,
             ScheduleLora,
             CoreTrainingSet,
+            Adapter,
             TrainingRecipe,
             TrainLora,
             TrainingChart,

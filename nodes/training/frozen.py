@@ -97,26 +97,28 @@ class FrozenWeight:
 
     def __init__(self, module: torch.nn.Module):
         self.module, self.is_conv = module, is_conv(module)
+        # As they are now: while it trains, the module's forward is the adapter's.
+        self.runs_host_code, self.forward = _runs_host_code(module), module.forward
         if self.is_conv:
             self.shape = (module.out_channels, module.in_channels, *module.kernel_size)
-            self.conv = {key: getattr(module, key) for key in ("stride", "padding", "dilation")}
+            self.conv = {key: tuple(getattr(module, key)) for key in ("stride", "padding", "dilation")}
         else:
             self.shape = (module.out_features, module.in_features)
 
     @torch.no_grad()
     def weight(self, device, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """[out, in, *kernel]. An opaque linear layer is asked for it by the unit vectors."""
-        if _runs_host_code(self.module):
+        if self.runs_host_code:
             return self._fetch(device, dtype)[0]
         units = torch.eye(self.shape[1], device=device)
-        return (self.module.forward(units) - self.module.forward(torch.zeros_like(units[:1]))).t().to(dtype)
+        return (self.forward(units) - self.forward(torch.zeros_like(units[:1]))).t().to(dtype)
 
     @torch.no_grad()
     def bias(self, like: torch.Tensor) -> torch.Tensor | None:
         """[out] in the dtype and on the device of `like`; None where there is none."""
-        if _runs_host_code(self.module):
+        if self.runs_host_code:
             return None if self.module.bias is None else self._fetch(like.device, like.dtype)[1]
-        return self.module.forward(like.new_zeros(1, self.shape[1]))[0]
+        return self.forward(like.new_zeros(1, self.shape[1]))[0]
 
     def _fetch(self, device, dtype):
         weight, bias, stream = comfy.ops.cast_bias_weight(
@@ -128,7 +130,8 @@ class FrozenWeight:
 
 
 def takes_adapter(module: torch.nn.Module) -> bool:
-    """Linear layers, and convolutions whose own code the host runs, with zero padding and one group."""
+    """Linear layers, and convolutions whose own code the host runs, with so many zeros of padding and one group."""
     if is_conv(module):
-        return _runs_host_code(module) and module.padding_mode == "zeros" and module.groups == 1
+        plain = module.padding_mode == "zeros" and not isinstance(module.padding, str) and module.groups == 1
+        return plain and _runs_host_code(module)
     return is_linear(module)

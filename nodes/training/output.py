@@ -14,6 +14,8 @@ from ..lora.files import write_lora
 from .adapters import LoraShape
 from .settings import Settings
 
+KOHYA_NAME = re.compile(r"^diffusion_model\.(.+?)\.((?:lora_(?:up|down)\.weight|[^.]+))$")
+
 
 def lora_folder() -> str:
     """The folder under ComfyUI's output that its LoRA loaders list."""
@@ -50,10 +52,19 @@ def check_loads(tensors: dict[str, torch.Tensor], model: torch.nn.Module) -> Non
                            f"trained LoRA, the first is {lost[0]}.")
 
 
-def save_checked(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str], model) -> None:
+def save_checked(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str], model,
+                 file_format: str = "native") -> None:
     """Writes the file, reads it back and proves that the host maps all of it."""
-    write_lora(path, tensors, metadata)
+    write_lora(path, renamed(tensors, file_format), metadata)
     check_loads(comfy.utils.load_torch_file(path, safe_load=True), model)
+
+
+def renamed(tensors: dict[str, torch.Tensor], file_format: str) -> dict[str, torch.Tensor]:
+    """Native names in another format: kohya's have underscores for dots."""
+    if file_format == "native":
+        return tensors
+    return {KOHYA_NAME.sub(lambda m: f"lora_unet_{m[1].replace('.', '_')}.{m[2]}", key): tensor
+            for key, tensor in tensors.items()}
 
 
 def metadata(settings: Settings, shape: LoraShape, model, kind: str, pictures: int, steps_done: int, started: float,

@@ -47,6 +47,9 @@ def _defaults(run, asked):
     if run.settings.recipe.timesteps.strata == usual.timesteps.strata > 1:
         chosen.append((f"noise levels stratified in {usual.timesteps.strata}",
                        "each range has its turn, so the loss of single steps varies less"))
+    if not run.shape.targets.strip():
+        chosen.append((f"the {run.layers} attention and feed-forward layers of the repeated blocks",
+                       "they carry the picture; modulation, norms, embedders and refiners of captions do not"))
     if not run.shape.alpha:
         chosen.append((f"alpha {run.shape.rank:g}, the rank", "a learning rate means the same at every rank"))
     return [*chosen, _memory(run)]

@@ -18,13 +18,15 @@ CONTRACT = {
     "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
     "BottegaScheduleLora": ("lora_name strength_model strength_clip blocks keyframes prev_hooks model clip", "HOOKS"),
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
+    "BottegaAdapter": ("algorithm rank alpha targets scaling start lora_plus_ratio rank_dropout module_dropout "
+                       "lokr_factor oft_constraint format", "BOTTEGA_ADAPTER"),
     "BottegaRecipe": ("optimizer accumulation ema_decay schedule warmup_steps final_rate timesteps shift shift_value "
                       "min_timestep max_timestep weighting loss noise_offset prior_outside_mask regularisation_weight "
                       "validation_pictures validation_every checkpoint_every checkpoints_kept checkpoint_loras "
                       "sample_every sample_steps sample_cfg clip_norm weight_decay beta1 beta2 schedule_cycles "
                       "snr_gamma huber_delta huber_schedule timestep_strata guidance", "BOTTEGA_RECIPE"),
-    "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name recipe sample_prompts resume vae",
-                         "LORA_MODEL LOSS_MAP STRING STRING"),
+    "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name adapter recipe sample_prompts "
+                         "resume vae", "LORA_MODEL LOSS_MAP STRING STRING"),
     "BottegaTrainingChart": ("loss_map", "IMAGE"),
     "BottegaCritique": ("images rubric reference mask", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
     "BottegaChart": ("data spec width height theme", "IMAGE"),

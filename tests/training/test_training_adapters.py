@@ -20,7 +20,7 @@ LAYERS = {
     "conv1d": (lambda: OPS.Conv1d(6, 8, 5, padding=4, dilation=2), (2, 6, 9)),
     "conv3d": (lambda: OPS.Conv3d(4, 6, (1, 3, 3), padding=(0, 1, 1)), (1, 4, 2, 5, 5)),
 }
-CASES = pytest.mark.parametrize("algorithm, kind", itertools.product(ALGORITHMS, LAYERS))
+CASES = pytest.mark.parametrize("algorithm, kind", list(itertools.product(ALGORITHMS, LAYERS)))
 RANK, ALPHA = 3, 2.0
 
 
@@ -39,8 +39,9 @@ class Setup:
         self.x = torch.randn(shape, generator=generator, dtype=dtype).requires_grad_()
         self.adapter = table.adapter(t.frozen.FrozenWeight(self.layer), rank, ALPHA, table.settings(**settings))
         start = self.adapter.start(generator)
-        noise = {key: torch.randn(value.shape, generator=generator) * (0.3 if moved else 0) for key, value in start.items()}
-        self.adapter.trained = {key: (value + noise[key]).to(dtype).requires_grad_() for key, value in start.items()}
+        move = lambda value: torch.randn(value.shape, generator=generator) * (0.3 if moved else 0)
+        masters = torch.promote_types(dtype, torch.float32)
+        self.adapter.trained = {key: (value + move(value)).to(masters).requires_grad_() for key, value in start.items()}
 
     def output(self):
         return self.adapter.forward(self.x, self.t.frozen.frozen_base(self.layer))
@@ -117,8 +118,8 @@ def test_the_gradient_is_the_slope(pack, algorithm, kind):
     values = []
     for step in (1e-5, -1e-5):
         with torch.no_grad():
-            setup.adapter.trained = {key: p + step * way for (key, p), way in
-                                     zip(zip(setup.adapter.trained, trained), ways, strict=True)}
+            moved = [p + step * way for p, way in zip(trained, ways, strict=True)]
+            setup.adapter.trained = dict(zip(setup.adapter.trained, moved, strict=True))
             values.append(setup.output().sin().sum())
     assert ((values[0] - values[1]) / 2e-5).item() == pytest.approx(expected.item(), rel=1e-5)
 

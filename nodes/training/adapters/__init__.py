@@ -1,6 +1,6 @@
 """What is trained: small tensors beside the frozen layers of a model."""
 from .attach import attached, checkpointed
 from .flat import Adapters, Group
-from .shape import LoraShape, build
+from .shape import FORMATS, LoraShape, build
 
-__all__ = ["Adapters", "Group", "LoraShape", "attached", "build", "checkpointed"]
+__all__ = ["FORMATS", "Adapters", "Group", "LoraShape", "attached", "build", "checkpointed"]

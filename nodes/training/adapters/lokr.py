@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from ....kernels.lora_linear import FrozenLayer
+from ....kernels.weight_branch import CONV
 from .base import Adapter, fitting
-from .lora import CONV
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Lokr(Adapter):
     """W' = W + scale * kron(w1, w2) (Yeh et al. 2023, arXiv:2309.14859, LyCORIS).
 
     out = l * k and in = m * n: w1 [l, m] uniform in +-1/sqrt(m), w2 [k, n, *kernel] = w2_a [k, rank] @ w2_b
-    [rank, n * kernel], w2_b zero; scale = alpha / rank. A rank of at least half of w2's larger side makes w2 whole, zero
-    at the start, and the scale 1, as in LyCORIS. kron(w1, w2) is never formed: its product with x is w2 applied to m
-    pieces of x, mixed by w1.
+    [rank, n * kernel], w2_b zero; scale = alpha / rank. A rank of at least half of w2's larger side makes w2 whole,
+    zero at the start, and the scale 1, as in LyCORIS. kron(w1, w2) is never formed: its product with x is w2 applied to
+    m pieces of x, mixed by w1.
     """
 
     host_name = "lokr"
@@ -68,7 +68,10 @@ class Lokr(Adapter):
         return torch.kron(self.trained["lokr_w1"], self.w2().flatten(1)).view(self.layer.shape)
 
     def file(self):
-        return {**self.trained, "alpha": torch.tensor(float(self.alpha))}
+        tensors = {**self.trained, "alpha": torch.tensor(float(self.alpha))}
+        if self.whole and len(self.kernel) in (1, 3):  # the host lines w1 up with matrices and 2-D kernels alone
+            tensors["lokr_w2"] = tensors["lokr_w2"].flatten(1)
+        return tensors
 
     def take(self, weights):
         w1, w2, alpha, w1_a, w1_b, w2_a, w2_b, core, _ = weights

@@ -2,13 +2,11 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
-from ....kernels.lora_linear import FrozenLayer, LoraLinear
+from ....kernels.lora_linear import LoraConv, LoraLinear
 from .base import Adapter, fitting
 from .principal import principal_factors
 
-CONV = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
 UP, DOWN = "lora_up.weight", "lora_down.weight"
 
 
@@ -55,9 +53,7 @@ class Lora(Adapter):
         up, down = self.factors(self.kept_ranks)
         if not self.layer.is_conv:
             return LoraLinear.apply(x, down, up, self.scale, base)
-        hidden = CONV[down.ndim](x, down.to(x.dtype), **self.layer.conv)
-        branch = CONV[down.ndim](hidden, up.view(*up.shape, *[1] * (down.ndim - 2)).to(x.dtype))
-        return FrozenLayer.apply(x, base) + self.scale * branch
+        return LoraConv.apply(x, down, up, self.scale, base, *self.layer.conv.values())
 
     def factors(self, kept: torch.Tensor | None = None):
         """up [out, r] and down [r, in, *kernel] of the branch; r is twice the rank with PiSSA. kept [rank]: dropout."""
@@ -87,4 +83,4 @@ class Lora(Adapter):
             self.origin = {"up": up[:, self.rank:], "down": down[:self.rank] - down[self.rank:]}
             self.origin["down"] = self.origin["down"].reshape(self.rank, *self.layer.shape[1:])
             up, down = up[:, :self.rank], down[self.rank:]
-        return fitting({"up": up, "down": down}, self.trained)
+        return fitting({"up": up, "down": down}, {name: self.trained[name] for name in ("up", "down")})

@@ -1,19 +1,21 @@
 """The value of a BOTTEGA_ADAPTER link: what kind of LoRA, how large, and where."""
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 import torch
 
 from ..frozen import FrozenWeight
-from ..targets import Target, find_targets
+from ..targets import Target, check_targets, find_targets
 from .flat import Adapters
 from .table import ALGORITHMS
+
+FORMATS = ("native", "kohya")
 
 
 @dataclass(frozen=True)
 class LoraShape:
     """algorithm: a name of ALGORITHMS; alpha 0: the rank; targets: in the block language, "" for the family's own.
 
-    settings: the algorithm's own. late_ratio: LoRA+; dropout: shares, 0 to 1; file_format: native, kohya or diffusers.
+    settings: the algorithm's own. late_ratio: LoRA+; dropout: shares, 0 to 1; file_format: of FORMATS.
     Raises ValueError for what the algorithm does not offer."""
     algorithm: str = "LoRA"
     rank: int = 16
@@ -29,6 +31,7 @@ class LoraShape:
         algorithm = ALGORITHMS[self.algorithm]
         if self.settings is None:
             object.__setattr__(self, "settings", algorithm.settings())
+        check_targets(self.targets)
         if self.late_ratio != 1 and not algorithm.adapter.late:
             raise ValueError(f"lora_plus_ratio: expected 1 with {self.algorithm}, which has no part that starts at "
                              f"zero beside one that does not; got {self.late_ratio:g}.")
@@ -42,6 +45,20 @@ class LoraShape:
 
     def as_dict(self) -> dict:
         return asdict(self)
+
+
+def settings_for(algorithm: str, inputs: dict[str, tuple[str, object]]):
+    """The algorithm's own settings from {field: (name of the input, value)}.
+
+    Raises ValueError for an input that is not at rest and that the algorithm does not know."""
+    kind = ALGORITHMS[algorithm].settings
+    known = {field.name for field in fields(kind)}
+    for name, (shown, value) in inputs.items():
+        if value and name not in known:
+            users = ", ".join(other for other, entry in ALGORITHMS.items()
+                              if name in {field.name for field in fields(entry.settings)})
+            raise ValueError(f"{shown}: expected to be left alone with {algorithm}; it is for {users}.")
+    return kind(**{name: value for name, (_, value) in inputs.items() if name in known})
 
 
 def build(shape: LoraShape, model: torch.nn.Module, device, generator: torch.Generator) -> Adapters:

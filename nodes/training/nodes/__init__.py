@@ -1,7 +1,8 @@
 """The nodes of this room."""
+from .adapter import Adapter
 from .chart import TrainingChart
 from .dataset import CoreTrainingSet
 from .recipe import TrainingRecipe
 from .train import TrainLora
 
-__all__ = ["CoreTrainingSet", "TrainLora", "TrainingChart", "TrainingRecipe"]
+__all__ = ["Adapter", "CoreTrainingSet", "TrainLora", "TrainingChart", "TrainingRecipe"]

@@ -38,6 +38,8 @@ class TrainLora(io.ComfyNode):
                 io.String.Input("name", default="my_lora",
                                 tooltip="File name in output/loras, without folder or ending. An existing file is "
                                         "never overwritten: a number is added."),
+                types.Shape.Input("adapter", optional=True, tooltip="What to train, from LoRA Shape; its rank is used "
+                                  "instead of the one here. Without it a plain LoRA."),
                 types.Recipe.Input("recipe", optional=True, tooltip="How to train, from Training Recipe. Without it "
                                    "the usual recipe of the model's family."),
                 io.Conditioning.Input("sample_prompts", optional=True,
@@ -79,7 +81,7 @@ class TrainLora(io.ComfyNode):
             return ""
 
     @classmethod
-    def execute(cls, model, dataset, steps, batch_size, learning_rate, rank, seed, name, recipe=None,
+    def execute(cls, model, dataset, steps, batch_size, learning_rate, rank, seed, name, adapter=None, recipe=None,
                 sample_prompts=None, resume="", vae=None):
         from ..progress import Progress
         from ..recipe import Recipe
@@ -87,7 +89,7 @@ class TrainLora(io.ComfyNode):
         from ..run import train
         from ..settings import Settings
         settings = Settings(steps, batch_size, learning_rate, rank, seed, recipe or Recipe())
-        trained = train(model, dataset, settings, name, Progress(steps, cls.hidden.unique_id),
+        trained = train(model, dataset, settings, name, Progress(steps, cls.hidden.unique_id), adapter,
                         sample_prompts=sample_prompts, resume=resume, vae=vae)
         report = training_report(trained, dataset, settings)
         return io.NodeOutput(trained.tensors, trained.loss_map, report, trained.path, ui=ui.PreviewText(report))

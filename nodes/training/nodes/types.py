@@ -2,4 +2,5 @@
 from comfy_api.v0_0_2 import io
 
 Dataset = io.Custom("BOTTEGA_DATASET")
+Shape = io.Custom("BOTTEGA_ADAPTER")
 Recipe = io.Custom("BOTTEGA_RECIPE")
