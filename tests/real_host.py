@@ -1,8 +1,6 @@
 """The real ComfyUI in this process: the pack as the host loads it, and the host's validation, executor and Cancel."""
 import asyncio
-import importlib
 import os
-import pkgutil
 import sys
 import uuid
 from pathlib import Path
@@ -29,9 +27,6 @@ def load_pack():
     if name not in sys.modules:
         asyncio.run(nodes.init_public_apis())
         assert asyncio.run(nodes.load_custom_node(str(PACK))), "the host could not load the pack"
-        for room in ("nodes", "kernels"):  # the nodes import what they run when they run
-            for module in pkgutil.walk_packages([str(PACK / room)], f"{name}.{room}."):
-                importlib.import_module(module.name)
     return sys.modules[name]
 
 

@@ -77,8 +77,8 @@ def test_an_option_of_another_algorithm_is_refused(host, feed, choice, sentence)
 
 def test_the_node_offers_what_the_tables_hold(pack):
     t = pack.nodes.training
-    assert t.nodes.ALGORITHMS == list(t.adapters.table.ALGORITHMS)
-    assert t.nodes.FORMATS == list(t.adapters.FORMATS)
+    assert t.nodes.adapter.ALGORITHMS == list(t.adapters.table.ALGORITHMS)
+    assert t.nodes.adapter.FORMATS == list(t.adapters.FORMATS)
 
 
 def family(pack, name, **options):
@@ -130,7 +130,7 @@ def test_the_half_that_starts_at_zero_learns_faster_with_lora_plus(pack):
     ("J00=-1", "targets: expected ranks and rates of 0 or more, got -1 for J00."),
     ("J00=4@fast", 'targets: "fast" in "J00=fast" is not a number'),
     ("J77=4", 'targets: "J77" names no block of this model'),
-    ("1,1,1", "targets: expected NAME=RANK, such as L*.attn=16; got numbers without names."),
+    ("1,1,1", "targets: expected NAME=RANK, such as L*.attn=16; got 1,1,1 without a rank or a name."),
     ("TE.*=8", "targets: expected blocks of the model; TE names the text encoders, which are not trained."),
     ("J00.q=4", 'targets: "J00.q=4" asks for part q of J00, where there is no layer of its own to train; q, k and v '
                 "may lie in one layer, which attn names."),
