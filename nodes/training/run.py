@@ -61,7 +61,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
     first step leaves <name>_interrupted.safetensors and a state to go on from. Raises ValueError for inputs that
     cannot be trained on or continued from and FloatingPointError when the loss stops being finite."""
     stem = output.file_stem(name)
-    begin, where, run = _beginning(resume, stem)
+    begin, run = _beginning(resume, stem)
     # The executor runs in inference mode, whose tensors cannot take part in a backward.
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
         session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape)
@@ -86,21 +86,21 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
         return _result(session, keeper, check, path)
 
 
-def _beginning(resume: str, stem: str) -> tuple[Callable[[Session], None], str, str]:
-    """(what prepares a session, where it comes from, the run's name): anew, from a state or from a LoRA."""
+def _beginning(resume: str, stem: str) -> tuple[Callable[[Session], None], str]:
+    """(what prepares a session, the run's name): anew, from a state or from a LoRA."""
     resume = resume.strip()
     if not resume:
-        return lambda session: None, "", free_run(stem)
+        return lambda session: None, free_run(stem)
     lora = folder_paths.get_full_path("loras", resume) or folder_paths.get_full_path("loras", f"{resume}.safetensors")
     try:
         path = find_state(resume)
-        state = load_state(path)
     except ValueError:
         if not lora:
             raise
-        return lambda session: _from_lora(session, lora), lora, free_run(stem)
+        return lambda session: _from_lora(session, lora), free_run(stem)
+    state = load_state(path)
     run = path.parent.name if state_folder(path.parent.name) == path.parent else free_run(stem)
-    return lambda session: restore(session, state, f"{path.parent.name}/{path.stem}"), str(path), run
+    return lambda session: restore(session, state, f"{path.parent.name}/{path.stem}"), run
 
 
 def _from_lora(session, path):

@@ -12,3 +12,48 @@ def whole_trainer(pack):
     for path in FOLDER.glob("*.py"):
         importlib.import_module(f"{pack.__name__}.nodes.training.{path.stem}")
     importlib.import_module(f"{pack.__name__}.nodes.training.adapters")
+
+
+@pytest.fixture
+def output_folder(host, tmp_path):
+    """An output folder of the test's own, whose loras the host lists before other tests' files."""
+    import folder_paths
+    before = folder_paths.get_output_directory()
+    folder_paths.set_output_directory(str(tmp_path))
+    folder_paths.add_model_folder_path("loras", str(tmp_path / "loras"), is_default=True)
+    yield tmp_path
+    folder_paths.set_output_directory(before)
+    folder_paths.folder_names_and_paths["loras"][0].remove(str(tmp_path / "loras"))
+
+
+@pytest.fixture
+def train(pack, output_folder):
+    """train(model, steps, **recipe) runs the trainer on four pictures as the node does."""
+    from training_models import caption, latents
+    t = pack.nodes.training
+
+    def run(model, steps=12, name="hand", seed=3, batch_size=2, rate=1e-2, dataset=None, resume="", prompts=None,
+            stop_after=None, progress=None, rank=4, **recipe):
+        dataset = dataset or t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
+        settings = t.settings.Settings(steps, batch_size, rate, rank, seed, t.recipe.Recipe(**recipe))
+        progress = progress or t.progress.Progress(steps, "1")
+        if stop_after:
+            progress = Interrupting(progress, stop_after)
+        return t.run.train(model, dataset, settings, name, progress, sample_prompts=prompts, resume=resume)
+    return run
+
+
+class Interrupting:
+    """A Progress during which a person presses Cancel after some steps."""
+
+    def __init__(self, progress, steps):
+        self.progress, self.after = progress, steps
+
+    def __getattr__(self, name):
+        return getattr(self.progress, name)
+
+    def update(self, session):
+        import comfy.model_management
+        if session.step == self.after:
+            comfy.model_management.interrupt_current_processing()
+        self.progress.update(session)

@@ -42,13 +42,8 @@ class ModelSink:
 
 
 @pytest.fixture(autouse=True)
-def own_output_folder(host, tmp_path):
-    before = folder_paths.get_output_directory()
-    folder_paths.set_output_directory(str(tmp_path))
-    folder_paths.add_model_folder_path("loras", str(tmp_path / "loras"), is_default=True)  # before other tests' files
-    yield tmp_path
-    folder_paths.set_output_directory(before)
-    folder_paths.folder_names_and_paths["loras"][0].remove(str(tmp_path / "loras"))
+def own_output_folder(output_folder):
+    return output_folder
 
 
 def graph(feed, model, pictures=None, captions=None, **inputs):

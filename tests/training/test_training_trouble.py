@@ -1,0 +1,255 @@
+"""Whatever goes wrong: a sentence, files that are whole, and a model that samples bit for bit as before."""
+import errno
+import json
+
+import comfy.model_management
+import pytest
+import torch
+from real_host import GraphError
+from training_models import caption, latents, tiny_sd3
+
+CANCEL = comfy.model_management.InterruptProcessingException
+
+
+def output(patcher):
+    """The model's denoised latents for a fixed input, as sampling computes them."""
+    comfy.model_management.load_models_gpu([patcher])
+    with torch.inference_mode():
+        text, options = caption(0)[0]
+        return patcher.model.apply_model(latents(2), torch.tensor([0.3, 0.8]), c_crossattn=text.repeat(2, 1, 1),
+                                         y=options["pooled_output"].repeat(2, 1)).clone()
+
+
+@pytest.fixture
+def model():
+    """A model, and at the end of the test the proof that nothing is left on it."""
+    patcher = tiny_sd3()
+    before = output(patcher)
+    yield patcher
+    assert torch.equal(output(patcher), before)
+    assert not any("forward" in vars(module) for module in patcher.model.modules())
+    assert torch.overrides._get_current_function_mode_stack() == []
+    assert not comfy.model_management.in_training
+
+
+def no_halves(folder):
+    return not [p for p in folder.rglob("*") if p.suffix == ".tmp"]
+
+
+PHASES = {"loading": ("run", "self_check"), "encoding": ("session.Session", "_encode"),
+          "validating": ("validation.Validation", "measure"), "sampling": ("samples.Samples", "draw"),
+          "saving": ("keeping.Keeper", "finish")}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_cancel_at_every_phase_leaves_the_model_and_whole_files(pack, train, model, monkeypatch, output_folder, phase):
+    t = pack.nodes.training
+    where, what = PHASES[phase]
+    owner = t
+    for name in where.split("."):
+        owner = getattr(owner, name)
+    original, calls = getattr(owner, what), []
+
+    def cancelled(*args, **kwargs):
+        calls.append(1)
+        if phase != "sampling" or len(calls) == 2:
+            comfy.model_management.interrupt_current_processing()
+            comfy.model_management.throw_exception_if_processing_interrupted()
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, what, cancelled)
+    with pytest.raises(CANCEL):
+        train(model, 4, prompts=caption(7), validation=t.recipe.ValidationPlan(1, 2), samples=t.recipe.SamplePlan(2, 2))
+    kept = phase in ("validating", "sampling", "saving")
+    assert [p.name for p in (output_folder / "loras").glob("*")] == ["hand_interrupted.safetensors"] * kept
+    assert no_halves(output_folder)
+    monkeypatch.undo()
+    if kept:
+        assert len(train(model, 4, resume="hand", validation=t.recipe.ValidationPlan(1, 2)).losses) == 4
+
+
+def test_a_loss_that_is_no_number_names_step_pictures_and_what_to_go_on_from(pack, train, model, monkeypatch,
+                                                                            output_folder):
+    t, calls, backward = pack.nodes.training, [], pack.nodes.training.session.backward
+
+    def breaks(*args):
+        calls.append(1)
+        return backward(*args) * (float("inf") if len(calls) == 6 else 1)
+
+    monkeypatch.setattr(t.session, "backward", breaks)
+    with pytest.raises(FloatingPointError) as error:
+        train(model, 8, ema=0.9, checkpoints=t.recipe.CheckpointPlan(every=2))
+    sentence = str(error.value)
+    assert "stopped at step 6 of 8: its loss is inf" in sentence and "on picture " in sentence
+    assert "hand_interrupted.safetensors" in sentence and "set resume to hand/step_00000004" in sentence
+    monkeypatch.undo()
+    assert len(train(model, 8, resume="hand").losses) == 8
+
+
+def full_memory(rows, checkpointed=False):
+    """Stands in for a device that holds `rows` samples, or fewer until blocks are recomputed."""
+    def limited(original):
+        def call(denoiser, noisy, sigma, conds):
+            recomputes = any(m.forward.func.__name__ == "_checkpointed" for m in denoiser.model.modules()
+                             if hasattr(vars(m).get("forward"), "func"))
+            if torch.is_grad_enabled() and (len(noisy) > rows or checkpointed and not recomputes):
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return original(denoiser, noisy, sigma, conds)
+        return call
+    return limited
+
+
+def limit_after_the_check(pack, monkeypatch, limited):
+    t, check = pack.nodes.training, pack.nodes.training.run.self_check
+
+    def checked(*args):
+        result = check(*args)
+        kind = t.denoiser.Denoiser
+        monkeypatch.setattr(kind, "__call__", limited(kind.__call__))
+        return result
+
+    monkeypatch.setattr(t.run, "self_check", checked)
+
+
+def test_a_full_memory_makes_the_forward_passes_smaller_and_changes_nothing_else(pack, train, model, monkeypatch):
+    whole = train(model, 4, "whole", batch_size=4)
+    limit_after_the_check(pack, monkeypatch, full_memory(rows=1))
+    small = train(model, 4, "small", batch_size=4)
+    assert all(torch.allclose(small.tensors[key], whole.tensors[key], atol=1e-4) for key in whole.tensors)
+    assert [note for note in small.notes if "Memory was full" in note] == [
+        "Memory was full at step 1: 2 of the batch's 4 pictures a forward pass from there on.",
+        "Memory was full at step 1: 1 of the batch's 4 pictures a forward pass from there on."]
+
+
+def test_a_memory_that_is_full_with_one_picture_recomputes_the_blocks(pack, train, model, monkeypatch):
+    whole = train(model, 3, "whole")
+    limit_after_the_check(pack, monkeypatch, full_memory(rows=1, checkpointed=True))
+    small = train(model, 3, "small")
+    assert small.checkpointed and not whole.checkpointed
+    assert all(torch.allclose(small.tensors[key], whole.tensors[key], atol=1e-4) for key in whole.tensors)
+
+
+def test_a_memory_that_is_always_full_stops_with_what_was_tried(pack, train, model, monkeypatch):
+    limit_after_the_check(pack, monkeypatch, full_memory(rows=0))
+    with pytest.raises(MemoryError, match="stopped at step 1 of 3: the device's memory is full with one picture"):
+        train(model, 3)
+
+
+def full_disk(monkeypatch, pack, allowed):
+    """Lets `allowed` files be written, then the disk is full: a half-written file stays beside, as it would."""
+    import safetensors.torch
+    written, save = [], safetensors.torch.save_file
+
+    def limited(tensors, path, metadata=None):
+        written.append(path)
+        if len(written) > allowed:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(tensors, path, metadata)
+
+    monkeypatch.setattr(pack.nodes.lora.files, "save_file", limited)
+
+
+def test_a_disk_that_fills_up_while_training_is_noted_and_the_lora_is_saved_later(pack, train, model, monkeypatch,
+                                                                                  output_folder):
+    import safetensors.torch
+    t, files = pack.nodes.training, pack.nodes.lora.files
+    full_disk(monkeypatch, pack, allowed=1)
+    update = t.progress.Progress.update
+
+    def freed(progress, session):
+        if session.step == 7:
+            monkeypatch.setattr(files, "save_file", safetensors.torch.save_file)
+        update(progress, session)
+
+    monkeypatch.setattr(t.progress.Progress, "update", freed)
+    trained = train(model, 8, checkpoints=t.recipe.CheckpointPlan(every=2))
+    assert [note[:40] for note in trained.notes if "could not be written" in note] == [
+        "The state of step 4 could not be written", "The state of step 6 could not be written"]
+    assert sorted(p.stem for p in (output_folder / "training" / "hand").iterdir()) == ["step_00000002",
+                                                                                      "step_00000008"]
+    assert no_halves(output_folder)
+
+
+def test_a_disk_that_is_full_at_the_end_says_what_can_be_gone_on_from(pack, train, model, monkeypatch, output_folder):
+    full_disk(monkeypatch, pack, allowed=1)
+    with pytest.raises(OSError, match="name: the LoRA could not be written to .*No space left on device.*"
+                                      "To go on, set resume to hand/step_00000002"):
+        train(model, 4, checkpoints=pack.nodes.training.recipe.CheckpointPlan(every=2))
+    assert no_halves(output_folder)
+    monkeypatch.undo()
+    assert len(train(model, 4, resume="hand").losses) == 4
+
+
+def test_stop_and_keep_ends_early_and_lets_the_graph_go_on(pack, train, model, output_folder):
+    t = pack.nodes.training
+
+    class Stopping(t.progress.Progress):
+        def update(self, session):
+            super().update(session)
+            if session.step == 3:
+                assert t.stop.request_stop("9")
+
+    trained = train(model, 8, progress=Stopping(8, "9"))
+    assert len(trained.losses) == 3 and "Stopped early, as asked: 3 of 8 steps." in trained.notes
+    assert [p.name for p in (output_folder / "loras").iterdir()] == ["hand.safetensors"]
+    assert t.stop._running == {} and not t.stop.request_stop("9")
+
+
+def test_the_page_s_request_reaches_the_training(pack, monkeypatch):
+    import asyncio
+
+    import server
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient, TestServer
+    stop, routes = pack.nodes.training.stop, web.RouteTableDef()
+    monkeypatch.setattr(server.PromptServer.instance, "routes", routes, raising=False)
+    stop.add_route()
+
+    async def ask(client, node):
+        answer = await client.post(stop.ROUTE, json={"node_id": node})
+        return await answer.json()
+
+    async def talk():
+        app = web.Application()
+        app.add_routes(routes)
+        async with TestClient(TestServer(app)) as client:
+            with stop.stoppable("4:2") as asked:
+                answers = [await ask(client, "1"), asked(), await ask(client, "4:2"), asked()]
+            return [*answers, await ask(client, "4:2")]
+
+    assert asyncio.run(talk()) == [{"stopping": False}, False, {"stopping": True}, True, {"stopping": False}]
+
+
+def test_the_whole_configuration_is_in_the_file(pack, train):
+    from safetensors import safe_open
+    trained = train(tiny_sd3(), 2, rank=0, rate=0, ema=0.5)
+    with safe_open(trained.path, "pt") as file:
+        metadata = file.metadata()
+    config = json.loads(metadata["bottega.config"])
+    assert config["recipe"]["ema"] == 0.5 and config["rank"] == 16 and config["learning_rate"] > 0
+    assert metadata["ss_optimizer"] == "adamw" and metadata["ss_lr_scheduler"] == "cosine, 1 warm-up steps"
+
+
+def test_a_missing_library_is_named_before_anything_is_trained(pack, train, model, output_folder):
+    try:
+        import bitsandbytes  # noqa: F401
+        pytest.skip("bitsandbytes is here")
+    except ImportError:
+        pass
+    with pytest.raises(ImportError, match="optimizer: AdamW8bit comes from the package bitsandbytes, which is not"):
+        train(model, optimizer=pack.nodes.training.recipe.OptimizerPlan("adamw_8bit"))
+    assert not (output_folder / "loras").exists()
+
+
+def test_more_validation_pictures_than_there_are_is_refused(pack, train, model):
+    with pytest.raises(ValueError, match="validation_pictures: expected fewer than the 4 pictures of the data set, "
+                                         "got 4."):
+        train(model, validation=pack.nodes.training.recipe.ValidationPlan(4))
+
+
+def test_a_recipe_that_leaves_no_noise_is_refused_on_the_node(host):
+    with pytest.raises(GraphError) as error:
+        host.run({"recipe": {"class_type": "BottegaRecipe", "inputs": {"min_timestep": 0.5, "max_timestep": 0.5}},
+                  "show": {"class_type": "PreviewAny", "inputs": {"source": ["recipe", 0]}}})
+    assert "expected min_timestep below max_timestep, got 0.5 and 0.5" in str(error.value)
