@@ -28,7 +28,7 @@ class TrainingRecipe(io.ComfyNode):
     @classmethod
     def execute(cls, **values):
         # All inputs are optional, so that workflows saved before one was added keep working.
-        usual = {slot.id: slot.default for slot in cls.GET_SCHEMA().inputs}
+        usual = {slot.id: slot.default for slot in cls.define_schema().inputs}
         return io.NodeOutput(recipe_from({**usual, **values}))
 
 
@@ -131,7 +131,8 @@ def _keeping_inputs():
         _number("checkpoint_every", 250, 0, 100_000, 1, "Steps between two states in output/training, which resume "
                 "goes on from; never longer than 10 minutes. 0 saves at the end only."),
         _number("checkpoints_kept", 2, 1, 1000, 1, "How many states stay on disk."),
-        io.Boolean.Input("checkpoint_loras", default=False, optional=True, tooltip="Saves a LoRA beside each state, to compare."),
+        io.Boolean.Input("checkpoint_loras", default=False, optional=True,
+                         tooltip="Saves a LoRA beside each state, to compare."),
         _number("sample_every", 0, 0, 100_000, 1, "Steps between two rounds of sample pictures. 0 draws ten rounds."),
         _number("sample_steps", 20, 1, 1000, 1, "Sampling steps of a sample picture."),
         _number("sample_cfg", 0.0, 0.0, 100.0, 0.1, "Guidance of sample pictures. 0 takes 4, and 1 for "
