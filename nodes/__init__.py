@@ -3,7 +3,7 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .charts.nodes import Chart
 from .critique.nodes import ArtCritique
-from .lora.nodes import ApplyLora, ApplyStack, LoadLora, ScheduleLora, StackLora
+from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, ScheduleLora, StackLora
 from .training.nodes import Adapter, CoreTrainingSet, TrainingChart, TrainingRecipe, TrainLora
 from .training.stop import add_route
 
@@ -19,6 +19,7 @@ class BottegaExtension(ComfyExtension):
             StackLora,
             ApplyStack,
             ScheduleLora,
+            InspectLora,
             CoreTrainingSet,
             Adapter,
             TrainingRecipe,

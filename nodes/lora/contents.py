@@ -5,6 +5,7 @@ every model agrees on them: the UNet of SD and SDXL, and the two streams of Flux
 """
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import comfy.lora
 import comfy.lora_convert
@@ -51,7 +52,7 @@ def _encoder(name: str) -> Place | None:
     if not match:
         return None
     encoder = match["name"] or f"te{(match['number'] or '_' + (match['kohya'] or '1'))[1:]}"
-    block = _block(match["path"].partition("transformer.")[2] or match["path"], _ENCODER_LISTS)
+    block = _block(match["path"].partition("transformer.")[2] or match["path"], _encoder_lists())
     alias, path, rest = block or ("BASE", "", match["path"])
     return Place(f"TE.{encoder}.{alias}", f"{encoder}.{path}".rstrip("."), rest)
 
@@ -68,7 +69,7 @@ def _model(name: str, flux: bool) -> Place | None:
     if flux and (match := re.match(r"(single_)?transformer_blocks[._](\d+)[._](.+)", path)):
         family, container = ("S", "single_blocks") if match[1] else ("D", "double_blocks")
         return Place(f"{family}{int(match[2]):02d}", f"{container}.{match[2]}", match[3])
-    block = _block(path, _MODEL_LISTS)
+    block = _block(path, _model_lists())
     if block or not root:
         return Place(*block) if block else None
     top, dot, rest = path.partition(".")
@@ -98,5 +99,11 @@ def _lists(families: Mapping[str, str]) -> dict[re.Pattern, tuple[str, str]]:
             (families[container], container) for container in longest_first}
 
 
-_MODEL_LISTS = _lists(MODEL_FAMILIES)
-_ENCODER_LISTS = _lists({path.removeprefix("transformer."): family for path, family in ENCODER_FAMILIES.items()})
+@cache
+def _model_lists() -> dict:
+    return _lists(MODEL_FAMILIES)
+
+
+@cache
+def _encoder_lists() -> dict:
+    return _lists({path.removeprefix("transformer."): family for path, family in ENCODER_FAMILIES.items()})

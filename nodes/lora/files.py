@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import comfy.utils
+import folder_paths
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -14,6 +15,14 @@ from safetensors.torch import save_file
 class LoraFile(NamedTuple):
     tensors: dict[str, torch.Tensor]
     metadata: dict[str, str]
+
+
+def lora_path(name: str, field: str = "lora_name") -> str:
+    """The file behind a name that the host lists. Raises FileNotFoundError, which quotes the name."""
+    path = folder_paths.get_full_path("loras", name)
+    if path is None:
+        raise FileNotFoundError(f"{field}: there is no {name} in the loras folders.")
+    return path
 
 
 def read_lora(path: str | os.PathLike) -> LoraFile:

@@ -15,8 +15,8 @@ def report(name: str, outcome: Outcome) -> str:
     lines = [_headline(name, outcome), *outcome.notes]
     for side in outcome.sides:
         lines += _blocks(side)
-    lines += [f"- {line}" for side in outcome.sides for line in _left_out(side)]
-    lines += [f"- {line}" for line in _unused(outcome)]
+    lines += [f"- {line}" for side in outcome.sides for line in left_out(side)]
+    lines += [f"- {line}" for line in unused(outcome)]
     return "\n".join(lines)
 
 
@@ -76,7 +76,7 @@ def _blocks(side: Side) -> list[str]:
     return lines + ([f"not in the LoRA: {', '.join(run for run, _ in runs(absent))}"] if absent and inside else [])
 
 
-def _left_out(side: Side) -> list[str]:
+def left_out(side: Side) -> list[str]:
     muted = [change for change in side.changes if not change.problem and not change.ratio * side.strength]
     lines = [f"muted in the {side.name}: {_examples(muted)}"] if muted else []
     unsplit = [change for change in side.applied() if change.unsplit]
@@ -99,7 +99,7 @@ def _count(names: list[str], noun: str) -> str:
     return f"{len(names)} {noun}{'s' * (len(names) > 1)} ({', '.join(shown)})"
 
 
-def _unused(outcome: Outcome) -> list[str]:
+def unused(outcome: Outcome) -> list[str]:
     encoder = [key for key in outcome.unused if key.startswith(ENCODER_NAMES) and len(outcome.sides) == 1]
     other = [key for key in outcome.unused if key not in set(encoder)]
     lines = [f"not applied, no CLIP is connected: {_count(encoder, 'key')}"] if encoder else []

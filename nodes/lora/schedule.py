@@ -9,9 +9,11 @@ import torch
 from comfy.utils import get_attr
 from comfy.weight_adapter import LoRAAdapter
 
-from . import blocks
-from .language import DEFAULT, Statement, Vector
-from .patching import Change, Side, blended, clip_side, model_side, put_strengths
+from . import blocks, presets
+from .files import LoraFile
+from .language import DEFAULT, Item, Statement
+from .patching import Change, Side, blended, clip_side, examine, model_side, put_strengths
+from .report import report
 from .weights import BlockWeights, resolve
 
 Keyframe = tuple[float, float]  # share of the sampling that has passed, 0..1; strength from there on
@@ -40,7 +42,7 @@ def _keyframe(piece: str) -> Keyframe:
 
 
 def scheduled(tensors: Mapping[str, torch.Tensor], strength_model: float, strength_clip: float,
-              spec: tuple[Statement | Vector, ...], keyframes: Iterable[Keyframe],
+              spec: tuple[Item, ...], keyframes: Iterable[Keyframe],
               weights: BlockWeights | None = None) -> comfy.hooks.HookGroup:
     """The hooks of one LoRA. weights: what spec means, where model and CLIP were there to ask."""
     hook = BlockHook(strength_model, strength_clip)
@@ -54,12 +56,38 @@ def scheduled(tensors: Mapping[str, torch.Tensor], strength_model: float, streng
     return group
 
 
+def after(previous, tensors: Mapping[str, torch.Tensor], strength_model: float, strength_clip: float,
+          spec: tuple[Item, ...], keyframes: Iterable[Keyframe], weights: BlockWeights | None):
+    """The hooks of one LoRA behind those of other nodes (or None); without strength only those."""
+    previous = previous or comfy.hooks.HookGroup()
+    if not strength_model and not strength_clip:
+        return previous
+    own = scheduled(tensors, strength_model, strength_clip, spec, keyframes, weights)
+    return previous.clone_and_combine(own)
+
+
+def look(name: str, lora: LoraFile, strength_model: float, strength_clip: float, spec: tuple[Item, ...], model, clip):
+    """The report on the model and CLIP that are connected, and what the block weights mean there (None: not all is).
+
+    Raises ValueError where hooks will not work on them."""
+    if model is None:
+        return "Connect model (and clip) to see what this changes there.", None
+    check_model(model)
+    outcome = examine(model, clip, lora, strength_model, strength_clip, spec)
+    for side, module in zip(outcome.sides, (model.model, clip and clip.cond_stage_model), strict=False):
+        check_hookable(module, side)
+    places = blocks.model_places(model.model.state_dict())
+    if clip:
+        places |= blocks.encoder_places(clip.cond_stage_model.state_dict())
+    return report(name, outcome), resolve(spec, places.values()) if clip else None
+
+
 class BlockHook(comfy.hooks.WeightHook):
     """The host's hook of a LoRA, which gives each block its own ratio and keeps every format linear in its strength."""
 
     def __init__(self, strength_model: float = 1.0, strength_clip: float = 1.0):
         super().__init__(strength_model, strength_clip)
-        self.spec: tuple[Statement | Vector, ...] = ()
+        self.spec: tuple[Item, ...] = ()
         self.ratios: BlockWeights | None = None
 
     def clone(self):
@@ -88,11 +116,11 @@ class BlockHook(comfy.hooks.WeightHook):
         return model_side(self.weights, module, places, weights, self._strength_model)
 
 
-def encoder_part(spec: Iterable[Statement | Vector], places: Mapping[str, blocks.Place]) -> list[Statement]:
+def encoder_part(spec: Iterable[Item], places: Mapping[str, blocks.Place]) -> list[Statement]:
     """What block weights say about text encoders. Names of the model are left out, because the model is not here."""
     kept = []
-    for item in spec:
-        if isinstance(item, Vector):
+    for item in presets.expand(spec):
+        if not isinstance(item, Statement):
             raise ValueError("blocks: what a vector means for the text encoders follows from the model; connect model "
                              "and clip to Schedule LoRA, or write TE.*=1")
         names = tuple(name for name in item.selectors if _is_known(name, item, places))

@@ -2,10 +2,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import folder_paths
-
 from . import energy, rank_stack
-from .files import LoraFile, read_lora_cached
+from .files import LoraFile, lora_path, read_lora_cached
 from .language import parse
 from .patching import Outcome, Side, as_linear, examine, put_strengths
 
@@ -35,14 +33,6 @@ def checked(stack) -> tuple[Layer, ...]:
     if not isinstance(stack, tuple) or not all(isinstance(layer, Layer) for layer in stack):
         raise ValueError(f"stack: expected the output of Stack LoRA, got {type(stack).__name__}.")
     return stack
-
-
-def lora_path(name: str, field: str = "lora_name") -> str:
-    """The file behind a name that the host lists. Raises FileNotFoundError, which quotes the name."""
-    path = folder_paths.get_full_path("loras", name)
-    if path is None:
-        raise FileNotFoundError(f"{field}: there is no {name} in the loras folders.")
-    return path
 
 
 def _from_tuples(lora_stack) -> list[Layer]:

@@ -17,6 +17,7 @@ CONTRACT = {
     "BottegaStackLora": ("stack lora_stack lora_name strength_model strength_clip blocks", "BOTTEGA_STACK"),
     "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
     "BottegaScheduleLora": ("lora_name strength_model strength_clip blocks keyframes prev_hooks model clip", "HOOKS"),
+    "BottegaInspectLora": ("lora_name lora model", "STRING IMAGE STRING"),
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
     "BottegaAdapter": ("algorithm rank alpha targets scaling start lora_plus_ratio rank_dropout module_dropout "
                        "lokr_factor oft_constraint format", "BOTTEGA_ADAPTER"),

@@ -1,6 +1,7 @@
 """The nodes of this room."""
 from .apply import ApplyLora, LoadLora
+from .inspect import InspectLora
 from .schedule import ScheduleLora
 from .stack import ApplyStack, StackLora
 
-__all__ = ["ApplyLora", "ApplyStack", "LoadLora", "ScheduleLora", "StackLora"]
+__all__ = ["ApplyLora", "ApplyStack", "InspectLora", "LoadLora", "ScheduleLora", "StackLora"]

@@ -4,12 +4,12 @@ from comfy_api.v0_0_2 import io
 
 from .. import presets
 from ..blocks_input import blocks_input
-from ..files import LoraFile, file_version, read_lora_cached
+from ..files import LoraFile, lora_path, read_lora_cached
 from ..language import parse
 from ..patching import apply_lora
 from ..report import block_list, report
 from ..values import Settings
-from .common import outputs, problem, strengths
+from .common import outputs, problem, strengths, version
 
 
 class LoadLora(io.ComfyNode):
@@ -33,16 +33,12 @@ class LoadLora(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name, **inputs):
-        path = lora_name and folder_paths.get_full_path("loras", lora_name)  # a linked name is not known yet
-        return file_version(path) if path else lora_name, presets.version()
+        return version(lora_name)
 
     @classmethod
     def execute(cls, model, lora_name, strength_model, strength_clip, blocks, clip=None,
                 **settings) -> io.NodeOutput:
-        path = folder_paths.get_full_path("loras", lora_name)
-        if path is None:
-            raise FileNotFoundError(f"lora_name: there is no {lora_name} in the loras folders.")
-        lora = read_lora_cached(path)
+        lora = read_lora_cached(lora_path(lora_name))
         return _apply(model, clip, lora_name, lora, strength_model, strength_clip, blocks, settings)
 
 

@@ -1,7 +1,9 @@
 """Inputs and outputs that several nodes of this room share."""
+import folder_paths
 from comfy_api.v0_0_2 import io
 
 from .. import presets
+from ..files import file_version
 from ..language import parse
 
 
@@ -22,6 +24,12 @@ def outputs() -> list:
         io.String.Output(display_name="report", tooltip="What was applied, what was left out and why, and the "
                                                         "weight of every block."),
     ]
+
+
+def version(lora_name: str | None) -> tuple:
+    """What fingerprint_inputs answers: changes whenever the LoRA, or the user's file of presets, is written anew."""
+    path = lora_name and folder_paths.get_full_path("loras", lora_name)  # a linked name is not known yet
+    return file_version(path) if path else lora_name, presets.version()
 
 
 def problem(blocks: str) -> bool | str:

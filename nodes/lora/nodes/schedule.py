@@ -1,18 +1,11 @@
 """The node for a LoRA whose strength changes while sampling."""
-import comfy.hooks
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
-from ..blocks import encoder_places, model_places
 from ..blocks_input import blocks_input
-from ..files import file_version, read_lora_cached
+from ..files import lora_path, read_lora_cached
 from ..language import parse
-from ..patching import examine
-from ..report import report
-from ..schedule import check_hookable, check_model, notice, parse_keyframes, scheduled
-from ..stack import lora_path
-from ..weights import resolve
-from .common import problem, strengths
+from .common import problem, strengths, version
 
 
 class ScheduleLora(io.ComfyNode):
@@ -45,6 +38,7 @@ class ScheduleLora(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, blocks=None, keyframes=None):
+        from ..schedule import parse_keyframes
         try:
             parse_keyframes(keyframes or "")
         except ValueError as error:
@@ -53,34 +47,17 @@ class ScheduleLora(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name, **inputs):
-        path = lora_name and folder_paths.get_full_path("loras", lora_name)
-        return file_version(path) if path else lora_name
+        return version(lora_name)
 
     @classmethod
     def execute(cls, lora_name, strength_model, strength_clip, blocks, keyframes, prev_hooks=None, model=None,
                 clip=None) -> io.NodeOutput:
+        from ..schedule import after, look, notice, parse_keyframes
         frames, spec, lora = parse_keyframes(keyframes), parse(blocks), read_lora_cached(lora_path(lora_name))
-        text, weights = _look(lora_name, lora, strength_model, strength_clip, spec, model, clip)
-        before = prev_hooks or comfy.hooks.HookGroup()
-        if strength_model or strength_clip:
-            own = scheduled(lora.tensors, strength_model, strength_clip, spec, frames, weights)
-            before = before.clone_and_combine(own)
+        text, weights = look(lora_name, lora, strength_model, strength_clip, spec, model, clip)
+        hooks = after(prev_hooks, lora.tensors, strength_model, strength_clip, spec, frames, weights)
         lines = [f"{lora_name}: {_in_words(frames)}", *filter(None, (notice(), text))]
-        return io.NodeOutput(before, ui=ui.PreviewText("\n".join(lines)))
-
-
-def _look(name, lora, strength_model, strength_clip, spec, model, clip):
-    """The report on the model that was connected, and what the block weights mean there."""
-    if model is None:
-        return "Connect model (and clip) to see what this changes there.", None
-    check_model(model)
-    outcome = examine(model, clip, lora, strength_model, strength_clip, spec)
-    for side, module in zip(outcome.sides, (model.model, clip and clip.cond_stage_model), strict=False):
-        check_hookable(module, side)
-    places = model_places(model.model.state_dict())
-    if clip:
-        places |= encoder_places(clip.cond_stage_model.state_dict())
-    return report(name, outcome), resolve(spec, places.values()) if clip else None
+        return io.NodeOutput(hooks, ui=ui.PreviewText("\n".join(lines)))
 
 
 def _in_words(frames) -> str:

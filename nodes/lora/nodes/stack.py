@@ -3,10 +3,7 @@ import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
 from ..blocks_input import blocks_input
-from ..files import file_version
-from ..report import stack_report
-from ..stack import Layer, apply_stack, joined
-from .common import outputs, problem, strengths
+from .common import outputs, problem, strengths, version
 
 Stack = io.Custom("BOTTEGA_STACK")
 OtherStack = io.Custom("LORA_STACK")
@@ -41,11 +38,11 @@ class StackLora(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name, **inputs):
-        path = lora_name and folder_paths.get_full_path("loras", lora_name)
-        return file_version(path) if path else lora_name
+        return version(lora_name)
 
     @classmethod
     def execute(cls, lora_name, strength_model, strength_clip, blocks, stack=None, lora_stack=None) -> io.NodeOutput:
+        from ..stack import Layer, joined
         layer = Layer(lora_name, strength_model, strength_clip, blocks)
         return io.NodeOutput(joined(stack, lora_stack, layer))
 
@@ -70,6 +67,8 @@ class ApplyStack(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, stack, clip=None) -> io.NodeOutput:
+        from ..report import stack_report
+        from ..stack import apply_stack
         model, clip, outcomes = apply_stack(model, clip, stack)
         text = stack_report(outcomes)
         return io.NodeOutput(model, clip, text, ui=ui.PreviewText(text))

@@ -1,0 +1,70 @@
+"""The node that looks into a LoRA."""
+import folder_paths
+from comfy_api.v0_0_2 import io, ui
+
+from ..files import LoraFile, lora_path, read_lora_cached
+from .common import version
+
+
+class InspectLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaInspectLora",
+            display_name="Inspect LoRA",
+            category="bottega/lora",
+            description="Shows what a LoRA is: format, rank, alpha, what it was trained on, and how much it changes in "
+                        "each block. Nothing is sampled.",
+            search_aliases=["lora info", "lora metadata", "lora analyzer", "lora block info", "trigger words"],
+            is_output_node=True,
+            inputs=[
+                io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"), optional=True,
+                               tooltip="The LoRA file, from the loras folders. Ignored when lora is connected."),
+                io.LoraModel.Input("lora", optional=True, tooltip="A LoRA from memory, from Train LoRA or core nodes."),
+                io.Model.Input("model", optional=True,
+                               tooltip="The model to compare with: which of its blocks the LoRA has, what would not "
+                                       "fit, and the norms that depend on its weights (DoRA, GLoRA, OFT)."),
+            ],
+            outputs=[
+                io.String.Output(display_name="report", tooltip="What the LoRA is, in Markdown."),
+                io.Image.Output(display_name="chart", tooltip="The norm of the change in every block, by family."),
+                io.String.Output(display_name="metadata", tooltip="The metadata of the file as JSON; Save LoRA takes "
+                                                                  "it as it is."),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name=None, **inputs):
+        return version(lora_name)
+
+    @classmethod
+    def execute(cls, lora_name=None, lora=None, model=None) -> io.NodeOutput:
+        from ..inspect import describe, inspect, metadata_text
+        if lora is None and not lora_name:
+            raise ValueError("lora_name: expected a LoRA file, or a LoRA connected to lora, got neither.")
+        name = "LoRA from memory" if lora is not None else lora_name
+        file = LoraFile(lora, {}) if lora is not None else read_lora_cached(lora_path(lora_name))
+        found = inspect(file, model)
+        text, picture = describe(name, file, found), _chart(name, found)
+        shown = ui.PreviewText(text).as_dict() | ui.PreviewImage(picture, cls=cls).as_dict()
+        return io.NodeOutput(text, picture, metadata_text(file.metadata), ui=shown)
+
+
+def _chart(name: str, found):
+    from ...charts.blocks import Bar, Family, block_chart
+    from ...charts.draw import render
+    from ...charts.theme import LIGHT
+    from ..inspect import families
+    total = sum(energy.norm ** 2 for energy in found.blocks.values() if energy) or 1.0
+    rows = []
+    for label, members in families(found.blocks).items():
+        bars = [Bar(short, _height(energy)) for short, energy in members]
+        rows.append(Family(label, bars, sum(energy.norm ** 2 for _, energy in members if energy) / total))
+    subtitle = "norm of the change in each block; right: share of the whole, squared"
+    return render(block_chart(rows, name[-52:], subtitle, LIGHT), LIGHT.paper)
+
+
+def _height(energy) -> float | None:
+    if energy is None:
+        return 0.0
+    return None if energy.unknown == energy.weights else energy.norm
