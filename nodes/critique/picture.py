@@ -1,14 +1,17 @@
 """A picture and the planes that measures read, each computed once."""
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from . import resample
-from .measures import colour_spaces, edges
+from .measures import edges
+from .measures.palette import Palette, palette
 
 SHORTEST_SIDE = 16
 LONGEST_SHAPE = 16
+ROWS_AT_ONCE = 256
 
 
 class Picture:
@@ -16,6 +19,7 @@ class Picture:
 
     def __init__(self, rgb: Tensor, dtype: torch.dtype = torch.float64):
         self.rgb, self.dtype = rgb, dtype
+        self._shared = {}
 
     @classmethod
     def from_images(cls, images: Tensor, dtype: torch.dtype = torch.float64) -> "Picture":
@@ -24,13 +28,23 @@ class Picture:
         Raises ValueError with one sentence where there is nothing to measure.
         """
         check(images)
-        rgb = images[..., :3].clamp(0, 1).mul(255).round().to(torch.uint8).movedim(-1, 1)
-        return cls(rgb.expand(-1, 3, -1, -1), dtype)
+        batch, height, width, _ = images.shape
+        rgb = torch.empty(batch, 3, height, width, dtype=torch.uint8, device=images.device)
+        for rows, strip in zip(rgb.split(ROWS_AT_ONCE, 2), images[..., :3].split(ROWS_AT_ONCE, 1), strict=True):
+            rows.copy_(strip.clamp(0, 1).mul_(255).round_().movedim(-1, 1))
+        return cls(rgb, dtype)
 
     def at_longer_side(self, side: int) -> "Picture":
         """The picture with its longer side at `side` pixels (Lanczos); itself where that is its size."""
         rgb = resample.longer_side(self.rgb, side)
         return self if rgb is self.rgb else Picture(rgb, self.dtype)
+
+    def once(self, plane: Callable, *more):
+        """plane(self, *more), computed the first time only: for what several measures share."""
+        key = plane, *more
+        if key not in self._shared:
+            self._shared[key] = plane(self, *more)
+        return self._shared[key]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -38,16 +52,26 @@ class Picture:
         return self.rgb.shape[3], self.rgb.shape[2]
 
     @cached_property
+    def palettes(self) -> list[Palette]:
+        """The palette of each picture."""
+        return [palette(rgb, self.dtype) for rgb in self.rgb]
+
+    @cached_property
     def grey(self) -> Tensor:
-        return colour_spaces.grey(self.rgb)
+        return torch.stack([own.plane(own.grey) for own in self.palettes])
+
+    @cached_property
+    def grey_counts(self) -> Tensor:
+        """How many pixels have each level of grey, int64 [B, 256]."""
+        return torch.stack([own.sums(own.grey.long(), 256) for own in self.palettes])
 
     @cached_property
     def lab(self) -> Tensor:
-        return colour_spaces.lab(self.rgb, self.dtype)
+        return torch.stack([own.plane(own.lab) for own in self.palettes])
 
     @cached_property
     def hsv(self) -> Tensor:
-        return colour_spaces.hsv(self.rgb, self.dtype)
+        return torch.stack([own.plane(own.hsv) for own in self.palettes])
 
     @cached_property
     def edges(self) -> "edges.EdgeField":
@@ -68,5 +92,5 @@ def check(images: Tensor) -> None:
     if max(height, width) > LONGEST_SHAPE * min(height, width):
         raise ValueError(f"images: expected a longer side of at most {LONGEST_SHAPE} times the shorter, "
                          f"got {width} x {height} pixels")
-    if not images.isfinite().all():
+    if not all(strip.isfinite().all() for strip in images.split(ROWS_AT_ONCE, 1)):
         raise ValueError("images: expected numbers from 0 to 1, got NaN or infinity")

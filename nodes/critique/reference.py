@@ -2,6 +2,7 @@
 import json
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +12,23 @@ import torch
 from torch import Tensor
 
 KOLMOGOROV_95 = 1.358  # the 95 % point of the Kolmogorov distribution
+FEW = 20  # with fewer pictures the band is wider than ±30 points
+FEWEST_TOTALS = 4  # two halves of fewer pictures say nothing about each other
+
+SCORED = ("RMS contrast", "Luminance entropy", "Edge density", "Color entropy", "mean S channel", "std a channel",
+          "std b channel (Lab)", "std S channel", "Mirror symmetry", "DCM distance", "Balance", "Slope Redies",
+          "Homogeneity", "1st-order EOE", "2nd-order EOE")
+"""The columns that make the total: published, and the same at every size of a picture to about 1 percentile."""
+
+SIZE_BOUND = ("Complexity", "Fourier sigma", "2D Fractal dimension", "3D Fractal dimension", "Self-similarity (PHOG)",
+              "Anisotropy")
+"""Columns that tell paintings from photographs as well, but move 5 to 21 percentiles when a picture is resized."""
 
 
 class Reference(NamedTuple):
-    """A tradition, reduced to what a critique needs.
+    """A tradition, a style or one person's work, reduced to what a critique needs.
 
-    `quantiles` holds the 0, 1, ..., 100 % quantiles of every column; `shares` what each column weighs in the total, 1
+    `quantiles` holds the 0, 1, ..., 100 % quantiles of every column; `shares` what each column of the total weighs, 1
     together; `totals` the quantiles of the weighted mean typicality of pictures that had no part in the quantiles they
     were held against.
     """
@@ -38,7 +50,16 @@ class Reference(NamedTuple):
     @property
     def band(self) -> float:
         """Half the width of the 95 % band of every percentile, in points (Kolmogorov-Smirnov)."""
-        return 100 * KOLMOGOROV_95 / math.sqrt(self.count)
+        return min(100.0, 100 * KOLMOGOROV_95 / math.sqrt(self.count))
+
+    @property
+    def warning(self) -> str:
+        """What a reader should know about a reference of few pictures; empty where there are enough."""
+        if self.count >= FEW:
+            return ""
+        pictures = "1 picture" if self.count == 1 else f"{self.count} pictures"
+        return (f"{self.name} holds {pictures}: every percentile is uncertain by ±{self.band:.0f} points. "
+                f"Give at least {FEW}, better 100.")
 
 
 def percentile(value: float, quantiles: list[float]) -> float:
@@ -55,6 +76,24 @@ def percentile(value: float, quantiles: list[float]) -> float:
 def typicality(position: float) -> float:
     """100 at the median of the tradition (percentile 50), 0 at its ends."""
     return 100 - abs(2 * position - 100)
+
+
+def nearness(position: float, wanted: float, tolerance: float) -> float:
+    """100 where a percentile is the wanted one, falling off on both sides: 100 exp(-(p - p*)^2 / 2 t^2).
+
+    `tolerance` is the distance at which 61 points are left, in percentile points.
+    """
+    return 100 * math.exp(-((position - wanted) ** 2) / (2 * tolerance * tolerance))
+
+
+def target(own: Reference, column: str, tradition: Reference) -> tuple[float, float]:
+    """Where the pictures of `own` lie in a tradition: (percentile of their median, half the spread of their middle
+    two thirds), both in percentile points of `tradition`; the second is never under the band of `tradition`.
+
+    What `nearness` needs to say how close a picture comes to them.
+    """
+    low, middle, high = (tradition.percentile(column, own.quantiles[column][at]) for at in (17, 50, 83))
+    return middle, max((high - low) / 2, tradition.band)
 
 
 def quantiles_of(rows: Tensor) -> list[list[float]]:
@@ -76,21 +115,31 @@ def independent_shares(rows: Tensor) -> Tensor:
     ordered = rows.T.contiguous().sort(1).values
     columns = rows.T.contiguous()
     ranks = torch.searchsorted(ordered, columns) + torch.searchsorted(ordered, columns, right=True)
-    share = 1 / torch.corrcoef(ranks.to(rows.dtype)).square().sum(1)
+    # A column that is the same in every picture correlates with nothing, itself included: it keeps its own voice.
+    rho = torch.corrcoef(ranks.to(rows.dtype)).view(len(columns), -1).nan_to_num(0).fill_diagonal_(1)
+    share = 1 / rho.square().sum(1)
     return share / share.sum()
 
 
-def fit(name: str, source: str, columns: list[str], rows: Tensor) -> Reference:
-    """A reference from the measures [N, K] of N pictures, float64.
+def fit(name: str, source: str, columns: Sequence[str], rows: Tensor, scored: Sequence[str] = SCORED) -> Reference:
+    """A reference from the measures [N, K] of N pictures, float64; the total is of the columns in `scored`.
 
     The totals are cross-fitted: the even rows are held against the quantiles of the odd ones and the other way round.
+    With fewer than 4 pictures the total is the mean typicality itself.
     """
-    shares = independent_shares(rows)
+    held = rows[:, [columns.index(column) for column in scored]]
+    shares = independent_shares(held)
+    return Reference(name, source, len(rows), dict(zip(columns, quantiles_of(rows), strict=True)),
+                     dict(zip(scored, shares.tolist(), strict=True)), _totals(held, shares))
+
+
+def _totals(rows: Tensor, shares: Tensor) -> list[float]:
+    if len(rows) < FEWEST_TOTALS:
+        return [float(place) for place in range(101)]
     halves = rows[0::2], rows[1::2]
     totals = torch.cat([typicalities(held, quantiles_of(fitted)) @ shares
                         for held, fitted in (halves, halves[::-1])])
-    return Reference(name, source, len(rows), dict(zip(columns, quantiles_of(rows), strict=True)),
-                     dict(zip(columns, shares.tolist(), strict=True)), quantiles_of(totals[:, None])[0])
+    return quantiles_of(totals[:, None])[0]
 
 
 @lru_cache(1)

@@ -1,4 +1,4 @@
-"""Pillow's Lanczos filter on 8-bit planes: the published measures depend on its rounding."""
+"""Pillow's filters on 8-bit planes: the published measures depend on their rounding."""
 import numpy as np
 import torch
 from PIL import Image
@@ -7,11 +7,12 @@ from torch import Tensor
 
 def lanczos(planes: Tensor, height: int, width: int) -> Tensor:
     """uint8 [B, C, H, W] -> uint8 [B, C, height, width], each plane on its own."""
-    if planes.shape[2:] == (height, width):
-        return planes
-    small = [Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS)
-             for plane in planes.flatten(0, 1).cpu().numpy()]
-    return torch.from_numpy(np.stack(small)).view(*planes.shape[:2], height, width).to(planes.device)
+    return _resized(planes, height, width, Image.Resampling.LANCZOS)
+
+
+def bicubic(planes: Tensor, height: int, width: int) -> Tensor:
+    """uint8 [B, C, H, W] -> uint8 [B, C, height, width], each plane on its own: Pillow's default."""
+    return _resized(planes, height, width, Image.Resampling.BICUBIC)
 
 
 def longer_side(planes: Tensor, side: int) -> Tensor:
@@ -26,3 +27,11 @@ def area(planes: Tensor, pixels: int) -> Tensor:
     height, width = planes.shape[2:]
     scale = (pixels / (height * width)) ** 0.5
     return lanczos(planes, int(height * scale), int(width * scale))
+
+
+def _resized(planes: Tensor, height: int, width: int, kernel: Image.Resampling) -> Tensor:
+    if planes.shape[2:] == (height, width):
+        return planes
+    small = [Image.fromarray(plane).resize((width, height), kernel)
+             for plane in planes.flatten(0, 1).cpu().numpy()]
+    return torch.from_numpy(np.stack(small)).view(*planes.shape[:2], height, width).to(planes.device)

@@ -44,7 +44,8 @@ def main(table: Path) -> None:
     nodes = types.ModuleType("bottega.nodes")
     nodes.__path__ = [str(PACK / "nodes")]
     sys.modules["bottega.nodes"] = nodes
-    columns = list(importlib.import_module("bottega.nodes.critique.measures").MEASURES)
+    measures = importlib.import_module("bottega.nodes.critique.measures")
+    columns = [*measures.TOOLBOX, *measures.FILTERED]
     reference = importlib.import_module("bottega.nodes.critique.reference")
     fitted = fields(reference.fit("JenAesthetics", SOURCE, columns, read(table, columns)))
     lines = json.dumps(fitted).replace('], "', '],\n "').replace('}, "', '},\n"').replace('": {"', '": {\n "')

@@ -22,21 +22,30 @@ def entropy(mass: Tensor) -> Tensor:
 
 
 def levels(plane: Tensor) -> Tensor:
-    """[B, H, W] -> int64 0..255: the plane as a share of its largest value, as the toolbox counts entropies."""
-    largest = plane.amax((1, 2), keepdim=True)
+    """[B, ...] -> int64 0..255: each as a share of the largest of its picture, as the toolbox counts entropies."""
+    largest = plane.flatten(1).amax(1).view(-1, *[1] * (plane.ndim - 1))
     return (plane / torch.where(largest > 0, largest, 1) * 255).round().long().clamp(min=0)
 
 
-def otsu(grey: Tensor) -> Tensor:
-    """Otsu's threshold of uint8 [B, H, W] -> uint8 [B, 1, 1]: the last level of the darker class.
+def between_classes(hist: Tensor) -> Tensor:
+    """Variance between the two classes that each level would part: counts [B, 256] -> float64 [B, 256], in levels^2.
 
-    The level that separates two classes with the largest variance between their means (Otsu 1979); a plane of one
-    level returns that level.
+    Level k parts 0..k from k + 1..255; without pixels on one side the variance is 0 (Otsu 1979).
     """
-    hist = counts(grey.flatten(1).long(), 256).cpu().double()
-    level = torch.arange(256, dtype=torch.float64)
+    hist = hist.double()
+    level = torch.arange(256, dtype=torch.float64, device=hist.device)
     below, total = hist.cumsum(1), hist.sum(1, keepdim=True)
     moment, whole = (hist * level).cumsum(1), (hist * level).sum(1, keepdim=True)
-    between = (whole * below - total * moment) ** 2 / (below * (total - below)).clamp(min=1)
+    return (whole * below - total * moment) ** 2 / (below * (total - below)).clamp(min=1) / total ** 2
+
+
+def otsu(hist: Tensor) -> Tensor:
+    """Otsu's threshold from counts of grey levels [B, 256] -> uint8 [B, 1, 1]: the last level of the darker class.
+
+    The level that separates two classes with the largest variance between their means (Otsu 1979,
+    doi 10.1109/TSMC.1979.4310076); a picture of one level returns that level.
+    """
+    hist = hist.cpu()
+    between = between_classes(hist)
     best = torch.where(between.amax(1) > 0, between.argmax(1), hist.argmax(1))
-    return best.to(grey)[:, None, None]
+    return best.to(torch.uint8)[:, None, None]

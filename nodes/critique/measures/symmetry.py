@@ -1,8 +1,11 @@
-"""Mirror symmetry of the dark shape."""
+"""Symmetry: of the dark shape, as published, and of the whole picture."""
 import torch
 from torch import Tensor
 
+from ....kernels.patterns import mirrored_difference
 from . import histogram
+
+ROWS_AT_ONCE = 512
 
 
 def fold(dark: Tensor, dtype: torch.dtype) -> Tensor:
@@ -25,9 +28,14 @@ def fold_diagonal(dark: Tensor, dtype: torch.dtype) -> Tensor:
     return (dark & dark.mT & (j < i)) * near * (4 / (3 * size * (size - 1)))
 
 
+def dark_shape(picture) -> Tensor:
+    """The dark pixels, bool [B, H, W]: grey up to Otsu's threshold."""
+    return picture.grey <= histogram.otsu(picture.grey_counts).to(picture.grey.device)
+
+
 def folds(picture) -> list[Tensor]:
     """The picture folded at its axes: horizontal, vertical and, when it is square, both diagonals."""
-    dark = picture.grey <= histogram.otsu(picture.grey)
+    dark = dark_shape(picture)
     straight = [fold(dark.mT, picture.dtype), fold(dark, picture.dtype)]
     if dark.shape[1] != dark.shape[2]:
         return straight
@@ -39,4 +47,54 @@ def mirror_symmetry(picture) -> Tensor:
 
     100 needs a wholly dark picture: a symmetric one with little dark stays low. Huebner & Fillinger 2016.
     """
-    return torch.stack([f.sum((1, 2)) for f in folds(picture)]).mean(0) * 100
+    dark = dark_shape(picture)
+    shares = [_folded(dark.mT, picture.dtype), _folded(dark, picture.dtype)]
+    if dark.shape[1] == dark.shape[2]:
+        shares += [_folded_diagonal(dark, picture.dtype), _folded_diagonal(dark.rot90(1, (1, 2)), picture.dtype)]
+    return torch.stack(shares).mean(0) * 100
+
+
+def _folded(dark: Tensor, dtype: torch.dtype) -> Tensor:
+    """The sum of `fold`, from a count for each distance to the axis."""
+    height, half = dark.shape[1], dark.shape[2] // 2
+    met = (dark[:, :, :half] & dark.flip(2)[:, :, :half]).sum(1)
+    near = 1 + torch.arange(half, dtype=dtype, device=dark.device) / (half - 1)
+    return met.to(dtype) @ near * (2 / (3 * height * half))
+
+
+def _folded_diagonal(dark: Tensor, dtype: torch.dtype) -> Tensor:
+    """The sum of `fold_diagonal`, from two counts a row."""
+    size = dark.shape[1]
+    place = torch.arange(size, dtype=torch.int32, device=dark.device)
+    total = 0
+    for first in range(0, size, ROWS_AT_ONCE):
+        i = place[first:first + ROWS_AT_ONCE]
+        met = dark[:, first:first + ROWS_AT_ONCE] & dark[:, :, first:first + ROWS_AT_ONCE].mT & (place < i[:, None])
+        along = (met * (place + 1)).sum(2)
+        total = total + (met.sum(2) + along.to(dtype) / i.clamp(min=1)).sum(1)
+    return total * (4 / (3 * size * (size - 1)))
+
+
+def left_right(picture) -> Tensor:
+    """Likeness of the picture and its mirror image, left to right: 0 .. 1 (symmetric).
+
+    1 - sum |a - b| / sum max(a, b) over grey levels, the form that Brachmann & Redies 2016, doi
+    10.3390/sym8120144, use for responses of filters. A black picture is symmetric.
+    """
+    return _likeness(picture)[:, 0]
+
+
+def up_down(picture) -> Tensor:
+    """The same, top to bottom."""
+    return _likeness(picture)[:, 1]
+
+
+def _likeness(picture) -> Tensor:
+    # max(a, b) = (a + b + |a - b|) / 2, and the sum of b is the sum of a.
+    apart = picture.once(_apart).to(picture.dtype)
+    largest = apart / 2 + picture.grey.sum((1, 2))[:, None]
+    return 1 - apart / torch.where(largest > 0, largest, 1)
+
+
+def _apart(picture) -> Tensor:
+    return mirrored_difference(picture.grey)
