@@ -6,8 +6,24 @@
 """
 from torch import Tensor
 
-from . import (balance, colour, edges, filters, fractal, harmony, movement, order, phog, rhythm, saliency, shape, size,
-               spectrum, symmetry, value)
+from . import (
+    balance,
+    colour,
+    edges,
+    filters,
+    fractal,
+    harmony,
+    movement,
+    order,
+    phog,
+    rhythm,
+    saliency,
+    shape,
+    size,
+    spectrum,
+    symmetry,
+    value,
+)
 from .filter_bank import FilterBank
 
 TOOLBOX = {

@@ -48,7 +48,7 @@ def read(file: Path) -> FilterBank:
         return _from_safetensors(file)
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise ValueError(f"{file.name}: expected the file of the Aesthetics-Toolbox (AT/bvlc_alexnet_conv1.npy, SHA-256 "
+        raise ValueError(f"{file.name}: expected AT/bvlc_alexnet_conv1.npy of the Aesthetics-Toolbox (SHA-256 "
                          f"{SHA256[:12]}...) or a safetensors file, got {len(content)} bytes of something else")
     weight, bias = (_array(content, shape) for shape in (SHAPE, BIAS))
     return FilterBank(weight.permute(3, 2, 0, 1).contiguous(), bias)
@@ -68,5 +68,6 @@ def _from_safetensors(file: Path) -> FilterBank:
     shapes = {name: tuple(value.shape) for name, value in held.items()}
     wanted = {"weight": (96, 3, 11, 11), "bias": (96,)}
     if {name: shapes.get(name) for name in wanted} != wanted:
-        raise ValueError(f"{file.name}: expected the tensors weight [96, 3, 11, 11] (B, G, R) and bias [96], got {shapes}")
+        raise ValueError(f"{file.name}: expected the tensors weight [96, 3, 11, 11] (B, G, R) and bias [96], "
+                         f"got {shapes}")
     return FilterBank(held["weight"].float(), held["bias"].float())

@@ -14,7 +14,7 @@ AT_ONCE = 1 << 22  # pixels: sorting them takes about 100 MB
 
 
 class Palette:
-    """The colours of one picture: uint8 sRGB [U, 3], their int64 counts [U], and which of them each pixel has [H, W]."""
+    """The colours of one picture, uint8 sRGB [U, 3], their int64 counts [U], and which each pixel has, int32 [H, W]."""
 
     def __init__(self, colours: Tensor, counts: Tensor, places: Tensor, dtype: torch.dtype):
         self.colours, self.counts, self.places, self.dtype = colours, counts, places, dtype
