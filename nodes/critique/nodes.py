@@ -4,12 +4,7 @@ import comfy.utils
 import torch
 from comfy_api.v0_0_2 import io, ui
 
-from . import report
-from .critic import study
-from .language import parse
-from .picture import check
 from .reference import paintings
-from .region import regions
 
 ReferenceType = io.Custom("BOTTEGA_REFERENCE")
 RUBRIC = ("What counts and how, such as `Balance=2; Symmetry=0; Value>70; Line -> 80 +- 10`, or a critic: `@Arnheim`. "
@@ -64,6 +59,12 @@ class ArtCritique(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, rubric="", reference=None, mask=None):
+        from . import report  # here, because fifty files of measures and words load in longer than the page waits
+        from .critic import study
+        from .language import parse
+        from .picture import check
+        from .region import regions
+
         check(images)
         asked, reference = parse(rubric), reference or paintings()
         progress = comfy.utils.ProgressBar(len(images))

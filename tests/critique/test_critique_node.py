@@ -106,7 +106,7 @@ def test_one_pixel_gives_one_sentence_that_names_the_input(host, run):
 
 def test_cancel_stops_between_pictures(host, photographs, pack, monkeypatch):
     import comfy.model_management
-    critic = pack.nodes.critique.nodes
+    critic = pack.nodes.critique.critic
     looked_at, study = [], critic.study
 
     def interrupted(image, *others):
