@@ -51,6 +51,7 @@ class ArtCritique(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, rubric=None):
+        from .language import parse
         try:
             parse(rubric or "")  # None: it comes from a link and is read when it is there
         except ValueError as error:
