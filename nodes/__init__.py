@@ -3,6 +3,7 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .charts.nodes import Chart
 from .critique.nodes import ArtCritique
+from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, ScheduleLora, StackLora
 from .training.nodes import Adapter, CoreTrainingSet, TrainingChart, TrainingRecipe, TrainLora
 from .training.stop import add_route
@@ -26,6 +27,8 @@ class BottegaExtension(ComfyExtension):
             TrainLora,
             TrainingChart,
             ArtCritique,
+            DescribeImage,
+            VisionCritic,
             Chart,
         ]
 

@@ -30,6 +30,8 @@ CONTRACT = {
                          "resume vae", "LORA_MODEL LOSS_MAP STRING STRING"),
     "BottegaTrainingChart": ("loss_map", "IMAGE"),
     "BottegaCritique": ("images rubric reference mask", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
+    "BottegaDescribeImage": ("clip images instruction max_length temperature seed", "STRING"),
+    "BottegaVisionCritic": ("clip images critic data", "FLOAT STRING STRING"),
     "BottegaChart": ("data spec width height theme", "IMAGE"),
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)
