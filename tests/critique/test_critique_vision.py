@@ -88,7 +88,6 @@ def test_an_encoder_without_eyes_is_refused_by_name(vision, host, monkeypatch):
 
 
 def test_an_encoder_that_cannot_write_is_refused_by_name(vision, host):
-    import comfy.sd
     from comfy.sd1_clip import SD1ClipModel, SD1Tokenizer
     from vision_models import clip_of
     with pytest.raises(ValueError, match="got l, which only encodes text"):
