@@ -11,6 +11,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .language import shorten
+
+SAFETENSORS = (".safetensors", ".sft")
+
 
 class LoraFile(NamedTuple):
     tensors: dict[str, torch.Tensor]
@@ -28,24 +32,47 @@ def lora_path(name: str, field: str = "lora_name") -> str:
 def read_lora(path: str | os.PathLike) -> LoraFile:
     """Reads a LoRA with the host's own loader, which may map the file instead of copying it.
 
-    Raises FileNotFoundError, or ValueError when it is not a whole safetensors file of finite numbers."""
+    A .pt, .ckpt, .bin or .pth file is read as the host reads it, with nothing but tensors and plain containers allowed.
+    Raises FileNotFoundError, or ValueError when it is not a whole file of finite numbers."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"LoRA file: {path} does not exist.")
+    tensors, metadata = _safetensors(path) if path.suffix.lower() in SAFETENSORS else (_old_format(path), None)
+    check(tensors, f"LoRA file: {path}")
+    return LoraFile(tensors, metadata or {})
+
+
+def check(tensors: dict[str, torch.Tensor], name: str) -> None:
+    """Raises ValueError, which begins with name, for the first tensor that cannot be a LoRA's."""
+    for key, tensor in tensors.items():
+        if problem := _problem(key, tensor):
+            raise ValueError(f"{name} is damaged: {key} {problem}.")
+
+
+def _safetensors(path: Path) -> tuple[dict, dict | None]:
     try:
         # The host's fast loader trusts the header; this rejects one that does not describe the file.
         with safe_open(path, framework="pt"):
             pass
     except SafetensorError as error:
         raise ValueError(f"LoRA file: {path} is not a whole safetensors file ({error}).") from None
-    tensors, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
-    for key, tensor in tensors.items():
-        if problem := _problem(key, tensor):
-            raise ValueError(f"LoRA file: {path} is damaged: {key} {problem}.")
-    return LoraFile(tensors, metadata or {})
+    return comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
+
+
+def _old_format(path: Path) -> dict:
+    try:
+        tensors = comfy.utils.load_torch_file(str(path), safe_load=True)
+    except Exception as error:  # torch raises many kinds for a damaged or unsafe file
+        reason = shorten(str(error).strip().partition("\n")[0] or type(error).__name__)
+        raise ValueError(f"LoRA file: {path} is not a whole file of tensors and nothing else ({reason}).") from None
+    if not isinstance(tensors, dict) or not all(isinstance(key, str) for key in tensors):
+        raise ValueError(f"LoRA file: {path} does not hold tensors by name but a {type(tensors).__name__}.")
+    return tensors
 
 
 def _problem(key: str, tensor: torch.Tensor) -> str:
+    if not isinstance(tensor, torch.Tensor):
+        return f"is no tensor but a {type(tensor).__name__}"
     if tensor.numel() == 0:
         return f"is empty (shape {tuple(tensor.shape)})"
     if key.endswith(".alpha") and tensor.numel() != 1:

@@ -1,9 +1,7 @@
 """From the tensors of a LoRA to patches on clones of a MODEL and a CLIP, each patch with the ratio of its block."""
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
 from typing import NamedTuple
 
-import comfy.lora
 import comfy.lora_convert
 import comfy.utils
 import torch
@@ -12,6 +10,7 @@ from comfy.weight_adapter import BOFTAdapter, OFTAdapter, WeightAdapterBase
 from . import blocks, shapes
 from .files import LoraFile
 from .language import Item
+from .loading import ReadKeys, clip_patches, model_patches
 from .values import NAMED, Settings
 from .weights import BlockWeights, resolve
 
@@ -51,6 +50,8 @@ class Outcome(NamedTuple):
     unused: list[str]
     notes: tuple[str, ...] = ()
     """How vectors were read."""
+    lost: Mapping[str, list[str]] = {}
+    """Keys that the host takes and does not use, by the reason."""
 
 
 def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
@@ -71,72 +72,33 @@ def examine(model, clip, lora: LoraFile, strength_model: float, strength_clip: f
     places = blocks.model_places(model.model.state_dict())
     clip_places = blocks.encoder_places(clip.cond_stage_model.state_dict()) if clip else {}
     tensors = ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))
-    patches = _model_patches(tensors, model.model)
-    clip_patches = _clip_patches(tensors, clip.cond_stage_model) if clip else {}
+    patches = model_patches(tensors, model.model)
+    encoder_patches = clip_patches(tensors, clip.cond_stage_model) if clip else {}
     weights = resolve(spec, [*places.values(), *clip_places.values()], clip is not None, settings,
-                      [*patches, *clip_patches])
+                      [*patches, *encoder_patches])
     sides = [_side("model", patches, model.model, places, weights, strength_model)]
     if clip:
-        sides.append(_side("CLIP", clip_patches, clip.cond_stage_model, clip_places, weights, strength_clip))
-    return Outcome(sides, len(tensors), [key for key in tensors if key not in tensors.read], weights.notes)
+        sides.append(_side("CLIP", encoder_patches, clip.cond_stage_model, clip_places, weights, strength_clip))
+    unused = [key for key in tensors if key not in tensors.read]
+    return Outcome(sides, len(tensors), unused, weights.notes, tensors.lost)
 
 
 def model_side(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place], weights: BlockWeights,
                strength: float) -> Side:
     """What the LoRA has for a model of the host, such as ModelPatcher.model, whose weights have these places."""
-    return _side("model", _model_patches(tensors, module), module, places, weights, strength)
+    return _side("model", model_patches(tensors, module), module, places, weights, strength)
 
 
 def clip_side(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place], weights: BlockWeights,
               strength: float) -> Side:
     """What the LoRA has for the text encoders of the host, such as CLIP.cond_stage_model."""
-    return _side("CLIP", _clip_patches(tensors, module), module, places, weights, strength)
+    return _side("CLIP", clip_patches(tensors, module), module, places, weights, strength)
 
 
 def _side(name, patches, module, places, weights: BlockWeights, strength) -> Side:
     aliases = list(dict.fromkeys(place.alias for place in places.values()))
     changes = [_change(target, patch, module, places, weights) for target, patch in patches.items()]
     return Side(name, aliases, changes, strength, {alias: weights.whole(alias) for alias in aliases})
-
-
-class ReadKeys(dict):
-    """A LoRA that remembers which of its tensors the host took, because the host only logs those it did not."""
-
-    def __init__(self, tensors: Mapping[str, torch.Tensor]):
-        super().__init__(tensors)
-        self.read = set()
-
-    def __getitem__(self, key):
-        self.read.add(key)
-        return super().__getitem__(key)
-
-    def get(self, key, default=None):
-        return self[key] if key in self else default
-
-
-def _model_patches(tensors, module) -> dict:
-    return _patches(tensors, comfy.lora.model_lora_keys_unet(module, {}))
-
-
-def _clip_patches(tensors, module) -> dict:
-    return _patches(tensors, comfy.lora.model_lora_keys_clip(module, {}))
-
-
-def _patches(tensors, names: Mapping) -> dict:
-    """The host's patches by target, in the order in which it loads them."""
-    try:
-        return comfy.lora.load_lora(tensors, _mentioned(names, tensors), log_missing=False)
-    except KeyError as error:
-        raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
-
-
-def _mentioned(names: Mapping, tensors: Iterable[str]) -> dict:
-    """The names that some key of the file has before a "." or "_lora.", in the order of names.
-
-    The host's load_lora tries each of its names, several for a weight, with every ending it knows."""
-    stems = {stem for key in tensors for stem in accumulate(key.split("."), "{}.{}".format)}
-    stems |= {stem.removesuffix("_lora") for stem in stems}
-    return {name: target for name, target in names.items() if name in stems}
 
 
 def _change(target, patch, module, places, weights: BlockWeights) -> Change:

@@ -16,6 +16,7 @@ def report(name: str, outcome: Outcome) -> str:
     for side in outcome.sides:
         lines += _blocks(side)
     lines += [f"- {line}" for side in outcome.sides for line in left_out(side)]
+    lines += [f"- not applied, {reason}: {_count(keys, 'key')}" for reason, keys in outcome.lost.items()]
     lines += [f"- {line}" for line in unused(outcome)]
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ The host finds a wrong shape only while it merges, logs it, and goes on.
 from math import prod
 
 from comfy import weight_adapter
+from torch import broadcast_shapes
 
 Shape = tuple[int, ...]
 NO_PRODUCT: Shape = (0,)
@@ -30,7 +31,11 @@ def problem(patch, weight: Shape, offset: Shape | None = None) -> str:
 def _mismatch(change: Shape, weight: Shape) -> str:
     if change == NO_PRODUCT:
         return "the parts of the adapter do not fit together"
-    return f"the LoRA has {_text(change)}, the model {_text(weight)}"
+    return f"the LoRA has {_text(change)}, {_model(weight)}"
+
+
+def _model(weight: Shape) -> str:
+    return f"the model {_text(weight)}"
 
 
 def _text(shape: Shape) -> str:
@@ -41,9 +46,24 @@ def _compare(change: Shape, weight: Shape, dora_scale=None) -> str:
     """The host reshapes a change to the weight, so 1x1 kernels and flat matrices are as good as each other."""
     if change[0] != weight[0] or prod(change) != prod(weight):
         return _mismatch(change, weight)
-    if dora_scale is not None and dora_scale.numel() not in weight[:2]:
-        return f"the DoRA scale has {_text(dora_scale.shape)}, the model {_text(weight)}"
-    return ""
+    return _dora(dora_scale, weight)
+
+
+def _dora(scale, weight: Shape) -> str:
+    """The host divides the scale by the norms of rows, if it has as many, else of columns, and multiplies by both."""
+    if scale is None:
+        return ""
+    norms = (weight[0], *[1] * (len(weight) - 1)) if scale.shape[0] == weight[0] else (1, *weight[1:2])
+    norms = (*norms, *[1] * (len(weight) - len(norms)))
+    return "" if _fits(scale.shape, norms, weight) else f"the DoRA scale has {_text(scale.shape)}, {_model(weight)}"
+
+
+def _fits(*shapes: Shape) -> bool:
+    """Whether the shapes broadcast to the last of them."""
+    try:
+        return broadcast_shapes(*shapes) == shapes[-1]
+    except RuntimeError:
+        return False
 
 
 def _product(a, b) -> Shape:
@@ -53,7 +73,8 @@ def _product(a, b) -> Shape:
 
 def _tucker(core, out, into) -> Shape:
     """The shape of a core tensor [i, j, kernel] with factors [i, out] and [j, in]."""
-    return (out.shape[1], into.shape[1], *core.shape[2:]) if core.shape[:2] == (len(out), len(into)) else NO_PRODUCT
+    fits = core.ndim == 4 and core.shape[:2] == (len(out), len(into))
+    return (out.shape[1], into.shape[1], *core.shape[2:]) if fits else NO_PRODUCT
 
 
 def _lora(weights, weight: Shape) -> str:
@@ -64,7 +85,7 @@ def _lora(weights, weight: Shape) -> str:
         weight = tuple(reshape)
     if mid is None:
         return _compare(_product(up, down), weight, dora_scale)
-    fits = prod(up.shape[1:]) == mid.shape[0] and down.shape[0] == mid.shape[1]
+    fits = mid.ndim == 4 and prod(up.shape[1:]) == down.shape[0] == mid.shape[0] == mid.shape[1]
     return _compare((up.shape[0], down.shape[1], *mid.shape[2:]) if fits else NO_PRODUCT, weight, dora_scale)
 
 
@@ -85,15 +106,19 @@ def _lokr(weights, weight: Shape) -> str:
 def _glora(weights, weight: Shape) -> str:
     a1, a2, b1, b2, _, dora_scale = weights
     if b2.shape[0] == b1.shape[1] == a1.shape[1] == a2.shape[0]:  # the host's own test for the present format
-        inner, change = a1.shape[0] == weight[1], _product(b1, b2)
+        inner, change = a1.shape[0] == weight[1] == prod(a2.shape[1:]), _product(b1, b2)
     else:
-        inner, change = a2.shape[0] == prod(weight[1:]), _product(b2, b1)
+        inner, change = a2.shape[0] == prod(weight[1:]) == prod(a1.shape[1:]), _product(b2, b1)
     return _compare(change if inner else NO_PRODUCT, weight, dora_scale)
 
 
 def _oft(weights, weight: Shape) -> str:
-    blocks, size = weights[0].shape[:2]
-    return "" if blocks * size == weight[0] else f"the OFT turns {blocks * size} rows, the model has {weight[0]}"
+    blocks, size, columns = weights[0].shape
+    if size != columns:
+        return f"the OFT has matrices of {size}x{columns}, which must be square"
+    if blocks * size != weight[0]:
+        return f"the OFT turns {blocks * size} rows, the model has {weight[0]}"
+    return _dora(weights[3], weight)
 
 
 def _boft(weights, weight: Shape) -> str:
@@ -102,7 +127,10 @@ def _boft(weights, weight: Shape) -> str:
     steps, blocks, size = weights[0].shape[:3]
     if weight[0] % (size << (steps - 1)):
         return f"the BOFT mixes groups of {size << (steps - 1)} rows, the model has {weight[0]}"
-    return _oft((weights[0][0],), weight)
+    rescale = weights[1]
+    if rescale is not None and not _fits(rescale.shape, weight):
+        return f"the BOFT rescales {_text(rescale.shape)}, {_model(weight)}"
+    return _oft((weights[0][0], *weights[1:]), weight)
 
 
 _PROBLEMS = {

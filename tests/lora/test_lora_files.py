@@ -1,7 +1,5 @@
 """Files that are whole are read as they are; files that are not say so in one sentence, and nothing is loaded."""
-import json
 import pickle
-import random
 import re
 import struct
 
@@ -85,22 +83,6 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, files):
         refuse(files, path, "is not a whole safetensors file")
 
 
-def test_a_header_that_lies_about_its_tensors_is_refused(tmp_path, files):
-    rng = random.Random(0)
-    whole = save(sample())
-    size = struct.unpack("<Q", whole[:8])[0]
-    header = json.loads(whole[8:8 + size])
-    for _ in range(200):
-        lie = json.loads(json.dumps(header))
-        entry = lie[rng.choice(list(lie))]
-        field = rng.choice(["data_offsets", "shape"])
-        entry[field][rng.randrange(len(entry[field])) if entry[field] else 0:] = [rng.choice([7, 10**6, 2**62])]
-        text = json.dumps(lie).encode()
-        path = tmp_path / "lie.safetensors"
-        path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size:])
-        refuse(files, path, "is not a whole safetensors file")
-
-
 @pytest.mark.parametrize("key, tensor, reason", [
     ("a.lora_up.weight", torch.full((4, 3), torch.nan), "holds NaN or infinity"),
     ("a.lora_up.weight", torch.tensor([[1.0, -torch.inf]]).half(), "holds NaN or infinity"),
@@ -120,21 +102,3 @@ def test_every_floating_type_is_read(dtype, tmp_path, files):
     path = tmp_path / "typed.safetensors"
     save_file(sample() | {"b.reshape_weight": torch.tensor([4, 5]), "x": torch.ones(2, 2).to(dtype)}, path)
     assert files.read_lora(path).tensors["x"].dtype == dtype
-
-
-def test_damaged_bytes_never_end_in_anything_but_a_sentence_or_finite_tensors(tmp_path, files):
-    rng = random.Random(1)
-    whole = save(sample())
-    path = tmp_path / "damaged.safetensors"
-    refused = 0
-    for _ in range(300):
-        damaged = bytearray(whole)
-        for _ in range(rng.randint(1, 4)):
-            damaged[rng.randrange(len(whole))] = rng.randrange(256)
-        path.write_bytes(damaged)
-        try:
-            assert all(tensor.float().isfinite().all() for tensor in files.read_lora(path).tensors.values())
-        except ValueError as error:
-            assert str(error).startswith(f"LoRA file: {path} is ")
-            refused += 1
-    assert 0 < refused < 300

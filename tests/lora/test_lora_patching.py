@@ -1,4 +1,6 @@
 """Whether what reaches the weights is what the host's own loader would do, times the ratio of the block."""
+import json
+
 import lora_models as small
 import pytest
 import torch
@@ -274,3 +276,64 @@ def test_half_an_adapter_is_an_error_that_names_the_missing_key(load):
     tensors = {"lora_unet_double_blocks_0_img_mlp_0.lora_up.weight": torch.ones(256, 2)}
     with pytest.raises(ValueError, match="without 'lora_unet_double_blocks_0_img_mlp_0.lora_down.weight'"):
         load(small_model("Flux.1"), None, tensors)
+
+
+def test_a_weight_that_the_file_names_twice_takes_the_last_as_in_the_core_and_the_report_says_so(load, core, pack):
+    model = small_model("Flux.1")
+    path = "double_blocks.0.img_mlp.0"
+    first = {f"lora_unet_{path.replace('.', '_')}{suffix}": t for suffix, t in small.adapter("lora", (256, 64)).items()}
+    second = {f"diffusion_model.{path}{suffix}": t for suffix, t in small.adapter("lora", (256, 64), 9).items()}
+    ours, _, outcome = load(model, None, first | second)
+    assert_same(weights(ours), weights(core(model, None, first | second)[0]))
+    (reason, keys), = outcome.lost.items()
+    assert len(keys) == 2 and "another name for the same weight" in reason
+    winner = second if keys[0] in first else first
+    assert_same(weights(ours), weights(load(model, None, winner)[0]))
+    assert f"not applied, {reason}: 2 keys ({keys[0]}" in pack.nodes.lora.report.report("x", outcome)
+
+
+def test_the_bias_of_a_slice_which_the_host_drops_is_reported(load, core, pack):
+    model = small_model("Flux.1")
+    name = "transformer.transformer_blocks.0.attn.to_q"
+    tensors = {f"{name}.lora_A.weight": torch.ones(2, 64), f"{name}.lora_B.weight": torch.ones(64, 2),
+               f"{name}.diff_b": torch.ones(64)}
+    ours, _, outcome = load(model, None, tensors)
+    assert_same(weights(ours), weights(core(model, None, tensors)[0]))
+    assert outcome.lost == {"the host drops the bias of a slice": [f"{name}.diff_b"]} and not outcome.unused
+    assert "not applied, the host drops the bias of a slice: 1 key (" in pack.nodes.lora.report.report("x", outcome)
+
+
+def test_names_that_contain_text_belong_to_the_model_if_its_key_map_has_them(load):
+    """The Inspire Pack sends every key with "text" in it, such as context_block, to the text encoder."""
+    model, clip = small_model("SD3-medium"), small_clip()
+    tensors = {name: t for name, t in small.lora_for(model, "lora").items() if "context" in name}
+    new_model, new_clip, outcome = load(model, clip, tensors, strength_clip=0.0)
+    assert len(outcome.sides[0].applied()) == len(tensors) // 3 > 5
+    assert new_clip is clip and new_model is not model and not outcome.sides[1].changes
+
+
+@pytest.mark.parametrize("ratio", [0.5, -2.0])
+def test_the_ratio_of_a_lora_that_enlarges_a_weight_scales_its_change(ratio, load):
+    model = small_model("Flux.1")
+    key = "diffusion_model.img_in.weight"
+    tensors = {"diffusion_model.img_in.lora_A.weight": torch.randn(2, 128),
+               "diffusion_model.img_in.lora_B.weight": torch.randn(64, 2),
+               "diffusion_model.img_in.reshape_weight": torch.tensor([64, 128])}
+    base = torch.nn.functional.pad(weights(model)[key], (0, 64)).double()
+    whole = weights(load(model, None, tensors)[0])[key].double() - base
+    found = weights(load(model, None, tensors, f"BASE.img_in={ratio}")[0])[key].double() - base
+    assert torch.linalg.norm(found - ratio * whole) < 1e-5 * torch.linalg.norm(ratio * whole)
+
+
+def test_the_blocks_for_the_page_stand_in_the_models_order_with_their_ratio(pack):
+    model, clip = small_model("SD1.5"), small_clip()
+    tensors = {name: t for name, t in small.lora_for(model, "lora").items() if "input_blocks_3" not in name}
+    output = pack.nodes.lora.nodes.ApplyLora.execute(model, tensors, 1.0, 1.0, "IN*=0.5; OUT*.attn=0.25; TE=0.1", clip)
+    (text,), (listed,) = output.ui["text"], output.ui["bottega_blocks"]
+    blocks = json.loads(listed)
+    by_name = {row["block"]: row for row in blocks}
+    assert text == output.result[2] and list(by_name)[:2] == ["BASE.time_embed", "IN00"]
+    assert by_name["IN03"] == {"block": "IN03", "in_file": False, "ratio": 0.5}
+    assert by_name["IN04"]["in_file"] and by_name["MID"]["ratio"] == 1 == by_name["OUT03"]["ratio"]
+    assert by_name["TE.clip_l.00"] == {"block": "TE.clip_l.00", "in_file": False, "ratio": 0.1}
+    assert [row["block"] for row in blocks][-1] == "TE.clip_l.01" and len(blocks) == 30

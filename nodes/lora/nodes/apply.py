@@ -4,7 +4,7 @@ from comfy_api.v0_0_2 import io
 
 from .. import presets
 from ..blocks_input import blocks_input
-from ..files import LoraFile, lora_path, read_lora_cached
+from ..files import LoraFile, check, lora_path, read_lora_cached
 from ..language import parse
 from ..patching import apply_lora
 from ..report import block_list, report
@@ -65,6 +65,7 @@ class ApplyLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, lora, strength_model, strength_clip, blocks, clip=None, **settings) -> io.NodeOutput:
+        check(lora, "lora: the LoRA from memory")
         lora = LoraFile(lora, {})
         return _apply(model, clip, "LoRA from memory", lora, strength_model, strength_clip, blocks, settings)
 

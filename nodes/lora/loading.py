@@ -1,0 +1,83 @@
+"""From the tensors of a LoRA to the patches of the host, by the names that the host has for a model's weights."""
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+
+import comfy.lora
+import torch
+
+SLICED_BIAS = "().bias"  # where the host puts the bias of a slice of a fused weight, and then finds no such weight
+BIASES = (".diff_b", ".b_norm")
+NO_CHANGE = (*BIASES, ".alpha", ".dora_scale")
+
+
+class ReadKeys(dict):
+    """A LoRA that remembers which of its tensors the host took, because the host only logs those it did not.
+
+    lost: the tensors that the host takes and does not use, by the reason."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]):
+        super().__init__(tensors)
+        self.read = set()
+        self.lost: dict[str, list[str]] = {}
+
+    def __getitem__(self, key):
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key, default=None):
+        return self[key] if key in self else default
+
+
+def model_patches(tensors: Mapping[str, torch.Tensor], module) -> dict:
+    """The patches for a model of the host, such as ModelPatcher.model, by target and in the order it loads them.
+
+    A target is a state-dict key or, for a slice of a fused weight, (key, (dimension, start, length), ...).
+    Raises ValueError for half an adapter."""
+    return _patches(tensors, comfy.lora.model_lora_keys_unet(module, {}))
+
+
+def clip_patches(tensors: Mapping[str, torch.Tensor], module) -> dict:
+    """The same for text encoders of the host, such as CLIP.cond_stage_model."""
+    return _patches(tensors, comfy.lora.model_lora_keys_clip(module, {}))
+
+
+def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping) -> dict:
+    tensors = tensors if isinstance(tensors, ReadKeys) else ReadKeys(tensors)
+    names = _mentioned(names, tensors)
+    try:
+        patches = comfy.lora.load_lora(tensors, names, log_missing=False)
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
+    if patches.pop(SLICED_BIAS, None):
+        biases = [name + end for name, target in names.items() if isinstance(target, tuple) for end in BIASES]
+        _lose(tensors, "the host drops the bias of a slice", [key for key in biases if key in tensors])
+    if len(set(names.values())) < len(names):
+        _lose(tensors, "another name for the same weight comes after it", _overruled(names, tensors))
+    return patches
+
+
+def _lose(tensors: ReadKeys, reason: str, keys: list[str]) -> None:
+    if keys:
+        tensors.lost.setdefault(reason, []).extend(keys)
+
+
+def _mentioned(names: Mapping, tensors: Iterable[str]) -> dict:
+    """The names that some key of the file has before a "." or "_lora.", in the order of names.
+
+    The host's load_lora tries each of its names, several for a weight, with every ending it knows."""
+    stems = {stem for key in tensors for stem in accumulate(key.split("."), "{}.{}".format)}
+    stems |= {stem.removesuffix("_lora") for stem in stems}
+    return {name: target for name, target in names.items() if name in stems}
+
+
+def _overruled(names: Mapping, tensors: Iterable[str]) -> list[str]:
+    """The keys of the names that have a change for a weight for which a later name has one too."""
+    by_target = {}
+    for name, target in names.items():
+        by_target.setdefault(target, []).append(name)
+    found = []
+    changes = [key for key in tensors if not key.endswith(NO_CHANGE)]
+    for rivals in filter(lambda rivals: len(rivals) > 1, by_target.values()):
+        keys = [[key for key in changes if key.startswith((f"{name}.", f"{name}_lora."))] for name in rivals]
+        found += [key for own in list(filter(None, keys))[:-1] for key in own]
+    return found
