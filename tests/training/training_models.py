@@ -79,13 +79,16 @@ FAMILIES = {
 }
 
 
-def build(family: Family, seed=0) -> comfy.model_patcher.ModelPatcher:
-    """The host's own model of a family, shrunk, on the CPU in fp32, with seeded weights."""
-    unet = dict(family.unet, dtype=F32)
+def build(family: Family, seed=0, dtype=F32) -> comfy.model_patcher.ModelPatcher:
+    """The host's own model of a family, shrunk, on the CPU, with seeded weights."""
+    unet = dict(family.unet, dtype=dtype)
     config = getattr(comfy.supported_models, family.config)(unet)
     config.unet_config, config.manual_cast_dtype = unet, None
     model = config.get_model({}, device="cpu")
-    randomise(model.diffusion_model.requires_grad_(False), seed)
+    own = {name: parameter.dtype for name, parameter in model.diffusion_model.named_parameters()}
+    randomise(model.diffusion_model.requires_grad_(False).float(), seed)  # the same numbers in every dtype
+    for name, parameter in model.diffusion_model.named_parameters():
+        parameter.data = parameter.data.to(own[name])
     return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
 
 
