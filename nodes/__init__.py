@@ -2,7 +2,7 @@
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .charts.nodes import Chart
-from .critique.nodes import ArtCritique
+from .critique.nodes import ArtCritique, CritiqueReference
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, ScheduleLora, StackLora
 from .training.nodes import Adapter, CoreTrainingSet, TrainingChart, TrainingRecipe, TrainLora
@@ -27,6 +27,7 @@ class BottegaExtension(ComfyExtension):
             TrainLora,
             TrainingChart,
             ArtCritique,
+            CritiqueReference,
             DescribeImage,
             VisionCritic,
             Chart,

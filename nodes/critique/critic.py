@@ -9,13 +9,11 @@ from ..charts.theme import LIGHT
 from . import explain
 from .criteria import Rubric
 from .heat import EXACT, HeatMap
-from .measures import measure
-from .picture import Picture
+from .measures import filter_bank, measure
+from .picture import CANONICAL, Picture
 from .reference import Reference
 from .report import Study, tradition
 from .score import Critique, judge
-
-CANONICAL = 1024  # the longer side at which the paintings of the published table were measured
 
 
 class Measured(NamedTuple):
@@ -64,4 +62,5 @@ def chart(critique: Critique, reference: Reference):
 
 def numbers(picture: Picture) -> dict[str, float]:
     """Every measure of a picture by column name."""
-    return {column: value.item() for column, value in measure(picture).items()}
+    bank = filter_bank.find(filter_bank.folders())
+    return {column: value.item() for column, value in measure(picture, bank).items()}

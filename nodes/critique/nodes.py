@@ -1,6 +1,7 @@
 import json
 
 import comfy.utils
+import folder_paths
 import torch
 from comfy_api.v0_0_2 import io, ui
 
@@ -83,6 +84,56 @@ class ArtCritique(io.ComfyNode):
         shown = {**ui.PreviewImage(charts, cls=cls).as_dict(), "text": (report.summary(critiques, reference),)}
         return io.NodeOutput(sum(scores) / len(scores), scores, report.write(studies, reference),
                              json.dumps([report.data(done) for done in studies]), charts, _batch(heatmaps), ui=shown)
+
+
+class CritiqueReference(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaCritiqueReference",
+            display_name="Critique Reference",
+            category="bottega/critique",
+            description="Measures the pictures of a tradition, a style or your own work, so that Art Critique can say "
+                        "where a picture stands among them.",
+            search_aliases=["reference style", "style statistics", "corpus", "art score", "calibrate critique"],
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("images", optional=True, tooltip="Pictures of the reference, beside or instead of a "
+                                                                "folder."),
+                io.String.Input("folder", default="", tooltip="A folder of pictures, with its subfolders: below "
+                                "ComfyUI's input directory, or an absolute path. About a second a picture."),
+                io.String.Input("name", default="", tooltip="What reports call it; empty: the name of the folder."),
+            ],
+            outputs=[
+                ReferenceType.Output("reference", tooltip="For Art Critique. 100 pictures or more are good; with fewer "
+                                                          "than 20 every percentile is uncertain by 30 points."),
+                io.String.Output("report", tooltip="Markdown: how many pictures, how sure their percentiles are, which "
+                                                   "could not be read, and where they differ from the paintings."),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, images=None, folder="", name=""):
+        from . import collection
+        if not folder.strip():
+            return ""
+        try:
+            return collection.fingerprint(collection.resolve(folder, folder_paths.get_input_directory()))
+        except (ValueError, OSError):
+            return folder  # execute says what is wrong with it
+
+    @classmethod
+    def execute(cls, images=None, folder="", name=""):
+        from . import collection
+        if images is None and not folder.strip():
+            raise ValueError("images: expected pictures or a folder of them, got neither")
+        found = collection.resolve(folder, folder_paths.get_input_directory()) if folder.strip() else None
+        paths = collection.files(found) if found else []
+        progress = comfy.utils.ProgressBar(len(paths) + (0 if images is None else len(images)))
+        called = name.strip() or (found.name if found else "the connected pictures")
+        measured = collection.collect(images, paths, called, lambda: progress.update(1))
+        report = collection.report(measured)
+        return io.NodeOutput(measured.reference, report, ui={"text": (report,)})
 
 
 def _batch(images: list[torch.Tensor]) -> torch.Tensor:

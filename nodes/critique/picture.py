@@ -9,6 +9,7 @@ from . import resample
 from .measures import edges
 from .measures.palette import Palette, palette
 
+CANONICAL = 1024  # the longer side at which the paintings of the published table were measured
 SHORTEST_SIDE = 16
 LONGEST_SHAPE = 16
 ROWS_AT_ONCE = 256

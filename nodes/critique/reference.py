@@ -115,8 +115,9 @@ def independent_shares(rows: Tensor) -> Tensor:
     ordered = rows.T.contiguous().sort(1).values
     columns = rows.T.contiguous()
     ranks = torch.searchsorted(ordered, columns) + torch.searchsorted(ordered, columns, right=True)
-    # A column that is the same in every picture correlates with nothing, itself included: it keeps its own voice.
-    rho = torch.corrcoef(ranks.to(rows.dtype)).view(len(columns), -1).nan_to_num(0).fill_diagonal_(1)
+    rho = torch.eye(len(columns), dtype=rows.dtype)
+    if len(rows) > 1:  # a column that is the same in every picture correlates with nothing and keeps its own voice
+        rho = torch.corrcoef(ranks.to(rows.dtype)).view(rho.shape).nan_to_num(0).fill_diagonal_(1)
     share = 1 / rho.square().sum(1)
     return share / share.sum()
 

@@ -32,6 +32,7 @@ CONTRACT = {
     "BottegaCritique": ("images rubric reference mask", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
     "BottegaDescribeImage": ("clip images instruction max_length temperature seed", "STRING"),
     "BottegaVisionCritic": ("clip images critic data", "FLOAT STRING STRING"),
+    "BottegaCritiqueReference": ("images folder name", "BOTTEGA_REFERENCE STRING"),
     "BottegaChart": ("data spec width height theme", "IMAGE"),
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)

@@ -1,0 +1,114 @@
+"""A reference measured from pictures: a batch, the files of a folder, or both, one picture in memory at a time."""
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .measures import FILTERED, MEASURES, filter_bank, measure
+from .picture import CANONICAL, Picture
+from .reference import SCORED, Reference, fit, paintings, target
+
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+class Collection(NamedTuple):
+    """What came of measuring pictures: the reference, and a sentence for each file that could not be measured."""
+    reference: Reference
+    broken: list[str]
+
+
+def resolve(folder: str, input_directory: str) -> Path:
+    """The folder a person typed: below the host's input directory, or anywhere where the path is absolute.
+
+    Raises ValueError with one sentence where it is no folder, or leads out of the input directory by `..`.
+    """
+    typed = Path(folder.strip()).expanduser()
+    root = Path(input_directory).resolve()
+    path = typed.resolve() if typed.is_absolute() else (root / typed).resolve()
+    if not typed.is_absolute() and not path.is_relative_to(root):
+        raise ValueError(f"folder: expected a folder below ComfyUI's input directory or an absolute path, got {folder}")
+    if not path.is_dir():
+        where = "an absolute path" if typed.is_absolute() else "a folder below ComfyUI's input directory"
+        raise ValueError(f"folder: expected {where} that exists, got {folder}")
+    return path
+
+
+def files(folder: Path) -> list[Path]:
+    """The pictures in a folder and below it, by name. Raises ValueError with one sentence where there are none."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+    if not found:
+        raise ValueError(f"folder: expected pictures ({', '.join(sorted(EXTENSIONS))}), got none in {folder.name}")
+    return found
+
+
+def fingerprint(folder: Path) -> str:
+    """Changes when a picture in the folder does: names, sizes and times of change."""
+    return repr([(str(path), (status := os.stat(path)).st_size, status.st_mtime_ns) for path in files(folder)])
+
+
+def load(path: Path) -> Tensor:
+    """A picture file as IMAGE [1, H, W, 3], turned as its camera says; 16-bit grey is brought to 8 bits."""
+    with Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I"):
+            image = image.point(lambda level: level * (1 / 256)).convert("L")
+        return torch.from_numpy(np.array(image.convert("RGB")))[None].float() / 255
+
+
+def collect(images: Tensor | None, paths: list[Path], name: str, done: Callable[[], None]) -> Collection:
+    """Measures IMAGE `images` and the files `paths` at 1024 pixels; calls `done` after each.
+
+    Raises ValueError with one sentence where not one picture could be measured.
+    """
+    bank, rows, broken = filter_bank.find(filter_bank.folders()), [], []
+    columns = [*MEASURES, *(FILTERED if bank else ())]
+    for label, picture in _each(images, paths):
+        try:
+            rows.append(_row(picture(), bank))
+        except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            broken.append(f"{label}: {error}")
+        done()
+    if not rows:
+        raise ValueError(f"folder: expected at least one picture that can be measured, got {'; '.join(broken[:3])}")
+    source = f"{len(rows)} pictures of {name}, measured by Bottega at a longer side of {CANONICAL} pixels"
+    return Collection(fit(name, source, columns, torch.tensor(rows, dtype=torch.float64), SCORED), broken)
+
+
+def _each(images: Tensor | None, paths: list[Path]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    for number in range(0 if images is None else len(images)):
+        yield f"picture {number + 1} of images", lambda n=number: images[n:n + 1]
+    for path in paths:
+        yield path.name, lambda file=path: load(file)
+
+
+def _row(image: Tensor, bank) -> list[float]:
+    picture = Picture.from_images(image.cpu()).at_longer_side(CANONICAL)
+    return [value.item() for value in measure(picture, bank).values()]
+
+
+def report(collection: Collection) -> str:
+    """What was measured, in Markdown: how many, how sure, what could not be read, and what is particular."""
+    reference, broken = collection
+    lines = [f"**{reference.name}**: {reference.count} measured, every percentile ±{reference.band:.1f} points."]
+    if reference.warning:
+        lines.append(f"Careful: {reference.warning}")
+    if broken:
+        lines.append(f"{len(broken)} could not be measured and are left out:\n\n"
+                     + "\n".join(f"* {sentence}" for sentence in broken))
+    return "\n\n".join([*lines, particular(reference)])
+
+
+def particular(reference: Reference) -> str:
+    """The five columns of the total that lie furthest from the middle of the paintings."""
+    tradition = paintings()
+    places = {column: target(reference, column, tradition) for column in SCORED}
+    furthest = sorted(SCORED, key=lambda column: -abs(places[column][0] - 50))[:5]
+    rows = [f"| {column} | {reference.quantiles[column][50]:.4g} | {places[column][0]:.0f} ± {places[column][1]:.0f} |"
+            for column in furthest]
+    return "\n".join(["Where they differ most from the paintings:", "",
+                      "| measure | median | percentile in the paintings |", "|---|---:|---:|", *rows])

@@ -1,0 +1,160 @@
+"""Critique Reference: a folder and a batch in the real executor, and what it promises about memory and bad files."""
+import json
+import math
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from real_host import GraphError
+
+COLUMN = "mean S channel"
+
+
+@pytest.fixture(scope="module")
+def critique(pack):
+    return pack.nodes.critique
+
+
+@pytest.fixture(scope="module")
+def folder(host):
+    """input/reference_works: three pictures, one of them below, one file that is no picture, one text."""
+    works = host.tmp / "input" / "reference_works"
+    (works / "below").mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    for name in ("a.png", "b.jpg", "below/c.png"):
+        Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(works / name)
+    (works / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    (works / "notes.txt").write_text("no picture")
+    return works
+
+
+def reference_of(folder="", **inputs):
+    return {"class_type": "BottegaCritiqueReference", "inputs": {"folder": folder, "name": "", **inputs}}
+
+
+def shown(source, output):
+    return {"class_type": "PreviewAny", "inputs": {"source": [source, output]}}
+
+
+def small(monkeypatch, critique):
+    """Measures at 32 pixels, where the size is not the question: a picture then takes milliseconds."""
+    monkeypatch.setattr(critique.collection, "CANONICAL", 32)
+    monkeypatch.setattr(critique.collection, "measure", lambda picture, bank: {
+        column: critique.measures.MEASURES[column](picture) for column in critique.reference.SCORED[:1]})
+    monkeypatch.setattr(critique.collection, "MEASURES", critique.reference.SCORED[:1])
+    monkeypatch.setattr(critique.collection, "SCORED", critique.reference.SCORED[:1])
+
+
+def test_a_folder_and_a_batch_become_a_reference_that_the_critique_takes(host, folder):
+    Image.fromarray(np.random.default_rng(2).integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(
+        host.tmp / "input" / "reference_extra.png")
+    outputs, _ = host.run({
+        "1": {"class_type": "LoadImage", "inputs": {"image": "reference_extra.png"}},
+        "2": reference_of("reference_works", images=["1", 0]), "3": shown("2", 1),
+        "4": {"class_type": "BottegaCritique", "inputs": {"images": ["1", 0], "rubric": "", "reference": ["2", 0]}},
+        "5": shown("4", 3), "6": shown("4", 2)})
+    report = outputs["3"]["text"][0]
+    assert report.startswith("**reference_works**: 4 measured, every percentile ±67.9 points.")
+    assert "Careful: reference_works holds 4 pictures" in report
+    assert "1 could not be measured" in report and "* torn.png: " in report and "notes.txt" not in report
+    assert outputs["2"]["text"][0] == report
+    entry = json.loads(outputs["5"]["text"][0])[0]
+    assert 0 <= entry["score"] <= 100 and set(entry["percentiles"]) == set(entry["measures"])
+
+
+@pytest.mark.parametrize("typed, sentence", [
+    ("", "images: expected pictures or a folder of them, got neither"),
+    ("no_such_folder", "folder: expected a folder below ComfyUI's input directory that exists, got no_such_folder"),
+    ("../output", "folder: expected a folder below ComfyUI's input directory or an absolute path, got ../output"),
+])
+def test_a_folder_that_cannot_be_read_gives_one_sentence(host, typed, sentence):
+    with pytest.raises(GraphError) as error:
+        host.run({"1": reference_of(typed), "2": shown("1", 1)})
+    assert sentence in str(error.value)
+
+
+def test_a_folder_without_pictures_gives_one_sentence(critique, tmp_path):
+    with pytest.raises(ValueError, match="^folder: expected pictures .*, got none in "):
+        critique.collection.files(tmp_path)
+
+
+def test_an_absolute_path_is_taken_as_typed(critique, tmp_path):
+    assert critique.collection.resolve(str(tmp_path), "/nowhere") == tmp_path.resolve()
+
+
+def test_cancel_stops_between_pictures(host, folder, critique, monkeypatch):
+    import comfy.model_management
+    small(monkeypatch, critique)
+    looked_at, load = [], critique.collection.load
+
+    def interrupted(path):
+        looked_at.append(path)
+        comfy.model_management.interrupt_current_processing()  # what the Cancel button does, during the first picture
+        return load(path)
+
+    monkeypatch.setattr(critique.collection, "load", interrupted)
+    with pytest.raises(GraphError) as error:
+        host.run({"1": reference_of("reference_works", name="cancelled"), "2": shown("1", 1)})
+    assert len(looked_at) == 1 and "exception_message" not in str(error.value)
+
+
+def test_a_hundred_pictures_need_the_memory_of_one(critique, tmp_path, monkeypatch):
+    small(monkeypatch, critique)
+    for number in range(100):
+        Image.new("RGB", (16, 16), (number, 2 * number, 0)).save(tmp_path / f"{number:03}.png")
+    living, most = weakref.WeakSet(), []
+
+    class Counted(critique.picture.Picture):
+        def __init__(self, *given):
+            super().__init__(*given)
+            living.add(self)
+
+    monkeypatch.setattr(critique.collection, "Picture", Counted)
+    paths = critique.collection.files(tmp_path)
+    monkeypatch.setattr(critique.collection, "fit", lambda *given: given)
+    made = critique.collection.collect(None, paths, "plain colours", lambda: most.append(len(living)))
+    name, _, _, rows, _ = made.reference
+    assert len(most) == 100 and max(most) <= 1
+    assert rows.shape == (100, 1) and name == "plain colours"
+
+
+def test_the_fingerprint_changes_with_a_file(critique, tmp_path):
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    before = critique.collection.fingerprint(tmp_path)
+    assert critique.collection.fingerprint(tmp_path) == before
+    Image.new("RGB", (17, 16), "red").save(tmp_path / "a.png")
+    assert critique.collection.fingerprint(tmp_path) != before
+
+
+def test_pictures_open_as_the_eye_sees_them(critique, tmp_path):
+    turned = Image.new("RGB", (30, 20), "blue")
+    exif = turned.getexif()
+    exif[0x0112] = 6  # the camera was on its side
+    turned.save(tmp_path / "turned.jpg", exif=exif)
+    Image.fromarray(np.full((20, 30), 0x8000, np.uint16)).save(tmp_path / "deep.png")
+    assert critique.collection.load(tmp_path / "turned.jpg").shape == (1, 30, 20, 3)
+    assert critique.collection.load(tmp_path / "deep.png").unique().tolist() == pytest.approx([128 / 255])
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 30])
+def test_few_pictures_make_a_reference_with_a_wide_band_and_a_warning(critique, number):
+    reference, columns = critique.reference, list(critique.reference.SCORED)
+    rows = torch.rand(number, len(columns), dtype=torch.float64, generator=torch.Generator().manual_seed(number))
+    few = reference.fit("few", "", columns, rows)
+    assert few.band == pytest.approx(min(100, 135.8 / math.sqrt(number)))
+    assert bool(few.warning) == (number < 20) and sum(few.shares.values()) == pytest.approx(1)
+    judged = critique.score.judge(dict(zip(columns, rows[0].tolist(), strict=True)), few)
+    assert 0 <= judged.score <= 100
+
+
+def test_a_reference_lies_where_its_median_lies(critique):
+    reference = critique.reference
+    tradition = reference.paintings()
+    values = torch.tensor([[tradition.quantiles[COLUMN][place]] for place in range(70, 91)], dtype=torch.float64)
+    strong = reference.fit("strong colour", "", [COLUMN], values, [COLUMN])
+    wanted, tolerance = reference.target(strong, COLUMN, tradition)
+    assert wanted == pytest.approx(80) and 5 < tolerance < 8
+    assert reference.nearness(80, wanted, tolerance) == pytest.approx(100)
+    assert reference.nearness(80 + tolerance, wanted, tolerance) == pytest.approx(60.65, abs=0.01)
