@@ -2,6 +2,7 @@
 
 Everything here is a whole number, so the result does not depend on the device nor on the order of adding.
 """
+from functools import cache
 from itertools import permutations
 
 import torch
@@ -23,7 +24,12 @@ def ordinal_patterns(plane: Tensor) -> Tensor:
     a, b, c, d = plane[:, :-1, :-1], plane[:, :-1, 1:], plane[:, 1:, :-1], plane[:, 1:, 1:]
     code = _less(b, a).add_(_less(c, a)).add_(_less(d, a)).mul_(3)
     code.add_(_less(c, b)).add_(_less(d, b)).mul_(2).add_(_less(d, c))
-    return count(code, 24)[:, torch.tensor(_LEHMER_CODES, device=plane.device)]
+    return in_order(count(code, 24))
+
+
+def in_order(counts: Tensor) -> Tensor:
+    """Counts [B, 24] by the Lehmer code of a window's ranks -> by the permutation that sorts the window."""
+    return counts.index_select(1, _lehmer_codes(counts.device))
 
 
 def cooccurrence(levels: Tensor, steps: int = 16) -> Tensor:
@@ -63,11 +69,14 @@ def _less(a: Tensor, b: Tensor) -> Tensor:
     return (a < b).view(torch.uint8)
 
 
+@cache
+def _lehmer_codes(device: torch.device) -> Tensor:
+    return torch.tensor([_lehmer_code(order) for order in permutations(range(4))], device=device)
+
+
 def _lehmer_code(order: tuple[int, ...]) -> int:
     """The code that the comparisons above give to the windows which `order` sorts."""
     rank = [order.index(place) for place in range(4)]
     later = [sum(other < rank[place] for other in rank[place + 1:]) for place in range(3)]
     return later[0] * 6 + later[1] * 2 + later[2]
 
-
-_LEHMER_CODES = [_lehmer_code(order) for order in permutations(range(4))]
