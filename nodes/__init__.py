@@ -5,7 +5,7 @@ from .charts.nodes import Chart
 from .critique.nodes import ArtCritique, CritiqueReference
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, ScheduleLora, StackLora
-from .training.nodes import Adapter, CoreTrainingSet, TrainingChart, TrainingRecipe, TrainLora
+from .training.nodes import Adapter, CoreTrainingSet, TrainingChart, TrainingRecipe, TrainingSet, TrainLora
 from .training.stop import add_route
 
 
@@ -21,6 +21,7 @@ class BottegaExtension(ComfyExtension):
             ApplyStack,
             ScheduleLora,
             InspectLora,
+            TrainingSet,
             CoreTrainingSet,
             Adapter,
             TrainingRecipe,

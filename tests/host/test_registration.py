@@ -18,6 +18,9 @@ CONTRACT = {
     "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
     "BottegaScheduleLora": ("lora_name strength_model strength_clip blocks keyframes prev_hooks model clip", "HOOKS"),
     "BottegaInspectLora": ("lora_name lora model", "STRING IMAGE STRING"),
+    "BottegaTrainingSet": ("vae clip folder resolution buckets repeats images captions mask default_caption masks "
+                           "caption_dropout tag_shuffles keep_first flip regularisation_folder regularisation_weight "
+                           "unreadable cache seed", "BOTTEGA_DATASET STRING IMAGE"),
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
     "BottegaAdapter": ("algorithm rank alpha targets scaling start lora_plus_ratio rank_dropout module_dropout "
                        "lokr_factor oft_constraint format", "BOTTEGA_ADAPTER"),

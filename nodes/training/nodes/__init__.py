@@ -1,8 +1,8 @@
 """The nodes of this room."""
 from .adapter import Adapter
 from .chart import TrainingChart
-from .dataset import CoreTrainingSet
+from .dataset import CoreTrainingSet, TrainingSet
 from .recipe import TrainingRecipe
 from .train import TrainLora
 
-__all__ = ["Adapter", "CoreTrainingSet", "TrainLora", "TrainingChart", "TrainingRecipe"]
+__all__ = ["Adapter", "CoreTrainingSet", "TrainLora", "TrainingChart", "TrainingRecipe", "TrainingSet"]

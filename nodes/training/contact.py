@@ -1,0 +1,73 @@
+"""The contact sheet of a training set: every picture as it will be learnt, and what the report says about them."""
+from collections import Counter
+
+import torch
+
+from ..charts.draw import render
+from ..charts.scene import Node, image, layer, place, rect, text
+from ..charts.theme import LIGHT
+from .collect import THUMBNAIL, Collected, Preparation, Prepared
+
+COLUMNS, GAP, LINES, SIZE = 6, 18, 44, 15
+MOST = 60
+DIMMED = 0.25
+
+
+def contact_sheet(collected: Collected) -> torch.Tensor:
+    """IMAGE [1, H, W, 3]: thumbnails with size and caption; what a mask hides is dimmed; at most MOST pictures."""
+    shown = collected.prepared[:MOST]
+    cell_w, cell_h = THUMBNAIL + GAP, THUMBNAIL + LINES + GAP
+    columns = min(COLUMNS, len(shown))
+    cells = [place(GAP + (i % columns) * cell_w, GAP + (i // columns) * cell_h, _cell(each))
+             for i, each in enumerate(shown)]
+    rows = -(-len(shown) // columns)
+    width, height = GAP + columns * cell_w, GAP + rows * cell_h
+    if rest := len(collected.prepared) - len(shown):
+        cells.append(place(GAP, height - 6, text(f"and {rest} more", SIZE, LIGHT.muted)))
+        height += 24
+    return render(layer(cells, width, height), LIGHT.paper)
+
+
+def _cell(each: Prepared) -> Node:
+    pixels = each.thumbnail
+    if each.mask is not None:
+        pixels = pixels * (DIMMED + (1 - DIMMED) * each.mask[..., None])
+    picture = image(pixels)
+    size = f"{each.cut.width} x {each.cut.height}" + (" regularisation" if each.source.is_regularisation else "")
+    return layer([
+        place((THUMBNAIL - picture.w) / 2, (THUMBNAIL - picture.h) / 2, picture),
+        place(0, THUMBNAIL + 2, rect(THUMBNAIL, 1, LIGHT.rule)),
+        place(0, THUMBNAIL + 6, text(size, SIZE, LIGHT.muted)),
+        place(0, THUMBNAIL + 24, text(_clipped(each.source.caption or "(no words)"), SIZE, LIGHT.ink)),
+    ], THUMBNAIL, THUMBNAIL + LINES)
+
+
+def _clipped(caption: str) -> str:
+    while text(caption, SIZE, LIGHT.ink).w > THUMBNAIL:
+        caption = caption.rstrip(".")[:-1].rstrip() + "..."
+        if len(caption) <= 4:
+            break
+    return caption
+
+
+def report(collected: Collected, plan: Preparation) -> str:
+    """Markdown: how many pictures in which sizes, their captions, and what was noted."""
+    own = [p for p in collected.prepared if not p.source.is_regularisation]
+    regular = len(collected.prepared) - len(own)
+    lines = [f"# Training set: {len(own)} pictures" + (f" and {regular} for regularisation" if regular else ""), "",
+             "| size | pictures |", "|---|---|"]
+    sizes = Counter(f"{p.cut.width} x {p.cut.height}" for p in collected.prepared)
+    lines += [f"| {size} | {count} |" for size, count in sizes.most_common()]
+    lines += ["", f"An epoch shows {sum(s.repeats for s in collected.dataset.samples)} pictures."]
+    captions = [p.source.caption for p in own]
+    words = [len(caption.split()) for caption in captions]
+    lines += [f"Captions: {len(set(captions))} different, of {min(words)} to {max(words)} words."]
+    lines += [sentence for sentence in (
+        f"Captions are left away in {plan.caption_dropout:.0%} of the steps." if plan.caption_dropout else "",
+        f"Each caption has {plan.tag_shuffles} further orders of its tags; the first {plan.keep_first} stay in place."
+        if plan.tag_shuffles else "",
+        "Every picture is also shown mirrored." if plan.flip else "",
+        f"Masked: {sum(p.mask is not None for p in own)} of {len(own)} pictures." if plan.masks != "none" else "",
+        f"Latents kept from earlier runs: {collected.reused}." if collected.reused else "") if sentence]
+    lines += ["", *[f"- {note}" for note in collected.dataset.notes]] if collected.dataset.notes else []
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""A folder of pictures as trainers lay it out: captions and masks beside them, repeats in the names of subfolders.
+
+`05.png` has its caption in `05.txt` (or `05.caption`), its mask in `05_mask.png` or `05-masklabel.png`, and for editing
+models the picture it starts from in `05_reference.png`. A subfolder `10_lantern` shows its pictures ten times an epoch.
+"""
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import folder_paths
+
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+CAPTIONS = (".txt", ".caption")
+MASKS, REFERENCE = ("_mask", "-masklabel"), "_reference"
+REPEATS = re.compile(r"(\d+)_\S")
+MOST_REPEATS = 10_000
+
+
+class Found(NamedTuple):
+    """One picture of a folder. name: its path below the folder; caption, mask, reference: None where there is none."""
+    path: Path
+    name: str
+    caption: str | None
+    mask: Path | None
+    reference: Path | None
+    repeats: int
+
+
+def locate(folder: str) -> Path:
+    """The folder that was typed: an absolute path, or one below ComfyUI's input folder.
+
+    Raises ValueError when it is neither."""
+    typed = Path(os.path.expanduser(folder.strip()))
+    path = typed if typed.is_absolute() else Path(folder_paths.get_input_directory()) / typed
+    if not path.is_dir():
+        raise ValueError(f"folder: expected a folder of pictures, an absolute path or one below {_input()}; "
+                         f"{path} is none.")
+    return path
+
+
+def scan(folder: Path) -> list[Found]:
+    """Every picture in a folder and its subfolders, by name. Raises ValueError when there is none."""
+    pictures = sorted(_pictures(folder))
+    if not pictures:
+        raise ValueError(f"folder: expected at least one picture ({', '.join(sorted(PICTURES))}), {folder} has none.")
+    return [_found(folder, path) for path in pictures]
+
+
+def fingerprint(folder: Path) -> tuple:
+    """Changes whenever a file of the folder is added, removed or written anew."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path in files for stat in [path.stat()])
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        beside = path.stem.endswith((*MASKS, REFERENCE))
+        if path.suffix.lower() in PICTURES and path.is_file() and not hidden and not beside:
+            yield path
+
+
+def _found(folder: Path, path: Path) -> Found:
+    mask = next((m for ending in MASKS if (m := _beside(path, ending))), None)
+    return Found(path, path.relative_to(folder).as_posix(), _caption(path), mask, _beside(path, REFERENCE),
+                 _repeats(folder, path))
+
+
+def _beside(path: Path, ending: str) -> Path | None:
+    candidates = (path.with_name(path.stem + ending + suffix) for suffix in sorted(PICTURES))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _caption(path: Path) -> str | None:
+    for ending in CAPTIONS:
+        file = path.with_suffix(ending)
+        if file.is_file():
+            try:
+                return " ".join(file.read_text(encoding="utf-8-sig").split())
+            except UnicodeDecodeError:
+                raise ValueError(f"captions: expected UTF-8 text, {file.name} is something else.") from None
+    return None
+
+
+def _repeats(folder: Path, path: Path) -> int:
+    match = REPEATS.match(path.parent.name) if path.parent != folder else None
+    return min(MOST_REPEATS, max(1, int(match[1]))) if match else 1
+
+
+def _input() -> str:
+    return folder_paths.get_input_directory()

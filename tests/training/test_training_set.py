@@ -1,0 +1,265 @@
+"""A folder of pictures, or pictures from the graph, become a training set."""
+import importlib
+
+import pytest
+import torch
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def training(pack):
+    def module(name):
+        return importlib.import_module(f"{pack.__name__}.nodes.training.{name}")
+    return module
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory):
+    import sys
+    from pathlib import Path
+
+    import comfy.sd
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "starter"))
+    import vae as written
+    return comfy.sd.VAE(sd=written.write_down())
+
+
+@pytest.fixture(scope="module")
+def clip(host):
+    import sys
+    from pathlib import Path
+
+    import comfy.sd
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "starter"))
+    import text as written
+    return comfy.sd.load_text_encoder_state_dicts([written.write_down()], clip_type=comfy.sd.CLIPType.SD3)
+
+
+def picture(path, size=(96, 64), colour=(200, 30, 60), **save):
+    Image.new("RGB", size, colour).save(path, **save)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, size in (("a", (96, 64)), ("b", (64, 96)), ("c", (300, 200))):
+        picture(tmp_path / f"{name}.png", size)
+        (tmp_path / f"{name}.txt").write_text(f"red, {name}, sheet, plain\n", encoding="utf-8")
+    return tmp_path
+
+
+def collected(training, vae, clip, folder="", images=(), captions=(), mask=(), default="", regular="", **plan):
+    plan = training("collect").Preparation(**{"resolution": 64, **plan})
+    steps = []
+    with torch.inference_mode():
+        made = training("assemble").assemble(vae, clip, str(folder), list(images), list(captions), list(mask), default,
+                                             str(regular), plan, lambda done, total: steps.append((done, total)))
+    return made, steps
+
+
+def test_every_picture_gets_its_latent_its_caption_and_a_size_of_its_shape(training, vae, clip, folder):
+    made, steps = collected(training, vae, clip, folder)
+    a, b, c = made.dataset.samples
+    assert [p.source.caption for p in made.prepared] == ["red, a, sheet, plain", "red, b, sheet, plain",
+                                                         "red, c, sheet, plain"]
+    assert [tuple(p.cut) for p in made.prepared] == [(80, 48), (48, 80), (80, 48)]
+    assert [tuple(s.latent.shape) for s in (a, b, c)] == [(1, 16, 6, 10), (1, 16, 10, 6), (1, 16, 6, 10)]
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert torch.equal(a.latent, vae.encode(made_pixels(80, 48)).float())
+
+
+def made_pixels(width, height, colour=(200, 30, 60)):
+    return (torch.tensor(colour).expand(1, height, width, 3) / 255).contiguous()
+
+
+def test_without_buckets_every_picture_is_cut_to_a_square(training, vae, clip, folder):
+    made, _ = collected(training, vae, clip, folder, buckets=False)
+    assert {tuple(p.cut) for p in made.prepared} == {(64, 64)}
+
+
+@pytest.mark.parametrize("resolution, step", [(64, 16), (512, 16), (1024, 16), (1000, 32)])
+def test_no_bucket_has_more_pixels_than_asked_for_and_all_fit_the_patches(training, resolution, step):
+    sizes = training("buckets").bucket_sizes(resolution, step)
+    assert all(w % step == 0 and h % step == 0 and w * h <= resolution**2 for w, h in sizes)
+    assert all(max(size) <= 3 * min(size) for size in sizes)
+    assert sizes[0] == (resolution // step * step,) * 2
+    assert len(sizes) == len(set(sizes)) and {(h, w) for w, h in sizes} == set(sizes)
+
+
+def test_a_picture_takes_the_bucket_nearest_in_shape(training):
+    sizes = training("buckets").bucket_sizes(512, 16)
+    width, height = training("buckets").nearest(sizes, 1500, 1000)
+    assert abs(width / height - 1.5) < 0.06 and width * height > 0.9 * 512**2
+
+
+def test_a_subfolder_says_how_often_its_pictures_are_shown(training, vae, clip, folder):
+    (folder / "10_lantern").mkdir()
+    picture(folder / "10_lantern" / "x.png")
+    (folder / "10_lantern" / "x.txt").write_text("lantern", encoding="utf-8")
+    made, _ = collected(training, vae, clip, folder, repeats=2)
+    assert {s.name: s.repeats for s in made.dataset.samples} == {
+        "10_lantern/x.png": 20, "a.png": 2, "b.png": 2, "c.png": 2}
+
+
+def test_mirrored_copies_keep_caption_and_mask_in_step(training, vae, clip, tmp_path):
+    image = Image.new("RGB", (64, 64), (255, 255, 255))
+    image.paste((0, 0, 0), (0, 0, 32, 64))
+    image.save(tmp_path / "half.png")
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 0, 32, 64))
+    mask.save(tmp_path / "half_mask.png")
+    made, _ = collected(training, vae, clip, tmp_path, default="half", flip=True, masks="files")
+    plain, mirrored = made.dataset.samples
+    assert torch.allclose(mirrored.mask, plain.mask.flip(3)) and plain.mask[..., :32].mean() == 1
+    assert torch.allclose(mirrored.latent, vae.encode(mirror_of_half()).float(), atol=1e-5)
+    assert plain.caption is mirrored.caption
+
+
+def mirror_of_half():
+    pixels = torch.zeros(1, 64, 64, 3)
+    pixels[:, :, :32] = 1
+    return pixels
+
+
+def test_transparent_parts_can_be_left_out_of_the_loss(training, vae, clip, tmp_path):
+    image = Image.new("RGBA", (64, 64), (200, 30, 60, 0))
+    image.paste((200, 30, 60, 255), (16, 16, 48, 48))
+    image.save(tmp_path / "cut.png")
+    made, _ = collected(training, vae, clip, tmp_path, default="x", masks="alpha")
+    sample, = made.dataset.samples
+    assert sample.mask[0, 0, 32, 32] == 1 and sample.mask[0, 0, 2, 2] == 0
+
+
+def test_tags_are_shuffled_behind_those_that_are_kept(training, vae, clip, folder):
+    (made, _), (again, _) = (collected(training, vae, clip, folder, tag_shuffles=1, keep_first=1) for _ in range(2))
+    assert [len(s.variants) for s in made.dataset.samples] == [1, 1, 1]
+    orders = training("captions").variants("red, a, sheet, plain", 5, 2, seed=4)
+    assert all(order.startswith("red, a, ") and sorted(order.split(", ")) == sorted(["red", "a", "sheet", "plain"])
+               for order in orders)
+    assert torch.equal(made.dataset.samples[0].variants[0][0], again.dataset.samples[0].variants[0][0])
+
+
+def test_the_empty_caption_is_there_for_dropout(training, vae, clip, folder):
+    made, _ = collected(training, vae, clip, folder, caption_dropout=0.25)
+    assert made.dataset.caption_dropout == 0.25
+    assert made.dataset.empty[0].shape == made.dataset.samples[0].caption.shape
+
+
+def test_a_picture_beside_another_is_what_editing_starts_from(training, vae, clip, folder):
+    picture(folder / "a_reference.png", (96, 64), (10, 200, 30))
+    made, _ = collected(training, vae, clip, folder)
+    a, b = made.dataset.samples[:2]
+    assert torch.equal(a.options["reference_latents"][0], vae.encode(made_pixels(80, 48, (10, 200, 30))).float())
+    assert "reference_latents" not in b.options
+
+
+def test_regularisation_pictures_have_their_own_weight(training, vae, clip, folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("class")
+    picture(other / "r.png")
+    made, _ = collected(training, vae, clip, folder, default="a thing", regular=other, regularisation_weight=0.5)
+    assert [(s.is_regularisation, s.weight) for s in made.dataset.samples] == [(False, 1.0)] * 3 + [(True, 0.5)]
+
+
+def test_latents_kept_on_disk_are_those_of_the_vae_and_a_damaged_one_is_made_again(training, vae, clip, folder,
+                                                                                   monkeypatch, tmp_path_factory):
+    import folder_paths
+    user = tmp_path_factory.mktemp("user")
+    monkeypatch.setattr(folder_paths, "get_user_directory", lambda: str(user))
+    first, _ = collected(training, vae, clip, folder, captions=["x"], cache=True)
+    second, _ = collected(training, vae, clip, folder, captions=["x"], cache=True)
+    assert first.reused <= 1 and second.reused == 3  # a and c are cut to the same pixels
+    assert all(torch.equal(x.latent, y.latent)
+               for x, y in zip(first.dataset.samples, second.dataset.samples, strict=True))
+    for kept in (user / "bottega" / "latents").iterdir():
+        kept.write_bytes(kept.read_bytes()[:40])
+    third, _ = collected(training, vae, clip, folder, captions=["x"], cache=True)
+    assert torch.equal(third.dataset.samples[1].latent, first.dataset.samples[1].latent)
+
+
+def test_pictures_from_the_graph_take_captions_and_masks(training, vae, clip):
+    images = [torch.rand(1, 64, 64, 3), torch.rand(1, 48, 80, 3)]
+    masks = [torch.ones(1, 64, 64), torch.zeros(1, 48, 80)]
+    made, _ = collected(training, vae, clip, images=images, captions=["one", "two"], mask=masks)
+    assert [p.source.caption for p in made.prepared] == ["one", "two"]
+    assert [s.mask.mean().item() for s in made.dataset.samples] == [1, 0]
+
+
+def test_small_pictures_are_named_as_enlarged(training, vae, clip, tmp_path):
+    picture(tmp_path / "dot.png", (1, 1))
+    made, _ = collected(training, vae, clip, tmp_path, default="x")
+    assert "dot.png most (64.0 times)" in made.dataset.notes[0]
+
+
+def broken(folder):
+    (folder / "b.png").write_bytes(b"not a picture")
+
+
+def test_an_unreadable_picture_is_named_or_left_out_when_asked(training, vae, clip, folder):
+    broken(folder)
+    with pytest.raises(ValueError, match="folder: b.png cannot be read as a picture"):
+        collected(training, vae, clip, folder)
+    made, _ = collected(training, vae, clip, folder, unreadable="skip")
+    assert len(made.dataset.samples) == 2 and "Left out: folder: b.png" in made.dataset.notes[0]
+
+
+@pytest.mark.parametrize("spoil, options, words", [
+    (lambda f: [p.unlink() for p in list(f.iterdir())], {}, "expected at least one picture"),
+    (lambda f: (f / "a.txt").unlink(), {}, r"1 of 3 have none \(a.png\)"),
+    (lambda f: (f / "a.txt").write_bytes(b"\xff\xfe\xfa"), {}, "expected UTF-8 text, a.txt"),
+    (lambda f: Image.new("L", (9, 9)).save(f / "a_mask.png"), {"masks": "files"}, "96 x 64 pixels for a.png, got 9 x 9"),
+    (lambda f: None, {"resolution": 24}, "resolution: expected at least 32 pixels"),
+    (lambda f: None, {"captions": ["x", "y"]}, "expected 1 caption or 3"),
+    (lambda f: None, {"images": [torch.rand(1, 32, 32, 3)]}, "either a folder or images.*both"),
+    (lambda f: None, {"mask": [torch.rand(1, 32, 32)]}, "mask: expected only with images"),
+    (lambda f: None, {"regular": "/nowhere/at/all"}, "regularisation_folder: expected a folder"),
+])
+def test_what_cannot_be_learnt_from_is_refused_with_a_sentence(training, vae, clip, folder, spoil, options, words):
+    spoil(folder)
+    with pytest.raises(ValueError, match=words):
+        collected(training, vae, clip, folder, **options)
+
+
+def test_nothing_at_all_is_refused(training, vae, clip):
+    with pytest.raises(ValueError, match="either a folder or images from the graph, got neither"):
+        collected(training, vae, clip)
+    with pytest.raises(ValueError, match="is none"):
+        collected(training, vae, clip, "no/such/folder")
+
+
+def test_the_contact_sheet_shows_every_picture_and_the_report_counts_them(training, vae, clip, folder):
+    made, _ = collected(training, vae, clip, folder, caption_dropout=0.1)
+    sheet = training("contact").contact_sheet(made)
+    text = training("contact").report(made, training("collect").Preparation(caption_dropout=0.1))
+    assert sheet.shape[0] == 1 and sheet.shape[2] > 3 * 160
+    assert "3 pictures" in text and "| 80 x 48 | 2 |" in text and "10%" in text
+
+
+@pytest.fixture
+def starter_files(host, tmp_path_factory):
+    import folder_paths
+    import install
+    models = tmp_path_factory.mktemp("models")
+    install.install_models(models)
+    for kind in ("vae", "text_encoders"):
+        folder_paths.add_model_folder_path(kind, str(models / kind))
+    return install
+
+
+def test_in_a_real_graph_it_gives_its_sheet_and_follows_its_folder(host, folder, starter_files):
+    import shutil
+    from pathlib import Path
+
+    import folder_paths
+    sheets = Path(folder_paths.get_input_directory()) / "sheets"
+    shutil.copytree(folder, sheets)
+    graph = {
+        "1": {"class_type": "VAELoader", "inputs": {"vae_name": starter_files.VAE}},
+        "2": {"class_type": "CLIPLoader", "inputs": {"clip_name": starter_files.TEXT, "type": "sd3"}},
+        "3": {"class_type": "BottegaTrainingSet", "inputs": {
+            "vae": ["1", 0], "clip": ["2", 0], "folder": "sheets", "resolution": 64, "buckets": True, "repeats": 1}},
+        "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 2]}},
+    }
+    outputs, _ = host.run(graph)
+    assert "3 pictures" in outputs["3"]["text"][0] and len(outputs["4"]["images"]) == 1
+    assert "3" not in host.run(graph)[1]
+    (sheets / "a.txt").write_text("changed", encoding="utf-8")
+    assert "3" in host.run(graph)[1]
