@@ -42,7 +42,8 @@ class TrainingSet(io.ComfyNode):
                 io.Combo.Input("masks", options=list(MASKS), optional=True, advanced=True,
                                tooltip="files: learn only where 01_mask.png is white. alpha: only where a picture is "
                                        "opaque."),
-                io.Float.Input("caption_dropout", default=0.0, min=0.0, max=1.0, step=0.01, optional=True, advanced=True,
+                io.Float.Input("caption_dropout", default=0.0, min=0.0, max=1.0, step=0.01, optional=True,
+                               advanced=True,
                                tooltip="Share of the steps that see a picture without its caption. 0.05 to 0.1 helps "
                                        "styles and keeps guidance working."),
                 io.Int.Input("tag_shuffles", default=0, min=0, max=16, optional=True, advanced=True,
@@ -54,7 +55,8 @@ class TrainingSet(io.ComfyNode):
                 io.String.Input("regularisation_folder", default="", optional=True, advanced=True,
                                 tooltip="A folder of pictures of the general class, with captions, that keep the model "
                                         "from forgetting it."),
-                io.Float.Input("regularisation_weight", default=1.0, min=0.0, max=10.0, step=0.05, optional=True, advanced=True,
+                io.Float.Input("regularisation_weight", default=1.0, min=0.0, max=10.0, step=0.05, optional=True,
+                               advanced=True,
                                tooltip="Weight of the regularisation pictures in the loss."),
                 io.Combo.Input("unreadable", options=list(UNREADABLE), optional=True, advanced=True,
                                tooltip="What to do about a picture that cannot be read: stop, or leave it out and say "
