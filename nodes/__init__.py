@@ -5,7 +5,15 @@ from .charts.nodes import Chart
 from .critique.nodes import ArtCritique, CritiqueReference
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, ScheduleLora, StackLora
-from .training.nodes import Adapter, CoreTrainingSet, TrainingChart, TrainingRecipe, TrainingSet, TrainLora
+from .training.nodes import (
+    Adapter,
+    Concept,
+    CoreTrainingSet,
+    TrainingChart,
+    TrainingRecipe,
+    TrainingSet,
+    TrainLora,
+)
 from .training.stop import add_route
 
 
@@ -23,6 +31,7 @@ class BottegaExtension(ComfyExtension):
             InspectLora,
             TrainingSet,
             CoreTrainingSet,
+            Concept,
             Adapter,
             TrainingRecipe,
             TrainLora,

@@ -11,7 +11,9 @@ class Sample(NamedTuple):
     """latent [1, C, ...] as the VAE gives it; caption = the embedding [1, T, D] or None, and its options.
 
     mask: [1, 1, H, W] in 0 to 1, of any size, where to learn; None everywhere. variants: further (caption, options)
-    pairs, one of all is drawn each time. repeats: how often an epoch shows the picture. name: for messages."""
+    pairs, one of all is drawn each time. repeats: how often an epoch shows the picture. name: for messages. lesson:
+    (share, caption, options) whose predictions by the untrained model, times their shares, sum to what is learnt
+    instead of the picture; empty for the picture."""
     latent: torch.Tensor
     caption: torch.Tensor | None
     options: dict[str, Any]
@@ -21,6 +23,7 @@ class Sample(NamedTuple):
     variants: tuple[tuple[torch.Tensor | None, dict[str, Any]], ...] = ()
     repeats: int = 1
     name: str = ""
+    lesson: tuple[tuple[float, torch.Tensor | None, dict[str, Any]], ...] = ()
 
 
 class TrainingSet(NamedTuple):

@@ -16,6 +16,7 @@ Conds = dict  # name -> comfy.conds.COND*, for one sample
 class Encoded(NamedTuple):
     """latent [1, C, ...] in the model's own latent space, fp32; conds with one row each; mask [1, 1, h, w] like the
     latent, or None. All on the CPU. variants: further conds, drawn as often as conds; empty: conds of an empty prompt.
+    lesson: (share, conds), see Sample.
     """
     latent: torch.Tensor
     conds: Conds
@@ -23,6 +24,7 @@ class Encoded(NamedTuple):
     weight: float = 1.0
     variants: tuple[Conds, ...] = ()
     empty: Conds | None = None
+    lesson: tuple[tuple[float, Conds], ...] = ()
 
 
 class Denoiser:
@@ -44,9 +46,10 @@ class Denoiser:
             latent = self.model.process_latent_in(sample.latent.float())
             conds, *others = [self._conds(latent, *pair) for pair in
                               ((sample.caption, sample.options), *sample.variants, *([empty] if empty else []))]
+            lesson = tuple((share, self._conds(latent, *pair)) for share, *pair in sample.lesson)
         mask = None if sample.mask is None else fit_mask(_normal(sample.mask, "cpu"), latent)
         return Encoded(_normal(latent, "cpu"), conds, mask, sample.weight, tuple(others[:len(sample.variants)]),
-                       others[-1] if empty else None)
+                       others[-1] if empty else None, lesson)
 
     def _conds(self, latent, caption, options):
         entry = comfy.sampler_helpers.convert_cond([[caption, options]])[0]

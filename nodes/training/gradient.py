@@ -31,15 +31,18 @@ def sample_losses(denoiser: Denoiser, objective: Objective, group: list[Encoded]
                   sigma: torch.Tensor, teacher: Teacher | None = None) -> torch.Tensor:
     """[B] losses of samples that share their shapes, in one forward pass.
 
-    Where a mask is 0 the teacher, if given, is what the model should stay with (masked prior preservation)."""
+    Where a mask is 0 the teacher, if given, is what the model should stay with (masked prior preservation); a sample
+    with a lesson learns what the teacher makes of it instead of its picture."""
     device = denoiser.device
     clean = torch.cat([sample.latent for sample in group]).to(device)
     sigma = sigma.to(device)
     noisy = objective.add_noise(clean, torch.cat(noise).to(device), sigma)
     conds = [sample.conds for sample in group]
+    if teacher is not None:
+        clean = _taught(teacher, group, clean, noisy, sigma)
     denoised, mask = denoiser(noisy, sigma, conds), _masks(group, clean)
     losses = objective.losses(denoised, clean, sigma, mask)
-    if mask is not None and teacher is not None:
+    if mask is not None and teacher is not None and objective.plan.outside_mask:
         with torch.no_grad():
             kept = teacher(noisy, sigma, conds).float()
         outside = (1 - mask).expand_as(clean).flatten(1).mean(1)
@@ -59,6 +62,17 @@ def group_by_shape(batch: list[Encoded], rows: int | None = None) -> list[list[i
         else:
             home.append(i)
     return groups
+
+
+@torch.no_grad()
+def _taught(teacher, group, clean, noisy, sigma):
+    """clean, with the sum of the teacher's predictions in the rows that have a lesson."""
+    goal = clean.clone()
+    for row, sample in enumerate(group):
+        if sample.lesson:
+            goal[row] = sum(share * teacher(noisy[[row]], sigma[[row]], [conds]).float()[0]
+                            for share, conds in sample.lesson)
+    return goal
 
 
 def _masks(group, clean):

@@ -54,7 +54,7 @@ class Session:
         self.names = [self.dataset.samples[i].name or str(i + 1) for i in learnt]
         plan = self.settings.recipe.validation
         self.validation = Validation(self.denoiser, self.objective, [self._encode(i) for i in held], plan.quantiles,
-                                     self.settings.seed) if held else None
+                                     self.settings.seed, self._without_adapters) if held else None
         self.memory = Memory(self.patcher, self.settings.batch_size, checkpoint)
         self.cursor = self._cursor()
 
@@ -139,7 +139,8 @@ class Session:
         noise = [self.objective.draw_noise(sample.latent, self.generator) for sample in batch]
         tokens = math.prod(batch[0].latent.shape[2:]) // 4
         sigma = self.objective.draw_sigmas(len(batch), self.generator, tokens)
-        teacher = self._without_adapters if self.settings.recipe.loss.outside_mask else None
+        taught = self.settings.recipe.loss.outside_mask or any(sample.lesson for sample in batch)
+        teacher = self._without_adapters if taught else None
         with self.adapters.dropping(self.generator):
             return backward(self.denoiser, self.objective, batch, noise, sigma, self.memory.rows, share, teacher)
 

@@ -22,6 +22,7 @@ CONTRACT = {
                            "caption_dropout tag_shuffles keep_first flip regularisation_folder regularisation_weight "
                            "unreadable cache seed", "BOTTEGA_DATASET STRING IMAGE"),
     "BottegaCoreTrainingSet": ("latents positive", "BOTTEGA_DATASET"),
+    "BottegaConcept": ("dataset strength keep_weight more less keep", "BOTTEGA_DATASET"),
     "BottegaAdapter": ("algorithm rank alpha targets scaling start lora_plus_ratio rank_dropout module_dropout "
                        "lokr_factor oft_constraint format", "BOTTEGA_ADAPTER"),
     "BottegaRecipe": ("optimizer accumulation ema_decay schedule warmup_steps final_rate timesteps shift shift_value "

@@ -1,0 +1,51 @@
+"""Data sets whose goal comes from prompts: a slider between two of them, and prompts that must stay as they are.
+
+The teacher is the model itself with its adapters switched off, on the pictures' own noisy latents.
+"""
+from .dataset import SAMPLING_ONLY, TrainingSet
+
+Conditioning = list
+
+
+def slider(dataset: TrainingSet, more: Conditioning | None, less: Conditioning | None, strength: float) -> TrainingSet:
+    """Teaches each picture's caption to mean more of one prompt and less of another:
+    goal = base(caption) + strength * (base(more) - base(less)) (Concept Sliders, Gandikota et al. 2023,
+    arXiv:2311.12092, eq. 7). None is the caption itself. The pictures are only where it is taught; further captions
+    and dropout are left out."""
+    pair = [(sign * strength, _entry(side, name)) for sign, side, name in ((1, more, "more"), (-1, less, "less"))]
+    samples = [sample._replace(variants=(), lesson=_lesson(sample, pair)) for sample in dataset.samples]
+    note = f"A slider of strength {strength:g}: pictures are where it is taught, not what is learnt."
+    dropped = any(sample.variants for sample in dataset.samples) or dataset.caption_dropout
+    notes = [note, *(["Further captions and caption dropout are left out of a slider."] if dropped else [])]
+    return dataset._replace(samples=samples, notes=[*dataset.notes, *notes], caption_dropout=0.0)
+
+
+def _lesson(sample, pair):
+    own = (sample.caption, sample.options)
+    return ((1.0, *own), *((share, *(entry or own)) for share, entry in pair))
+
+
+def preserving(dataset: TrainingSet, kept: Conditioning, weight: float) -> TrainingSet:
+    """Adds, for every picture, one lesson that a prompt of `kept` means what it meant (differential output
+    preservation). They count `weight` each, are shown as often as their picture, and are never held out."""
+    entries = [_entry([entry], "keep") for entry in kept]
+    if not entries:
+        raise ValueError("keep: expected at least one prompt, got none.")
+    samples = list(dataset.samples)
+    for number, sample in enumerate(dataset.samples):
+        caption, options = entries[number % len(entries)]
+        samples.append(sample._replace(
+            caption=caption, options=options, lesson=((1.0, caption, options),), weight=weight, variants=(), mask=None,
+            is_regularisation=True, name=f"{sample.name or number + 1}, kept"))
+    note = f"{len(entries)} prompt{'s' * (len(entries) > 1)} kept as before, on {len(dataset.samples)} pictures."
+    return dataset._replace(samples=samples, notes=[*dataset.notes, note])
+
+
+def _entry(conditioning, name):
+    """(caption, options) of a conditioning with one prompt, None of None. Raises ValueError for another number."""
+    if conditioning is None:
+        return None
+    if len(conditioning) != 1 or conditioning[0][0] is not None and conditioning[0][0].shape[0] != 1:
+        raise ValueError(f"{name}: expected one prompt, got {len(conditioning)}.")
+    caption, options = conditioning[0]
+    return caption, {key: value for key, value in options.items() if key not in SAMPLING_ONLY}
