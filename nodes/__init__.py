@@ -4,7 +4,7 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 from .charts.nodes import Chart
 from .critique.nodes import ArtCritique, CritiqueReference
 from .critique.vision.nodes import DescribeImage, VisionCritic
-from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, ScheduleLora, StackLora
+from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, SaveLora, ScheduleLora, StackLora
 from .training.nodes import (
     Adapter,
     Concept,
@@ -29,6 +29,7 @@ class BottegaExtension(ComfyExtension):
             ApplyStack,
             ScheduleLora,
             InspectLora,
+            SaveLora,
             TrainingSet,
             CoreTrainingSet,
             Concept,

@@ -18,6 +18,7 @@ CONTRACT = {
     "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
     "BottegaScheduleLora": ("lora_name strength_model strength_clip blocks keyframes prev_hooks model clip", "HOOKS"),
     "BottegaInspectLora": ("lora_name lora model", "STRING IMAGE STRING"),
+    "BottegaSaveLora": ("stack lora blocks name format rank metadata model clip", "STRING"),
     "BottegaTrainingSet": ("vae clip folder resolution buckets repeats images captions mask default_caption masks "
                            "caption_dropout tag_shuffles keep_first flip regularisation_folder regularisation_weight "
                            "unreadable cache seed", "BOTTEGA_DATASET STRING IMAGE"),

@@ -1,0 +1,84 @@
+"""The node that writes LoRAs."""
+from comfy_api.v0_0_2 import io, ui
+
+from .. import presets
+from ..blocks_input import blocks_input
+from ..files import LoraFile, lora_path, read_lora_cached
+from .common import problem
+from .stack import Stack
+
+
+class SaveLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaSaveLora",
+            display_name="Save LoRA",
+            category="bottega/lora",
+            description="Writes a stack of LoRAs, or one from memory, as a single file with strengths and block "
+                        "weights in it: loaded at strength 1 it does the same. Renames between ComfyUI, kohya and "
+                        "diffusers, and makes LoRAs smaller.",
+            search_aliases=["save lora", "merge lora", "bake block weights", "resize lora", "convert lora"],
+            is_output_node=True,
+            inputs=[
+                Stack.Input("stack", optional=True, tooltip="The LoRAs to write, from Stack LoRA; several become one."),
+                io.LoraModel.Input("lora", optional=True,
+                                   tooltip="A LoRA from memory instead of a stack, such as one just trained."),
+                blocks_input(tooltip="Weights of the blocks of lora, such as J00=0.5; a stack brings its own. "
+                                     "Empty: every block at 1."),
+                io.String.Input("name", default="my_lora",
+                                tooltip="File name in output/loras, without folder or ending. An existing file is "
+                                        "never overwritten: a number is added."),
+                io.Combo.Input("format", options=["comfy", "kohya", "diffusers"], default="comfy",
+                               tooltip="How the weights are named: ComfyUI's module paths, as kohya's trainers do, or "
+                                       "as diffusers does. ComfyUI loads all three."),
+                io.Int.Input("rank", default=0, min=0, max=1024,
+                             tooltip="0 keeps everything exactly. Else the highest rank of each weight; the report "
+                                     "says how much of the change is kept."),
+                io.String.Input("metadata", default="", multiline=True,
+                                tooltip="A JSON object to add to the metadata of the file, such as the output of "
+                                        "Inspect LoRA. What the LoRAs say is carried over anyway."),
+                io.Model.Input("model", optional=True,
+                               tooltip="The model the LoRA is for. Needed to merge several, to rename between formats, "
+                                       "and for what depends on its weights. Without it one LoRA keeps its names."),
+                io.Clip.Input("clip", optional=True, tooltip="The text encoders, where the LoRA changes them."),
+            ],
+            outputs=[io.String.Output(display_name="path", tooltip="The file that was written.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, blocks=None, name=None, metadata=None):
+        from ..output import file_stem
+        from ..recipe import read_metadata
+        try:
+            read_metadata(metadata or "")
+            if name is not None:
+                file_stem(name)
+        except ValueError as error:
+            return str(error)
+        return problem(blocks) if blocks else True
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        return presets.version()
+
+    @classmethod
+    def execute(cls, blocks, name, format, rank, metadata, stack=None, lora=None, model=None,
+                clip=None) -> io.NodeOutput:
+        from ..recipe import read_metadata
+        from ..save import save
+        saved = save(_sources(stack, lora, blocks), name, format, rank, read_metadata(metadata), model, clip)
+        return io.NodeOutput(str(saved.path), ui=ui.PreviewText(saved.text))
+
+
+def _sources(stack, lora, blocks: str) -> list:
+    from ..recipe import Source
+    from ..stack import checked
+    if (stack is None) == (lora is None):
+        raise ValueError(f"stack: expected a stack or a lora, got {'neither' if lora is None else 'both'}.")
+    if lora is not None:
+        return [Source("LoRA from memory", LoraFile(dict(lora), {}), 1.0, 1.0, blocks)]
+    if blocks.strip():
+        raise ValueError("blocks: expected nothing beside a stack, whose LoRAs have their own; these are for lora.")
+    return [Source(layer.name, read_lora_cached(lora_path(layer.name, "stack")), *layer[1:])
+            for layer in checked(stack)]

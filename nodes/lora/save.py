@@ -1,0 +1,247 @@
+"""LoRAs with their strengths and block weights, written as one file that does the same at strength 1."""
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import comfy.lora
+import comfy.lora_convert
+import comfy.utils
+import torch
+from torch import Tensor
+
+from . import contents, report
+from .energy import model_weight, needs_weight
+from .export_names import Names, format_of, model_names, tensors_of
+from .language import parse
+from .merge import Piece, formed, joined, rows_of, widened
+from .output import file_stem, write_new
+from .patching import ReadKeys, Side, examine
+from .recipe import Source, recipe
+from .resize import resized
+from .schedule import encoder_part
+from .weights import resolve
+
+
+class Part(NamedTuple):
+    """What the file will hold for one weight or slice: the start of its keys, a patch of strength 1, and the weight."""
+    name: str
+    patch: object
+    weight: Callable[[], Tensor] | None
+    ending: str = ""
+    """Where it is not empty: the whole key is name + ending, because the weight is a bias."""
+
+
+class Saved(NamedTuple):
+    path: Path
+    text: str
+
+
+def save(sources: Sequence[Source], name: str, style: str, rank: int, metadata: dict[str, str], model=None,
+         clip=None) -> Saved:
+    """Writes the sources as one LoRA and returns where, with a report.
+
+    style: one of export_names.FORMATS. rank: 0 keeps everything exactly. Without a model a single LoRA keeps the names
+    it has, which must be those of the style; merging and other names need the model. Raises ValueError for what cannot
+    be done, before anything is written."""
+    stem = file_stem(name)
+    if model is None:
+        parts, lines = _from_names(sources, style), ["- names as they are in the file; no model was connected"]
+    else:
+        parts, lines = _from_model(sources, style, model, clip)
+    if not parts:
+        raise ValueError("blocks: nothing is left to save; every block or strength is 0, or no key belongs to the "
+                         "model.")
+    if rank:
+        parts, line = _made_smaller(parts, rank, _storage(sources))
+        lines.insert(0, line)
+    tensors = {key: tensor for part in parts for key, tensor in _tensors(part, style).items()}
+    about = recipe(sources, stem, style, rank, tensors, metadata)
+    path = write_new(stem, tensors, about, partial(check_loads, model=model, clip=clip))
+    return Saved(path, "\n".join([_headline(path, parts, tensors), *lines]))
+
+
+def _made_smaller(parts: Sequence[Part], rank: int, dtype: torch.dtype) -> tuple[list[Part], str]:
+    """The parts with at most this rank, and how much of the change that keeps. Stops at Cancel."""
+    total, kept, small = 0.0, 0.0, []
+    bar = comfy.utils.ProgressBar(len(parts))
+    for part in parts:
+        done = resized(part.patch, rank, part.weight, dtype)
+        total, kept = total + done.total, kept + done.kept
+        small.append(part._replace(patch=done.patch))
+        bar.update(1)
+    share = kept / total if total else 1.0
+    return small, f"- rank at most {rank}: {share:.2%} of the change is kept (squared norm)"
+
+
+def check_loads(tensors: dict[str, Tensor], model=None, clip=None) -> None:
+    """Raises RuntimeError unless the host's loader takes every key."""
+    if model is None:
+        names = {name: f"{name}.weight" for name in contents.module_names(tensors)}
+    else:
+        names = comfy.lora.model_lora_keys_unet(model.model, {})
+        names = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, names) if clip else names
+        names |= {n: f"{n}.weight" for n in contents.module_names(tensors) if n.startswith(report.ENCODER_NAMES)}
+    read = ReadKeys(comfy.lora_convert.convert_lora(tensors))
+    comfy.lora.load_lora(read, names, log_missing=False)
+    lost = sorted(read.keys() - read.read)
+    if lost:
+        raise RuntimeError(f"format: the host's LoRA loader does not know {len(lost)} of {len(tensors)} keys that were "
+                           f"to be saved, the first is {lost[0]}. Nothing was written.")
+
+
+def _from_model(sources: Sequence[Source], style: str, model, clip) -> tuple[list[Part], list[str]]:
+    """The parts named for a model, and what the report says of each source."""
+    names = model_names(model.model, style, clip and clip.cond_stage_model)
+    by_key, parts, lines = {}, [], []
+    for source in sources:
+        try:
+            outcome = examine(model, clip, source.lora, source.strength_model, source.strength_clip,
+                              parse(source.blocks))
+        except ValueError as error:
+            raise ValueError(f"{source.label}: {error}") from None
+        modules = (model.model, clip and clip.cond_stage_model)
+        for side, module in zip(outcome.sides, modules, strict=False):
+            _collect(by_key, side, module)
+        encoders = [] if clip else _encoders_alone(source, outcome.unused, style, sources)
+        parts += encoders
+        lost = report.unused(outcome) if not encoders else []
+        lines += [f"- {source.label}: {line}" for side in outcome.sides for line in report.left_out(side)]
+        lines += [f"- {source.label}: {line}" for line in lost]
+    for key, (module, pieces) in by_key.items():
+        parts += bake(key, pieces, names, partial(model_weight, module))
+    return parts, lines
+
+
+def _collect(by_key: dict, side: Side, module: torch.nn.Module) -> None:
+    for change in side.applied():
+        key, offset, function = ((change.target, None, None) if isinstance(change.target, str)
+                                 else (*change.target, None, None)[:3])
+        piece = Piece(change.patch, side.strength * change.ratio, offset, function)
+        by_key.setdefault(key, (module, []))[1].append(piece)
+
+
+def bake(key: str, pieces: Sequence[Piece], names: Names, weight: Callable[[str | tuple], Tensor]) -> list[Part]:
+    """All pieces on one weight as parts under the names of a format. weight: gives the weight or slice of a target."""
+    whole = partial(weight, key)
+    if _entangled(pieces):
+        pieces = [Piece(formed(pieces, whole), 1.0)]
+    groups = {}
+    for piece in pieces:
+        groups.setdefault(piece.offset, []).append(piece._replace(offset=None))
+    parts, on_whole = {}, []
+    for offset, group in groups.items():
+        part_weight = partial(weight, (key, offset)) if offset else whole
+        patch = joined(group, part_weight)
+        named = names.part(key, offset) if offset else None
+        if named:
+            parts[named.name] = Part(named.name, patch, part_weight)
+        else:
+            on_whole.append(patch if not offset else widened(patch, offset, len(whole()), part_weight))
+    if on_whole:
+        patch = joined([Piece(patch, 1.0) for patch in on_whole], whole)
+        for part in _whole_parts(key, patch, names, whole):
+            if part.name in parts:
+                both = [Piece(p.patch, 1.0) for p in (parts[part.name], part)]
+                part = part._replace(patch=joined(both, part.weight))
+            parts[part.name] = part
+    return list(parts.values())
+
+
+def _entangled(pieces: Sequence[Piece]) -> bool:
+    """Whether one piece depends on rows of the weight that a piece for other rows changes."""
+    spans = {piece.offset for piece in pieces}
+    if len(spans) < 2 or not any(needs_weight(piece.patch) for piece in pieces):
+        return False
+    ordered = sorted((offset[1], offset[1] + offset[2]) for offset in spans if offset)
+    return None in spans or any(end > start for (_, end), (start, _) in zip(ordered, ordered[1:], strict=False))
+
+
+def _whole_parts(key: str, patch, names: Names, weight: Callable[[], Tensor]) -> list[Part]:
+    if key.endswith(".bias") and (named := names.bias(key)):
+        if isinstance(patch, tuple) and patch[0] == "set":
+            patch = ("diff", (patch[1][0].float().cpu() - weight().float().cpu(),))
+        return [Part(named[0], patch, weight, named[1])]
+    if name := names.whole(key):
+        return [Part(name, patch, weight)]
+    if parts := names.parts(key, len(weight())):
+        return [Part(part.name, rows_of(patch, part.offset, part.function, weight),
+                     partial(_rows, weight, part)) for part in parts]
+    return [Part(names.native(key) or key.removesuffix(".weight"), patch, weight)]
+
+
+def _rows(weight: Callable[[], Tensor], part) -> Tensor:
+    rows = weight().narrow(*part.offset) if part.offset else weight()
+    return part.function(rows) if part.function else rows
+
+
+def _from_names(sources: Sequence[Source], style: str) -> list[Part]:
+    if len(sources) > 1:
+        raise ValueError("model: connect the model to merge several LoRAs. Files call the same weight by different "
+                         "names, and only the model tells which.")
+    return _named_parts(sources[0], sources[0].lora.tensors, style, "model")
+
+
+def _encoders_alone(source: Source, unused: Iterable[str], style: str, sources: Sequence[Source]) -> list[Part]:
+    """The text encoders of a LoRA when there is a model and no CLIP: they keep their names."""
+    keys = [key for key in unused if key.startswith((*report.ENCODER_NAMES, "text_encoders."))]
+    if not keys or not source.strength_clip:
+        return []
+    parts = _named_parts(source, {key: source.lora.tensors[key] for key in keys}, style, "clip")
+    if parts and len(sources) > 1:
+        raise ValueError(f"clip: connect the CLIP to merge several LoRAs. {source.label} changes text encoders; "
+                         "without the CLIP only a strength_clip of 0 leaves them out.")
+    return parts
+
+
+def _named_parts(source: Source, tensors: dict[str, Tensor], style: str, missing: str) -> list[Part]:
+    """The parts of a LoRA under the names it has."""
+    patches = contents.file_patches(tensors)
+    places = contents.file_places(patches)
+    spec = parse(source.blocks)
+    if missing == "clip":
+        spec = encoder_part(spec, places)
+    try:
+        weights = resolve(spec, places.values(), any(p.alias.startswith("TE.") for p in places.values()))
+    except ValueError as error:
+        raise ValueError(f"{error}. Without a model these are the blocks that the names in the file spell "
+                         "out.") from None
+    parts = []
+    for target, patch in patches.items():
+        place = places.get(target)
+        ratio = weights.ratio(place) if place else weights.default
+        encoder = place is not None and place.alias.startswith("TE.")
+        strength = ratio * (source.strength_clip if encoder else source.strength_model)
+        if strength:
+            parts.append(_under_its_name(target, joined([Piece(patch, strength)], None), style, missing))
+    return parts
+
+
+def _under_its_name(target: str, patch, style: str, missing: str) -> Part:
+    stem, _, kind = target.rpartition(".")
+    if format_of(stem) != style:
+        raise ValueError(f"{missing}: connect the {missing} to save as {style}. Without it names stay as they are, and "
+                         f"{stem} is a name of {format_of(stem)}.")
+    return Part(stem, patch, None, ".diff_b" if kind == "bias" else "")
+
+
+def _tensors(part: Part, style: str) -> dict[str, Tensor]:
+    if part.ending:
+        return {part.name + part.ending: part.patch[1][0]}
+    return tensors_of(part.name, part.patch, style)
+
+
+def _storage(sources: Sequence[Source]) -> torch.dtype:
+    """What resized factors are stored in: half precision when every source is."""
+    matrices = [t for source in sources for t in source.lora.tensors.values() if t.ndim > 1]
+    return torch.float16 if matrices and all(t.dtype.itemsize <= 2 for t in matrices) else torch.float32
+
+
+def _headline(path: Path, parts: Sequence[Part], tensors: dict[str, Tensor]) -> str:
+    kinds = Counter(part.patch[0] if isinstance(part.patch, tuple) else part.patch.name for part in parts)
+    words = {"diff": "full difference", "set": "replaced weight"}
+    counts = ", ".join(f"{count} {words.get(kind, kind)}" for kind, count in kinds.items())
+    size = sum(t.numel() * t.element_size() for t in tensors.values()) / 1e6
+    return f"Saved {path.name}: {counts}; {len(tensors)} keys, {size:.1f} MB."
+

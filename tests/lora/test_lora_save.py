@@ -1,0 +1,402 @@
+"""What is saved does at strength 1, in the host's own loader, what was there before; and it never costs a file."""
+import importlib
+import json
+
+import lora_models as small
+import pytest
+import torch
+from lora_models import KINDS, small_clip, small_model, weights
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+FORMATS = ("comfy", "kohya", "diffusers")
+PREFIXES = {"comfy": ("diffusion_model.",), "kohya": ("lora_unet_",), "diffusers": ("transformer.", "unet.")}
+
+
+@pytest.fixture(scope="module")
+def room(pack):
+    return importlib.import_module(f"{pack.__name__}.nodes.lora.save")
+
+
+@pytest.fixture
+def source(pack, room):
+    def source(tensors, strength=1.0, blocks="", clip=1.0, metadata=None):
+        file = pack.nodes.lora.files.LoraFile(tensors, metadata or {})
+        return room.Source("a.safetensors", file, strength, clip, blocks)
+    return source
+
+
+@pytest.fixture
+def expected(pack):
+    """The weights that a chain of our loaders gives."""
+    def apply(model, sources, clip=None):
+        for s in sources:
+            spec = pack.nodes.lora.language.parse(s.blocks)
+            model, clip, _ = pack.nodes.lora.patching.apply_lora(model, clip, s.lora, s.strength_model,
+                                                                 s.strength_clip, spec)
+        return weights(model), clip and weights(clip)
+    return apply
+
+
+@pytest.fixture
+def core(host):
+    """The weights that the host's own loader gives for a file at strength 1."""
+    def load(path, model, clip=None):
+        model, clip = host.nodes.LoraLoader().load_lora(model, clip, path.name, 1.0, 1.0)
+        return weights(model), clip and weights(clip)
+    return load
+
+
+def off(found, wanted):
+    """The weights that differ by more than a rounding."""
+    gaps = {key: float((found[key].double() - wanted[key].double()).abs().max()) for key in wanted}
+    return {key: gap for key, gap in gaps.items() if gap > 3e-6 * max(1.0, float(wanted[key].abs().max()))}
+
+
+def sliced_lora(model, kind="lora", prefix="transformer."):
+    """A LoRA with diffusers' names for the slices of fused weights."""
+    import comfy.lora
+    shapes = {key: weight.shape for key, weight in model.model.state_dict().items()}
+    tensors = {}
+    for seed, (name, target) in enumerate(comfy.lora.model_lora_keys_unet(model.model, {}).items()):
+        if name.startswith(prefix) and isinstance(target, tuple) and target[1] and target[0] in shapes:
+            for suffix, tensor in small.adapter(kind, (target[1][2], shapes[target[0]][1]), seed).items():
+                tensors[name + suffix] = tensor
+    return tensors
+
+
+@pytest.mark.parametrize("strength, blocks", [(1.0, ""), (-0.7, "J00=0.5; *.mlp=0.25; J01.attn=0")])
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_format_comes_back_as_it_was(kind, style, strength, blocks, room, source, expected, core):
+    model = small_model("SD3-medium")
+    sources = [source(small.lora_for(model, kind), strength, blocks)]
+    saved = room.save(sources, f"{kind} {style}", style, 0, {}, model)
+    assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
+    names = list(load_file(saved.path))
+    assert sum(name.startswith(PREFIXES[style]) for name in names) > len(names) / 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_strength_one_every_format_is_kept_bit_for_bit(kind, room, source):
+    model = small_model("SD3-medium")
+    tensors = small.lora_for(model, kind)
+    found = load_file(room.save([source(tensors)], "bits", "kohya", 0, {}, model).path)
+    assert found.keys() == tensors.keys() and all(torch.equal(found[key], tensors[key]) for key in tensors)
+
+
+@pytest.mark.parametrize("kind", ["lora", "loha", "lokr", "glora", "diff"])
+def test_a_strength_leaves_a_format_that_can_carry_it_what_it_is(kind, room, source):
+    model = small_model("SD3-medium")
+    tensors = small.lora_for(model, kind)
+    found = load_file(room.save([source(tensors, 0.5)], "form", "kohya", 0, {}, model).path)
+    assert found.keys() == tensors.keys()
+
+
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("name", ["SD1.5", "SDXL", "Flux.1", "Z-Image", "Wan2.1-1.3B"])
+def test_every_architecture_comes_back_under_every_name(name, style, room, source, expected, core):
+    model = small_model(name)
+    sources = [source(small.lora_for(model, "lora"), 0.8)]
+    saved = room.save(sources, f"{name} {style}", style, 0, {}, model)
+    assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora", "loha", "lokr", "oft"])
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("name", ["SD3-medium", "Flux.1", "Z-Image"])
+def test_slices_of_fused_weights_come_back_under_every_name(name, style, kind, room, source, expected, core):
+    model = small_model(name)
+    sources = [source(sliced_lora(model, kind), 0.5 if kind == "lora" else 1.0)]
+    saved = room.save(sources, f"s {name} {style}", style, 0, {}, model)
+    assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_halves_that_the_host_swaps_come_back(style, room, source, expected, core):
+    model = small_model("Flux.1")
+    name = "transformer.norm_out.linear"
+    shape = model.model.state_dict()["diffusion_model.final_layer.adaLN_modulation.1.weight"].shape
+    for kind in ("lora", "diff", "loha"):
+        sources = [source({name + end: t for end, t in small.adapter(kind, tuple(shape)).items()}, 0.5)]
+        saved = room.save(sources, f"swap {style}", style, 0, {}, model)
+        assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
+
+
+def test_flux_in_diffusers_names_is_what_diffusers_expects(room, source):
+    model = small_model("Flux.1")
+    saved = room.save([source(small.lora_for(model, "lora"))], "flux", "diffusers", 0, {}, model)
+    names = {key.rsplit(".lora_", 1)[0] for key in load_file(saved.path)}
+    assert {f"transformer.single_transformer_blocks.0.{part}" for part in
+            ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp", "proj_out", "norm.linear")} <= names
+    assert {f"transformer.transformer_blocks.1.{part}" for part in
+            ("attn.to_q", "attn.add_v_proj", "attn.to_out.0", "ff.net.0.proj", "ff_context.net.2")} <= names
+    assert all(name.startswith("transformer.") for name in names)
+
+
+def test_unets_have_the_names_of_their_tools(room, source):
+    for name, part in (("SD1.5", "lora_unet_down_blocks_0_attentions_0_"), ("SDXL", "lora_unet_input_blocks_4_1_")):
+        model = small_model(name)
+        names = list(load_file(room.save([source(small.lora_for(model, "lora"))], "u", "kohya", 0, {}, model).path))
+        assert any(key.startswith(part) for key in names) and all(key.startswith("lora_unet_") for key in names)
+    model = small_model("SD1.5")
+    names = list(load_file(room.save([source(small.lora_for(model, "lora"))], "u", "diffusers", 0, {}, model).path))
+    assert any(".attn1.processor.to_q_lora.up.weight" in key for key in names)
+    assert all(key.startswith("unet.") for key in names)
+
+
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("kinds", [("lora", "lora"), ("lora", "loha"), ("lora", "dora", "lora"), ("set", "lora"),
+                                   ("oft", "lokr"), ("glora", "diff"), ("boft", "set")])
+def test_a_stack_becomes_one_file(kinds, style, room, source, expected, core):
+    model = small_model("SD3-medium")
+    sources = [source({k: t * (1 + i * (t.ndim > 1)) for k, t in small.lora_for(model, kind).items()}, 0.7 - 0.4 * i,
+                      "J00=0.5" if i else "") for i, kind in enumerate(kinds)]
+    saved = room.save(sources, "stack", style, 0, {}, model)
+    assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
+
+
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("whole, part", [("lora", "lora"), ("dora", "lora"), ("lora", "dora"), ("loha", "diff")])
+def test_slices_and_whole_weights_merge(whole, part, style, room, source, expected, core):
+    model = small_model("Z-Image")
+    sources = [source(small.lora_for(model, whole), 0.5), source(sliced_lora(model, part), 0.8)]
+    saved = room.save(sources, "both", style, 0, {}, model)
+    assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
+
+
+def test_plain_loras_are_joined_along_the_rank(room, source):
+    model = small_model("SD3-medium")
+    tensors = small.lora_for(model, "lora")
+    saved = room.save([source(tensors), source(tensors, -0.5), source(tensors, 0.25)], "rank", "kohya", 0, {}, model)
+    ranks = {t.shape[0] for key, t in load_file(saved.path).items() if "lora_down" in key}
+    assert ranks == {6} and "25 lora" in saved.text.splitlines()[0]
+
+
+def test_norms_and_biases_come_back(room, source, expected, core):
+    model = small_model("Wan2.1-1.3B")
+    norm, bias = "diffusion_model.blocks.1.norm3", "diffusion_model.blocks.0.ffn.0"
+    tensors = {f"{norm}.w_norm": torch.randn(64), f"{norm}.b_norm": torch.randn(64), f"{bias}.diff_b": torch.randn(96),
+               "diffusion_model.blocks.0.modulation.diff": torch.randn(1, 6, 64)}
+    for style in FORMATS:
+        sources = [source(tensors, 0.5, "B01=0.5")]
+        saved = room.save(sources, "norms", style, 0, {}, model)
+        assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
+
+
+def test_a_lora_that_enlarges_a_weight_comes_back(room, source, expected, core):
+    model = small_model("Flux.1")
+    tensors = {"diffusion_model.img_in.lora_A.weight": torch.randn(2, 128),
+               "diffusion_model.img_in.lora_B.weight": torch.randn(64, 2),
+               "diffusion_model.img_in.reshape_weight": torch.tensor([64, 128])}
+    saved = room.save([source(tensors, 0.5)], "wide", "comfy", 0, {}, model)
+    assert off(core(saved.path, model)[0], expected(model, [source(tensors, 0.5)])[0]) == {}
+    with pytest.raises(ValueError, match="enlarges a weight .* can be saved alone"):
+        room.save([source(tensors), source(tensors)], "wide", "comfy", 0, {}, model)
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_text_encoders_come_back_with_their_own_strength(style, room, source, expected, core):
+    model, clip = small_model("SD1.5"), small_clip()
+    tensors = small.lora_for(model, "lora") | small.lora_for_clip(clip)
+    sources = [source(tensors, 0.5, "TE.clip_l.00=0.25", clip=2.0)]
+    base = weights(clip)
+    saved = room.save(sources, "te", style, 0, {}, model, clip)
+    for found, wanted in zip(core(saved.path, model, clip), expected(model, sources, clip), strict=True):
+        assert off(found, wanted) == {}
+    assert len(off(found, base)) == 12
+
+
+def test_text_encoders_without_a_clip_keep_their_names_or_ask_for_it(room, source, expected, core):
+    model, clip = small_model("SD1.5"), small_clip()
+    tensors = small.lora_for(model, "lora") | small.lora_for_clip(clip)
+    sources = [source(tensors, 0.5, "IN04=0; TE.te1.00=0", clip=2.0)]
+    with pytest.raises(ValueError, match="clip: connect the clip to save as comfy"):
+        room.save([source(tensors)], "te", "comfy", 0, {}, model)
+    saved = room.save(sources, "te", "kohya", 0, {}, model)
+    _, found = core(saved.path, model, clip)
+    wanted = expected(model, [source(tensors, 0.5, "IN04=0; TE.clip_l.00=0", clip=2.0)], clip)[1]
+    assert off(found, wanted) == {}
+    with pytest.raises(ValueError, match="clip: connect the CLIP to merge"):
+        room.save([source(tensors), source(tensors)], "te", "kohya", 0, {}, model)
+    assert "lora_te" not in "".join(load_file(room.save([source(tensors, clip=0.0)] * 2, "te", "kohya", 0, {},
+                                                        model).path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_smaller_rank_keeps_what_it_says(kind, room, source, expected, core):
+    model = small_model("SD3-medium")
+    sources = [source(small.lora_for(model, kind)), source(small.lora_for(model, "lora"), 0.5)]
+    saved = room.save(sources, "small", "comfy", 3, {}, model)
+    base, full, found = weights(model), expected(model, sources)[0], core(saved.path, model)[0]
+    total = sum(float((full[k].double() - base[k].double()).square().sum()) for k in base)
+    lost = sum(float((full[k].double() - found[k].double()).square().sum()) for k in base)
+    said = float(saved.text.split("rank at most 3: ")[1].split("%")[0]) / 100
+    assert said == pytest.approx(1 - lost / total, abs=2e-4)
+    ranks = {t.shape[0] for key, t in load_file(saved.path).items() if "lora_down" in key}
+    assert max(ranks) <= 3 and total > 0
+
+
+def test_the_approximation_is_the_best_of_its_rank(pack):
+    resize = importlib.import_module(f"{pack.__name__}.nodes.lora.resize")
+    matrix = torch.randn(1200, 1100, generator=torch.Generator().manual_seed(0)) * 0.97 ** torch.arange(1100)
+    s = torch.linalg.svdvals(matrix.double())
+    best = float((s[:32] ** 2).sum() / (s ** 2).sum())
+    done = resize.resized(("diff", (matrix,)), 32, None, torch.float32)
+    assert done.kept / done.total == pytest.approx(best, rel=1e-4)
+    up, down, alpha, *_ = done.patch.weights
+    assert float((matrix - up @ down).square().sum()) / done.total == pytest.approx(1 - best, rel=1e-3) and alpha == 32
+
+
+def test_a_lora_of_this_rank_or_less_is_left_alone(room, source):
+    model = small_model("SD3-medium")
+    tensors = small.lora_for(model, "lora")
+    saved = room.save([source(tensors)], "same", "kohya", 2, {}, model)
+    assert all(torch.equal(t, tensors[key]) for key, t in load_file(saved.path).items())
+    assert "rank at most 2: 100.00%" in saved.text
+
+
+def test_muted_blocks_are_not_in_the_file(room, source):
+    model = small_model("SD3-medium")
+    saved = room.save([source(small.lora_for(model, "lora"), 1.0, "J00=0")], "muted", "comfy", 0, {}, model)
+    assert not any("joint_blocks.0." in key for key in load_file(saved.path)) and "muted in the model" in saved.text
+
+
+def test_without_a_model_one_lora_keeps_its_names(room, source, expected, core):
+    model = small_model("SD3-medium")
+    tensors = small.lora_for(model, "lora")
+    sources = [source(tensors, 0.5, "J00=0.5; default=2")]
+    saved = room.save(sources, "alone", "kohya", 0, {})
+    assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
+    for style in ("comfy", "diffusers"):
+        with pytest.raises(ValueError, match=f"model: connect the model to save as {style}"):
+            room.save(sources, "alone", style, 0, {})
+    with pytest.raises(ValueError, match="model: connect the model to merge several"):
+        room.save(sources * 2, "alone", "kohya", 0, {})
+    with pytest.raises(ValueError, match='"IN04" names no block .*the names in the file spell'):
+        room.save([source(tensors, 1.0, "IN04=1")], "alone", "kohya", 0, {})
+
+
+def test_what_needs_the_models_weights_says_so(room, source):
+    tensors = small.lora_for(small_model("SD3-medium"), "dora")
+    with pytest.raises(ValueError, match="model: connect the model. The change of a DoRA"):
+        room.save([source(tensors, 0.5)], "dora", "kohya", 0, {})
+    assert load_file(room.save([source(tensors)], "dora", "kohya", 0, {}).path).keys() == tensors.keys()
+
+
+@pytest.mark.parametrize("strength, blocks", [(0.0, ""), (1.0, "default=0")])
+def test_nothing_left_to_save_is_an_error(strength, blocks, room, source):
+    with pytest.raises(ValueError, match="blocks: nothing is left to save"):
+        room.save([source(small.lora_for(small_model("SD3-medium"), "lora"), strength, blocks)], "no", "comfy", 0, {},
+                  small_model("SD3-medium"))
+
+
+def test_no_file_is_ever_overwritten_and_none_is_left_half_written(pack, host):
+    output = importlib.import_module(f"{pack.__name__}.nodes.lora.output")
+    tensors, nothing = {"a": torch.ones(2)}, lambda found: None
+    paths = [output.write_new("twice", tensors, {}, nothing) for _ in range(3)]
+    assert [path.name for path in paths] == ["twice.safetensors", "twice_00001.safetensors", "twice_00002.safetensors"]
+
+    def refuse(found):
+        raise RuntimeError("no")
+
+    before = set(output.lora_folder().iterdir())
+    with pytest.raises(RuntimeError):
+        output.write_new("refused", tensors, {}, refuse)
+    assert set(output.lora_folder().iterdir()) == before
+
+
+def test_a_key_that_the_host_would_not_load_keeps_the_file_from_being_written(room):
+    model = small_model("SD3-medium")
+    with pytest.raises(RuntimeError, match="does not know 1 of 1 keys .* the first is lora_unet_nowhere.diff"):
+        room.check_loads({"lora_unet_nowhere.diff": torch.ones(1)}, model)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "..", "///", "___"])
+def test_a_name_that_is_no_file_name_is_refused(name, pack):
+    output = importlib.import_module(f"{pack.__name__}.nodes.lora.output")
+    with pytest.raises(ValueError, match="name: expected a file name"):
+        output.file_stem(name)
+    assert output.file_stem("../../etc/ink é 1.safetensors") == "_.._etc_ink é 1"
+
+
+def metadata_of(path):
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()
+
+
+def test_the_metadata_is_carried_over_and_tells_how_the_file_was_made(room, source):
+    model = small_model("SD3-medium")
+    tensors = small.lora_for(model, "lora")
+    shared = {"ss_base_model_version": "sd3", "sshs_model_hash": "abc"}
+    sources = [source(tensors, 0.5, "J00=0.5", metadata=shared | {"ss_steps": "10"}),
+               source(tensors, 1.0, metadata=shared | {"ss_steps": "20"})]
+    found = metadata_of(room.save(sources, "made of", "kohya", 0, {"modelspec.author": "me"}, model).path)
+    assert found["ss_base_model_version"] == "sd3" and found["modelspec.author"] == "me"
+    assert not {"sshs_model_hash", "ss_steps"} & found.keys() and found["ss_network_dim"] == "4"
+    recipe = json.loads(found["bottega.recipe"])
+    assert recipe["loras"][0] == {"name": "a.safetensors", "strength_model": 0.5, "strength_clip": 1.0,
+                                  "blocks": "J00=0.5"}
+    alone = metadata_of(room.save(sources[:1], "made of", "kohya", 0, {}, model).path)
+    assert alone["ss_steps"] == "10" and alone["modelspec.title"] == "made of"
+
+
+def graph(**inputs):
+    node = lambda kind, **given: {"class_type": kind, "inputs": given}
+    return {
+        "1": node("UNETLoader", unet_name="small_sd3.safetensors", weight_dtype="default"),
+        "2": node("BottegaStackLora", lora_name="save_ink.safetensors", strength_model=0.5, strength_clip=1.0,
+                  blocks="J00=0.5"),
+        "3": node("BottegaSaveLora", name="baked", format="kohya", rank=0, metadata="", blocks="",
+                  **{"stack": ["2", 0], "model": ["1", 0], **inputs}),
+        "4": node("PreviewAny", source=["3", 0]),
+    }
+
+
+@pytest.fixture(scope="module")
+def shop(host):
+    import folder_paths
+    loras, models = host.tmp / "output" / "loras", host.tmp / "diffusion_models"
+    folder_paths.add_model_folder_path("diffusion_models", str(models))
+    for folder in (loras, models):
+        folder.mkdir(parents=True, exist_ok=True)
+    save_file(small_model("SD3-medium").model.diffusion_model.state_dict(), models / "small_sd3.safetensors")
+    save_file(small.lora_for(small_model("SD3-medium"), "lora"), loras / "save_ink.safetensors", {"ss_steps": "5"})
+    return host
+
+
+def test_it_runs_in_the_executor_and_the_host_lists_the_file(shop):
+    import folder_paths
+    outputs, _ = shop.run(graph())
+    path = outputs["4"]["text"][0]
+    assert outputs["3"]["text"][0].startswith("Saved baked.safetensors: 25 lora;")
+    assert folder_paths.get_full_path("loras", "baked.safetensors") == path and metadata_of(path)["ss_steps"] == "5"
+
+
+@pytest.mark.parametrize("inputs, message", [
+    ({"metadata": "{"}, "metadata: expected a JSON object"), ({"metadata": "[1]"}, "metadata: expected a JSON object"),
+    ({"name": ".."}, "name: expected a file name"), ({"blocks": "J00=lots"}, "is not a number"),
+    ({"format": "other"}, "format")])
+def test_bad_input_is_refused_before_anything_runs(inputs, message, shop):
+    prompt = graph()
+    prompt["3"]["inputs"] |= inputs
+    assert message in str(shop.validate(prompt)[1])
+
+
+def test_a_stack_and_a_lora_at_once_or_neither_is_an_error(shop, pack):
+    node = pack.nodes.lora.nodes.SaveLora
+    with pytest.raises(ValueError, match="stack: expected a stack or a lora, got neither"):
+        node.execute("", "x", "comfy", 0, "")
+    with pytest.raises(ValueError, match="got both"):
+        node.execute("", "x", "comfy", 0, "", stack=(), lora={})
+    with pytest.raises(ValueError, match="blocks: expected nothing beside a stack"):
+        node.execute("J00=1", "x", "comfy", 0, "", stack=())
+
+
+def test_a_lora_from_memory_is_saved_with_its_blocks(shop, pack, core, source, expected):
+    from pathlib import Path
+    model = small_model("SD3-medium")
+    tensors = small.lora_for(model, "lokr")
+    path = pack.nodes.lora.nodes.SaveLora.execute("J00=0.5", "memory", "comfy", 0, "", lora=tensors,
+                                                  model=model).result[0]
+    assert off(core(Path(path), model)[0], expected(model, [source(tensors, 1.0, "J00=0.5")])[0]) == {}
