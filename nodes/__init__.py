@@ -2,7 +2,7 @@
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .charts.nodes import Chart
-from .critique.nodes import ArtCritique, CritiqueReference
+from .critique.nodes import ArtCritique, CritiqueReference, RankImages
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, SaveLora, ScheduleLora, StackLora
 from .training.nodes import (
@@ -39,6 +39,7 @@ class BottegaExtension(ComfyExtension):
             TrainingChart,
             ArtCritique,
             CritiqueReference,
+            RankImages,
             DescribeImage,
             VisionCritic,
             Chart,

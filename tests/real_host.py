@@ -71,13 +71,16 @@ class Host:
         ok, error, outputs, node_errors = asyncio.run(self.execution.validate_prompt(uuid.uuid4().hex, prompt, None))
         return outputs, ({} if ok and not node_errors else {"error": error, "nodes": node_errors})
 
-    def run(self, prompt: dict):
-        """Validates and executes an API-format prompt. Returns ({node id: its ui output}, ids that really ran)."""
+    def run(self, prompt: dict, **extra_data):
+        """Validates and executes an API-format prompt, with what the page would send beside it.
+
+        Returns ({node id: its ui output}, ids that really ran).
+        """
         outputs, errors = self.validate(prompt)
         if errors:
             raise GraphError(errors)
         self.events.clear()
-        self.executor.execute(prompt, uuid.uuid4().hex, {"client_id": "test"}, outputs)
+        self.executor.execute(prompt, uuid.uuid4().hex, {"client_id": "test", **extra_data}, outputs)
         if not self.executor.success:
             status = dict(self.executor.status_messages)
             raise GraphError(status.get("execution_error") or status.get("execution_interrupted"))

@@ -1,48 +1,68 @@
 """From one picture of an IMAGE to everything the critique says and shows about it."""
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from ..charts.draw import render
 from ..charts.profile import Row, Titles, profile
 from ..charts.theme import LIGHT
-from . import explain
+from . import counterfactual, explain, space
 from .criteria import Rubric
-from .heat import EXACT, HeatMap
+from .heat import EXACT, HeatMap, tiles
 from .measures import filter_bank, measure
 from .picture import CANONICAL, Picture
-from .reference import Reference
+from .reference import Reference, paintings
 from .report import Study, tradition
+from .rubric import default
 from .score import Critique, judge
 
 
-class Measured(NamedTuple):
-    """A picture at its own size and at the size of the reference, and what was measured at the latter."""
-    own: Picture
-    canonical: Picture
-    measures: dict[str, float]
+class Asked(NamedTuple):
+    """What a picture is held against and by which rubric; `what_if` also searches for edits that would help."""
+    reference: Reference
+    rubric: Rubric
+    what_if: bool = False
+    step: Callable[[], None] = lambda: None
 
 
-def examine(image: Tensor) -> Measured:
-    """IMAGE of one picture [1, H, W, C] -> its measures at 1024 pixels.
+class Shown(NamedTuple):
+    """A study and its pictures: chart and heat map IMAGEs, and the strip of small maps with its index."""
+    study: Study
+    chart: Tensor
+    heatmap: Tensor
+    strip: np.ndarray
+    tiles: dict[str, tuple[int, str]]
+
+
+def standard() -> Asked:
+    """The paintings and the default rubric."""
+    return Asked(paintings(), default())
+
+
+def examine(own: Picture, depth: Tensor | None = None) -> tuple[Picture, dict[str, float]]:
+    """A picture at 1024 pixels, and what is measured there; `depth` is a map [h, w] of it, bright where it is near."""
+    canonical = own.at_longer_side(CANONICAL)
+    return canonical, numbers(canonical, depth)
+
+
+def study(image: Tensor, asked: Asked, depth: Tensor | None = None, region=None) -> Shown:
+    """IMAGE of one picture [1, H, W, C] -> its study and what shows it.
 
     Measured in float64 on the CPU, so that a picture has the same numbers on every machine. Raises ValueError with one
     sentence where there is nothing to measure.
     """
     own = Picture.from_images(image.cpu())
-    canonical = own.at_longer_side(CANONICAL)
-    return Measured(own, canonical, numbers(canonical))
-
-
-def study(image: Tensor, reference: Reference, rubric: Rubric | None = None) -> tuple[Study, Tensor, Tensor]:
-    """IMAGE of one picture [1, H, W, C] -> (study, chart IMAGE, heat map IMAGE)."""
-    own, canonical, measures = examined = examine(image)
-    native = measures if canonical is own else numbers(own)
-    critique = judge(measures, reference, rubric)
+    canonical, measures = examine(own, depth)
+    native = measures if canonical is own else numbers(own, depth)
+    critique = judge(measures, asked.reference, asked.rubric)
     found = explain.evidence(critique)
-    done = Study(critique, native, found, own.size, canonical.size)
-    shown = HeatMap(found.column, EXACT[found.column](examined.canonical)[0], True)
-    return done, render(chart(critique, reference), LIGHT.paper), render(explain.heatmap(canonical, shown), LIGHT.paper)
+    changes = _changes(own, critique, asked, depth) if asked.what_if else None
+    done = Study(critique, native, found, own.size, canonical.size, region, changes)
+    shown = explain.heatmap(canonical, HeatMap(found.column, EXACT[found.column](canonical)[0], True))
+    return Shown(done, render(chart(critique, asked.reference), LIGHT.paper), render(shown, LIGHT.paper),
+                 *tiles(canonical, [verdict.criterion for verdict in critique.verdicts]))
 
 
 def chart(critique: Critique, reference: Reference):
@@ -53,14 +73,22 @@ def chart(critique: Critique, reference: Reference):
     return profile(rows, Titles(
         big=f"{critique.score:.0f}",
         title=f"Art critique {critique.rubric.title}" if critique.rubric.title.startswith("after") else "Art critique",
-        subtitle=f"position among {tradition(reference)}, {critique.low:.0f} to {critique.high:.0f}",
-        track="% of the paintings that measure lower",
+        subtitle=f"position among {tradition(reference)}, 95 % band {critique.low:.0f} to {critique.high:.0f}",
+        track="% of them that measure lower",
         points="points in the score",
-        foot=f"Bands: middle 50 % and 90 % of the paintings. Points count from {critique.baseline:.1f}. Not beauty.",
+        foot=f"Bands: middle 50 % and 90 % of them. Points count from {critique.baseline:.1f}. Not beauty.",
     ), LIGHT)
 
 
-def numbers(picture: Picture) -> dict[str, float]:
+def numbers(picture: Picture, depth: Tensor | None = None) -> dict[str, float]:
     """Every measure of a picture by column name."""
     bank = filter_bank.find(filter_bank.folders())
-    return {column: value.item() for column, value in measure(picture, bank).items()}
+    measured = {column: value.item() for column, value in measure(picture, bank).items()}
+    return {**measured, **space.measure(picture, depth)}
+
+
+def _changes(own, critique, asked, depth):
+    # A depth map does not follow a crop, so space keeps its numbers: nothing of it is ever counted.
+    session = counterfactual.Session(own, critique, asked.reference, lambda picture: {**critique.measures,
+                                     **numbers(picture)}, CANONICAL, asked.step)
+    return counterfactual.counterfactuals(session)

@@ -69,7 +69,7 @@ def overlay(picture: Picture, plane: Tensor) -> Tensor:
 def heatmap(picture: Picture, found: HeatMap) -> Node:
     """The scene: the picture in grey under a heat map, with a caption and a key below."""
     width, height = picture.size
-    drawn = image(overlay(picture, heat(found.plane, height, width)))
+    drawn = image(overlay(picture, heat(found.drawn, height, width)))
     key = image(ramp(torch.linspace(0, 1, 256)).expand(14, -1, -1))
     words = [text(each, 22, LIGHT.muted) for each in ("adds nothing", "adds most")]
     caption = spread([text(headline(found.column), 26, LIGHT.ink),

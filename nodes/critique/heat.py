@@ -28,13 +28,19 @@ class HeatMap(NamedTuple):
     plane: Tensor
     exact: bool
 
+    @property
+    def drawn(self) -> Tensor:
+        """What a drawing shows: what adds to a sum, or how much hiding a place changes, either way."""
+        return self.plane.clamp(min=0) if self.exact else self.plane.abs()
 
-def heat_map(picture: Picture, criterion: Criterion, column: str | None = None,
+
+def heat_map(picture: Picture, criterion: Criterion, column: str | None = None, cells: int = HIDDEN_CELLS,
              step: Callable[[], None] = lambda: None) -> HeatMap:
     """The heat map of a criterion of one picture: of `column`, or of its first column that is a sum over places.
 
     A column that is no such sum is mapped by occlusion, which measures the picture again for every cell: seconds for
-    most, half a minute for 2nd-order EOE. `step` is called after each. Raises ValueError where nothing is measured.
+    most, half a minute for 2nd-order EOE. `step` is called after each of them. Raises ValueError where nothing is
+    measured.
     """
     measured = [name for name in criterion.columns if name in MEASURES]
     if not measured or column not in (None, *measured):
@@ -43,7 +49,7 @@ def heat_map(picture: Picture, criterion: Criterion, column: str | None = None,
     column = column or next((name for name in measured if name in EXACT), measured[0])
     if column in EXACT:
         return HeatMap(column, EXACT[column](picture)[0], True)
-    return HeatMap(column, occlusion(picture, MEASURES[column], step=step), False)
+    return HeatMap(column, occlusion(picture, MEASURES[column], cells, step), False)
 
 
 def occlusion(picture: Picture, function: Callable[[Picture], Tensor], cells: int = HIDDEN_CELLS,

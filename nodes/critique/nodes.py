@@ -1,15 +1,20 @@
-import json
-
 import comfy.utils
 import folder_paths
-import torch
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
-from .reference import paintings
-
+# The modules of the room load when a node runs: fifty files take longer to import than the page should wait.
 ReferenceType = io.Custom("BOTTEGA_REFERENCE")
 RUBRIC = ("What counts and how, such as `Balance=2; Symmetry=0; Value>70; Line -> 80 +- 10`, or a critic: `@Arnheim`. "
           "Empty: the default rubric. The help page has the grammar.")
+
+
+def _rubric_input():
+    return io.String.Input("rubric", default="", multiline=True, optional=True, tooltip=RUBRIC)
+
+
+def _reference_input():
+    return ReferenceType.Input("reference", optional=True,
+                               tooltip="Pictures to be held against instead of the 1,629 paintings.")
 
 
 class ArtCritique(io.ComfyNode):
@@ -24,15 +29,24 @@ class ArtCritique(io.ComfyNode):
                         "point of it is traced back to a criterion.",
             search_aliases=["aesthetic score", "art score", "composition", "rate image", "image quality", "heat map"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("images", tooltip="Pictures to criticise, at least 16 x 16 pixels each. Transparency is "
                                                  "ignored."),
-                io.String.Input("rubric", default="", multiline=True, tooltip=RUBRIC),
-                ReferenceType.Input("reference", optional=True,
-                                    tooltip="Pictures to be held against instead of the 1,629 paintings."),
+                _rubric_input(),
+                _reference_input(),
                 io.Mask.Input("mask", optional=True,
                               tooltip="White marks the part to judge: the smallest rectangle that holds it is cut out "
                                       "and criticised as a picture of its own."),
+                io.Image.Input("depth", optional=True,
+                               tooltip="A depth map, bright where it is near, as the depth nodes draw it. Space is "
+                                       "then measured with it."),
+                io.Boolean.Input("counterfactuals", default=False, optional=True, advanced=True,
+                                 tooltip="Also search for the smallest crop, value curve, saturation or turn of the "
+                                         "hues that would raise the weakest criteria. Takes minutes a picture."),
+                io.Boolean.Input("in_metadata", default=False, optional=True, advanced=True,
+                                 tooltip="Put the critique into the PNG files that later nodes save. Save from the "
+                                         "images output, so that it is there in time."),
             ],
             outputs=[
                 io.Float.Output("score", tooltip="0 to 100, the mean over the batch. Paintings are spread evenly from "
@@ -47,43 +61,24 @@ class ArtCritique(io.ComfyNode):
                                                  "paintings, and the points each criterion gives or takes."),
                 io.Image.Output("heatmap", tooltip="Each picture in grey under the places that add most to its most "
                                                    "unusual measure, which the caption names."),
+                io.Image.Output("images", tooltip="The pictures as they came in, after they were criticised."),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, rubric=None):
-        from .language import parse
-        try:
-            parse(rubric or "")  # None: it comes from a link and is read when it is there
-        except ValueError as error:
-            return str(error)
-        return True
+        return _sentence(rubric)
 
     @classmethod
-    def execute(cls, images, rubric="", reference=None, mask=None):
-        from . import report  # here, because fifty files of measures and words load in longer than the page waits
-        from .critic import study
-        from .language import parse
-        from .picture import check
-        from .region import regions
+    def fingerprint_inputs(cls, in_metadata=False, **inputs):
+        # What the critique adds to a prompt is gone with that prompt, so it has to run in each.
+        return float("nan") if in_metadata else 0
 
-        check(images)
-        asked, reference = parse(rubric), reference or paintings()
-        progress = comfy.utils.ProgressBar(len(images))
-        studies, charts, heatmaps = [], [], []
-        for image, _ in regions(images, mask):
-            check(image)
-            done, chart, heatmap = study(image, reference, asked)
-            studies.append(done)
-            charts.append(chart)
-            heatmaps.append(heatmap)
-            progress.update(1)
-        critiques = [done.critique for done in studies]
-        scores = [critique.score for critique in critiques]
-        charts = torch.cat(charts)
-        shown = {**ui.PreviewImage(charts, cls=cls).as_dict(), "text": (report.summary(critiques, reference),)}
-        return io.NodeOutput(sum(scores) / len(scores), scores, report.write(studies, reference),
-                             json.dumps([report.data(done) for done in studies]), charts, _batch(heatmaps), ui=shown)
+    @classmethod
+    def execute(cls, images, rubric="", reference=None, mask=None, depth=None, counterfactuals=False,
+                in_metadata=False):
+        from . import stage
+        return stage.criticise(cls, images, rubric, reference, mask, depth, counterfactuals, in_metadata)
 
 
 class CritiqueReference(io.ComfyNode):
@@ -136,6 +131,45 @@ class CritiqueReference(io.ComfyNode):
         return io.NodeOutput(measured.reference, report, ui={"text": (report,)})
 
 
-def _batch(images: list[torch.Tensor]) -> torch.Tensor:
-    """IMAGEs of one picture each as one batch, smaller ones centred on the paper of the charts."""
-    return torch.cat(images)
+class RankImages(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaRankImages",
+            display_name="Rank Images",
+            category="bottega/critique",
+            description="Puts the pictures of a batch in the order of their critique and keeps the best.",
+            search_aliases=["best of n", "sort images", "pick best", "aesthetic filter", "select images", "top k"],
+            inputs=[
+                io.Image.Input("images", tooltip="The batch to choose from."),
+                _rubric_input(),
+                io.Int.Input("keep", default=1, min=1, max=4096, tooltip="How many to keep; all of them if there are "
+                                                                         "fewer."),
+                _reference_input(),
+            ],
+            outputs=[
+                io.Image.Output("best", tooltip="The pictures with the highest scores, the highest first."),
+                io.Image.Output("sorted", tooltip="All pictures, from the highest score to the lowest; equal scores "
+                                                  "stay in the order of the batch."),
+                io.Float.Output("scores", is_output_list=True, tooltip="The scores in that order, as a list."),
+                io.String.Output("report", tooltip="Markdown: the ranking with the strongest reason of each."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, rubric=None):
+        return _sentence(rubric)
+
+    @classmethod
+    def execute(cls, images, rubric="", keep=1, reference=None):
+        from . import stage
+        return stage.rank_images(images, rubric, keep, reference)
+
+
+def _sentence(rubric: str | None) -> bool | str:
+    from .language import parse
+    try:
+        parse(rubric or "")  # None: it comes from a link, and is read when it is there
+    except ValueError as error:
+        return str(error)
+    return True

@@ -1,6 +1,7 @@
 """The critique in words (Markdown) and in JSON."""
 from typing import NamedTuple
 
+from .counterfactual import POINTS, Counterfactual, words
 from .explain import Evidence, reasons
 from .reference import Reference, paintings
 from .score import Critique
@@ -8,13 +9,18 @@ from .words import word
 
 
 class Study(NamedTuple):
-    """One picture: its critique, its measures at its own size, what the heat map shows, its two sizes, and notes."""
+    """One picture: its critique, its measures at its own size, what the heat map shows, and its two sizes.
+
+    `region` is the part of the picture that was judged (left, top, right, bottom), None for all of it; `changes` are
+    the counterfactuals, None where nobody asked.
+    """
     critique: Critique
     native: dict[str, float]
     evidence: Evidence
     size: tuple[int, int]
     measured_size: tuple[int, int]
-    notes: tuple[str, ...] = ()
+    region: tuple[int, int, int, int] | None = None
+    changes: list[Counterfactual] | None = None
 
 
 def data(study: Study) -> dict:
@@ -40,6 +46,8 @@ def data(study: Study) -> dict:
                                          "high": p.criterion.high} for p in critique.positions},
         "reasons": reasons(critique),
         "heatmap": study.evidence.column,
+        "region": study.region and list(study.region),
+        "counterfactuals": study.changes and [change._asdict() for change in study.changes],
     }
 
 
@@ -66,7 +74,7 @@ def write(studies: list[Study], reference: Reference) -> str:
     for number, study in enumerate(studies, 1):
         title = [] if len(studies) == 1 else [f"## Picture {number}: {study.critique.score:.1f}"]
         sections += [*title, _numbered(study.critique), table(study.critique), *positions(study.critique),
-                     heat_note(study.evidence), size_note(study), *study.notes]
+                     *what_if(study.changes), heat_note(study.evidence), size_note(study)]
     rubric = studies[0].critique.rubric
     sources = [f"Reference: {reference.source}."] + ([f"Rubric: {rubric.source}."] if rubric.source else [])
     return "\n\n".join([*sections, *sources])
@@ -97,6 +105,16 @@ def positions(critique: Critique) -> list[str]:
                        *rows])]
 
 
+def what_if(changes: list[Counterfactual] | None) -> list[str]:
+    """The edits that were tried and measured, if anyone asked."""
+    if changes is None:
+        return []
+    lines = [f"- {words(change)}" for change in changes] or [
+        f"No crop, value curve, saturation or turn of the hues raises the weakest criteria by {POINTS:.0f} points."]
+    return ["\n".join(["### What would change it", "", f"The smallest edit of each kind that raises a criterion by "
+                       f"{POINTS:.0f} points, done and measured again.", "", *lines])]
+
+
 def heat_note(found: Evidence) -> str:
     """What the heat map shows, and why not something else."""
     note = (f"Heat map: {found.column} ({word(found.column).name}), the most unusual measure that is a sum over "
@@ -109,6 +127,8 @@ def heat_note(found: Evidence) -> str:
 def size_note(study: Study) -> str:
     """At which size the picture was measured."""
     note = "Measured at {} x {} pixels".format(*study.measured_size)
+    if study.region:
+        note = "Judged: the part from ({}, {}) to ({}, {}) that the mask marks. ".format(*study.region) + note
     if max(study.size) < max(study.measured_size):
         return note + (", enlarged from {} x {}: line and texture then describe the enlargement as well."
                        .format(*study.size))

@@ -1,11 +1,12 @@
 """The default rubric: seven elements of art (E), nine principles of design (P) and Wölfflin's five positions.
 
 A column that answers two criteria gives each half of its voice; columns that say the same thing share theirs (see
-`reference.independent_shares`). Only columns with a public distribution count; the others are shown.
+`reference.independent_shares`). Columns without a public distribution, or that move when a picture is resized, are
+shown and do not count.
 """
 from functools import lru_cache
 
-from . import cards
+from . import cards, space
 from .criteria import Criterion, Rubric, Signal
 
 
@@ -18,27 +19,46 @@ RUBRIC = (
     Criterion("E1", "Line", "How much is drawn, and in how many directions?",
               _signals("Edge density", "1st-order EOE"), "little is drawn", "a great deal is drawn"),
     Criterion("E2", "Shape", "How are the masses formed and spread over the picture?",
-              _signals("Homogeneity", "2D Fractal dimension"), "few compact masses", "masses everywhere"),
+              _signals("Homogeneity", "2D Fractal dimension", "-Compactness"), "few compact masses",
+              "broken masses everywhere"),
     Criterion("E3", "Colour richness", "How strong and how varied is the colour?",
-              _signals("Color entropy", "mean S channel", "std a channel", "std b channel (Lab)"),
+              _signals("Color entropy", "mean S channel", "std a channel", "std b channel (Lab)", "Colorfulness"),
               "few muted colours", "many strong colours"),
+    Criterion("E4", "Colour harmony", "Do the hues lie on the hue circle as a harmony would have them?",
+              _signals("-Harmony width", *(f"Harmony {template}" for template in ("i", "V", "L", "I", "Y"))),
+              "hues all around the circle", "hues in one simple figure"),
     Criterion("E5", "Value", "How far apart are light and dark, and how many steps lie between?",
-              _signals("RMS contrast", "Luminance entropy"), "values close together", "a full scale of values"),
+              _signals("RMS contrast", "Luminance entropy", "Otsu separability"), "values close together",
+              "a full scale of values"),
     Criterion("E6", "Texture", "How is detail shared between coarse and fine?",
-              _signals("Slope Redies", "Fourier sigma"), "broad forms", "fine detail"),
+              _signals("Slope Redies", "Fourier sigma", "Permutation entropy", "-Statistical complexity"),
+              "broad forms", "fine detail"),
+    Criterion("E7", "Space", "Does the picture open into depth?", _signals(*space.BY_DEPTH, *space.BY_HEIGHT),
+              "far things like near ones", "contrast, colour and warmth fall with distance"),
     Criterion("P1", "Balance", "Where does the visual weight rest?",
               _signals("-DCM distance", "-Balance"), "the weight lies to one side", "the weight rests in the middle"),
     Criterion("P2", "Symmetry", "Does one half of the picture answer the other?",
-              _signals("Mirror symmetry", "CNN symmetry left-right"), "no echo across the middle", "mirrored halves"),
-    Criterion("P3", "Contrast", "Do strong and quiet colours meet?",
-              _signals("std S channel"), "one strength of colour", "muted and strong colours meet"),
-    Criterion("P5", "Movement", "Do the edges run in common directions?",
-              _signals("Anisotropy"), "no direction leads", "a direction leads"),
-    Criterion("P6", "Rhythm", "Do parts repeat the whole?",
-              _signals("Self-similarity (PHOG)", "Self-similarity (CNN)"), "every part is different",
-              "parts repeat the whole"),
+              _signals("Mirror symmetry", "CNN symmetry left-right", "Symmetry left-right", "Symmetry up-down"),
+              "no echo across the middle", "mirrored halves"),
+    Criterion("P3", "Contrast", "Do opposites meet: strong and quiet, warm and cold, complementary colours?",
+              _signals("std S channel", "Warm-cold contrast", "Complementary contrast"), "everything is akin",
+              "opposites meet"),
+    Criterion("P4", "Emphasis", "Does one place draw the eye before all others?",
+              _signals("-Saliency entropy", "Saliency peak share", "Sparseness"), "nothing stands out",
+              "one place stands out"),
+    Criterion("P5", "Movement", "Do the edges run in common directions, and obliquely?",
+              _signals("Anisotropy", "Coherence", "Obliqueness"), "no direction leads", "a direction leads"),
+    Criterion("P6", "Rhythm", "Do parts repeat?",
+              _signals("Self-similarity (PHOG)", "Self-similarity (CNN)", "Repetition"), "nothing returns",
+              "parts return"),
+    Criterion("P7", "Unity", "Do the parts belong to one whole, in detail and in colour?",
+              _signals("Slope Mather", "Self-similarity (CNN)", "-Harmony width"), "parts of several pictures",
+              "one picture"),
     Criterion("P8", "Variety", "How differently do things run from one place to the next?",
               _signals("2nd-order EOE", "Color entropy", "Variability"), "alike everywhere", "different everywhere"),
+    Criterion("P9", "Proportion", "How do format, dark and light divide the picture, and where do accents lie?",
+              _signals("Aspect ratio", "Dark share", "-Thirds distance", "Power point share"),
+              "tall, light, accents in the middle", "wide, dark, accents on the thirds"),
 )
 
 

@@ -36,9 +36,9 @@ def publish(sizes, parts, rounds):
 
 
 def by_size(pack, rounds, memory):
-    critic, paintings = pack.nodes.critique.critic, pack.nodes.critique.reference.paintings()
+    critic = pack.nodes.critique.critic
     images = {size: photograph(size) for size in SIZES}
-    seconds = timing.interleave({size: timing.timed(lambda image=image: critic.study(image, paintings))
+    seconds = timing.interleave({size: timing.timed(lambda image=image: critic.study(image, critic.standard()))
                                  for size, image in images.items()}, rounds)
     return [(f"{size} x {size}", f"{statistics.median(values):.2f}", f"{timing.ratio(values, seconds[1024]):.2f}",
              *memory[size]) for size, values in seconds.items()]
@@ -65,8 +65,11 @@ def parts_of_one_run(pack):
     measures = {name: value.item() for name, value in critique.measures.measure(picture).items()}
     judged = critique.score.judge(measures, paintings)
     column, paper = critique.explain.evidence(judged).column, pack.nodes.charts.theme.LIGHT.paper
+    shown = critique.heat.HeatMap(column, critique.heat.EXACT[column](picture)[0], True)
     seconds["heat map"] = timing.timed(
-        lambda: pack.nodes.charts.draw.render(critique.explain.heatmap(picture, column), paper))()
+        lambda: pack.nodes.charts.draw.render(critique.explain.heatmap(picture, shown), paper))()
+    seconds["strip of heat maps for the page"] = timing.timed(
+        lambda: critique.heat.tiles(picture, critique.rubric.RUBRIC))()
     seconds["chart"] = timing.timed(
         lambda: pack.nodes.charts.draw.render(critique.critic.chart(judged, paintings), paper))()
     return seconds
@@ -95,9 +98,10 @@ def peak_in_new_process(size):
 
 def peak_memory(size):
     pack = timing.start_host()
-    paintings, image = pack.nodes.critique.reference.paintings(), photograph(size)
+    critic, image = pack.nodes.critique.critic, photograph(size)
+    asked = critic.standard()
     before = megabytes()
-    pack.nodes.critique.critic.study(image, paintings)
+    critic.study(image, asked)
     return before, megabytes()
 
 

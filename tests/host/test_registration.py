@@ -34,7 +34,9 @@ CONTRACT = {
     "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name adapter recipe sample_prompts "
                          "resume vae", "LORA_MODEL LOSS_MAP STRING STRING"),
     "BottegaTrainingChart": ("loss_map", "IMAGE"),
-    "BottegaCritique": ("images rubric reference mask", "FLOAT FLOAT STRING STRING IMAGE IMAGE"),
+    "BottegaCritique": ("images rubric reference mask depth counterfactuals in_metadata",
+                        "FLOAT FLOAT STRING STRING IMAGE IMAGE IMAGE"),
+    "BottegaRankImages": ("images rubric keep reference", "IMAGE IMAGE FLOAT STRING"),
     "BottegaDescribeImage": ("clip images instruction max_length temperature seed", "STRING"),
     "BottegaVisionCritic": ("clip images critic data", "FLOAT STRING STRING"),
     "BottegaCritiqueReference": ("images folder name", "BOTTEGA_REFERENCE STRING"),

@@ -1,0 +1,36 @@
+"""What the page draws on the node: score, criteria, reasons, and a strip of small heat maps beside them."""
+import json
+from collections.abc import Sequence
+
+from .explain import reasons
+from .report import Study
+
+
+def payload(studies: Sequence[Study], strips: Sequence[dict], tiles: Sequence[dict[str, tuple[int, str]]]) -> str:
+    """JSON, one entry a picture.
+
+    `heat` names the file of the strip (filename, subfolder, type) and how many tiles it holds; a criterion with a heat
+    map has the number of its tile, counted from the top, and the column that it shows.
+    """
+    return json.dumps([_entry(study, strip, found)
+                       for study, strip, found in zip(studies, strips, tiles, strict=True)])
+
+
+def _entry(study: Study, strip: dict, tiles: dict[str, tuple[int, str]]) -> dict:
+    entry = brief(study)
+    for criterion in entry["criteria"]:
+        criterion["tile"], criterion["column"] = tiles.get(criterion["id"], (None, None))
+    return {**entry, "size": list(study.size), "heat": {**strip, "tiles": len(tiles)}}
+
+
+def brief(study: Study) -> dict:
+    """The critique of a picture in short: what its PNG file and the node on the page carry."""
+    critique = study.critique
+    criteria = [{"id": v.criterion.id, "name": v.criterion.name, "points": v.points, "position": v.position,
+                 "typicality": v.typicality, "weight": v.weight, "contribution": v.contribution}
+                for v in critique.verdicts]
+    positions = [{"id": p.criterion.id, "name": p.criterion.name, "place": p.place, "low": p.criterion.low,
+                  "high": p.criterion.high} for p in critique.positions]
+    return {"score": critique.score, "band": [critique.low, critique.high], "baseline": critique.baseline,
+            "rubric": critique.rubric.title, "criteria": criteria, "positions": positions,
+            "reasons": reasons(critique)}

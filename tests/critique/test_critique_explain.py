@@ -1,0 +1,165 @@
+"""Heat maps: they sum to their measure, agree with captum, delete better than chance and find what was planted."""
+import math
+
+import numpy as np
+import pytest
+import torch
+
+SIDE = 96
+CHEAP = ["RMS contrast", "mean S channel", "std b channel (Lab)", "std S channel"]
+
+
+@pytest.fixture(scope="module")
+def critique(pack):
+    return pack.nodes.critique
+
+
+@pytest.fixture(scope="module")
+def crops(critique):
+    """54 pieces of three photographs, uint8 [1, 3, 96, 96]."""
+    data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image")
+    photographs = [torch.from_numpy(photograph()).movedim(-1, 0)
+                   for photograph in (data.astronaut, data.coffee, data.chelsea)]
+    random = np.random.default_rng(7)
+    pieces = []
+    for photograph in photographs:
+        for _ in range(18):
+            y, x = (int(random.integers(0, side - SIDE)) for side in photograph.shape[1:])
+            pieces.append(photograph[None, :, y:y + SIDE, x:x + SIDE].contiguous())
+    return pieces
+
+
+def criterion_of(critique, column):
+    return critique.criteria.Criterion("X", column, "", (critique.criteria.Signal(column),))
+
+
+def deletion(critique, rgb, column, order, cells=8):
+    """The mean of the measure while cells are replaced, in `order`, by the mean colour of the picture."""
+    size = SIDE // cells
+    mean = rgb.float().mean((2, 3), keepdim=True).round().to(torch.uint8)
+    hidden, values = rgb.clone(), []
+    for at, cell in enumerate(order):
+        y, x = cell // cells * size, cell % cells * size
+        hidden[..., y:y + size, x:x + size] = mean
+        if at % 8 == 7:
+            picture = critique.picture.Picture(hidden.clone())
+            values.append(critique.measures.MEASURES[column](picture).item())
+    return np.mean(values)
+
+
+@pytest.mark.parametrize("column", CHEAP)
+def test_deleting_by_the_heat_map_beats_deleting_at_random(critique, crops, column):
+    wins, random = 0, np.random.default_rng(8)
+    for rgb in crops:
+        found = critique.heat.heat_map(critique.picture.Picture(rgb), criterion_of(critique, column))
+        cells = torch.nn.functional.adaptive_avg_pool2d(found.plane[None, None], 8).flatten()
+        order = cells.argsort(descending=True).tolist()
+        ours = deletion(critique, rgb, column, order)
+        chance = deletion(critique, rgb, column, random.permutation(64).tolist())
+        wins += ours < chance
+    assert len(crops) >= 50
+    by_chance = sum(math.comb(len(crops), k) for k in range(wins, len(crops) + 1)) / 2 ** len(crops)
+    assert by_chance < 1e-6, f"better on {wins} of {len(crops)}"
+
+
+def test_occlusion_equals_captum(critique, crops):
+    attr = pytest.importorskip("captum.attr", reason="captum is test-only")
+    picture, measure = critique.picture.Picture(crops[3]), critique.measures.MEASURES["Luminance entropy"]
+
+    def forward(rgb):
+        return measure(critique.picture.Picture(rgb.round().to(torch.uint8)))
+
+    cells = torch.arange(16).view(4, 4).repeat_interleave(SIDE // 4, 0).repeat_interleave(SIDE // 4, 1)
+    flat = critique.heat.flattened(crops[3], 4, 4).float()
+    theirs = attr.FeatureAblation(forward).attribute(crops[3].float(), baselines=flat,
+                                                     feature_mask=cells[None, None].expand(1, 3, -1, -1))
+    ours = critique.heat.occlusion(picture, measure, 4)
+    assert theirs[0, 0, ::SIDE // 4, ::SIDE // 4].numpy() == pytest.approx(ours.numpy(), abs=1e-5)
+
+
+def saturated(patch):
+    return patch * torch.tensor((1.0, 0.1, 0.1))[:, None, None]
+
+
+def noisy(patch):
+    return torch.rand(patch.shape, generator=torch.Generator().manual_seed(9)) * 255
+
+
+@pytest.mark.parametrize("column, defect", [("mean S channel", saturated), ("std S channel", saturated),
+                                            ("std a channel", saturated), ("Edge density", noisy),
+                                            ("1st-order EOE", noisy)])
+@pytest.mark.parametrize("place", [(8, 16), (60, 64)])
+def test_a_planted_defect_is_the_hottest_place(critique, column, defect, place):
+    y, x = torch.meshgrid(torch.linspace(90, 160, SIDE), torch.linspace(0, 30, SIDE), indexing="ij")
+    rgb = (y + x)[None].repeat(3, 1, 1)  # a soft grey gradient
+    top, left = place
+    rgb[:, top:top + 20, left:left + 20] = defect(rgb[:, top:top + 20, left:left + 20])
+    picture = critique.picture.Picture(rgb[None].round().to(torch.uint8))
+    plane = critique.heat.heat_map(picture, criterion_of(critique, column)).plane
+    hot = critique.heat.heat(plane, SIDE, SIDE)
+    row, at = divmod(hot.argmax().item(), SIDE)
+    assert top - 2 <= row < top + 22 and left - 2 <= at < left + 22
+    planted = hot[top:top + 20, left:left + 20].mean()
+    assert planted > 4 * hot.mean()
+
+
+def test_a_defect_in_the_texture_is_found_by_occlusion(critique):
+    y, x = torch.meshgrid(torch.linspace(60, 190, SIDE), torch.linspace(0, 40, SIDE), indexing="ij")
+    rgb = (y + x)[None].repeat(3, 1, 1)
+    rgb[:, 48:72, 12:36] = noisy(rgb[:, 48:72, 12:36])
+    picture = critique.picture.Picture(rgb[None].round().to(torch.uint8))
+    plane = critique.heat.occlusion(picture, critique.measures.MEASURES["Slope Redies"], 4)
+    assert plane.abs().argmax().item() in (2 * 4, 2 * 4 + 1)
+    drawn = critique.heat.HeatMap("Slope Redies", plane, False).drawn
+    assert drawn.min() >= 0 and drawn.argmax().item() == plane.abs().argmax().item()
+
+
+def test_a_criterion_is_mapped_by_a_sum_where_it_has_one_and_by_occlusion_elsewhere(critique, crops):
+    picture = critique.picture.Picture(crops[0])
+    criteria = {criterion.id: criterion for criterion in critique.rubric.RUBRIC}
+    exact = critique.heat.heat_map(picture, criteria["E5"])
+    assert exact.exact and exact.column == "RMS contrast"
+    assert exact.plane.sum().item() == pytest.approx(critique.measures.MEASURES["RMS contrast"](picture).item())
+    named = critique.heat.heat_map(picture, criteria["E5"], "Luminance entropy")
+    assert named.column == "Luminance entropy"
+    steps = []
+    hidden = critique.heat.heat_map(picture, criterion_of(critique, "Slope Redies"), cells=3,
+                                    step=lambda: steps.append(1))
+    assert not hidden.exact and hidden.plane.shape == (3, 3) and len(steps) == 9
+
+
+def test_a_map_of_what_is_not_measured_is_refused(critique, crops):
+    picture = critique.picture.Picture(crops[0])
+    with pytest.raises(ValueError, match="^criterion: expected one of no columns of Nothing, got None$"):
+        critique.heat.heat_map(picture, critique.criteria.Criterion("X", "Nothing", "", ()))
+    with pytest.raises(ValueError, match="^criterion: expected one of RMS contrast columns of RMS contrast, got x$"):
+        critique.heat.heat_map(picture, criterion_of(critique, "RMS contrast"), "x")
+
+
+def test_the_strip_of_tiles_has_one_for_every_criterion_with_places(critique):
+    rgb = torch.randint(0, 256, (1, 3, 60, 120), dtype=torch.uint8, generator=torch.Generator().manual_seed(10))
+    strip, found = critique.heat.tiles(critique.picture.Picture(rgb), critique.rubric.RUBRIC)
+    assert strip.dtype == np.uint8 and strip.shape == (32 * len(found), 64, 4)
+    assert found["E1"] == (0, "Edge density") and [number for number, _ in found.values()] == list(range(len(found)))
+    assert all(strip[32 * number:32 * number + 32, :, 3].max() == 217 for number, _ in found.values())  # 0.85 opaque
+
+
+def test_the_tiles_of_a_flat_picture_are_finite_and_empty(critique):
+    flat = critique.picture.Picture(torch.full((1, 3, 40, 40), 90, dtype=torch.uint8))
+    strip, found = critique.heat.tiles(flat, critique.rubric.RUBRIC)
+    number, _ = found["P3"]
+    assert strip[64 * number:64 * number + 64, :, 3].max() == 0
+
+
+def test_reasons_are_sentences_about_what_moves_the_score_most(critique):
+    reference = critique.reference.paintings()
+    places = dict.fromkeys(reference.quantiles, 50) | {"Slope Redies": 100, "std S channel": 0}
+    measures = {column: reference.quantiles[column][at] for column, at in places.items()}
+    assert len(critique.explain.reasons(critique.score.judge(measures, reference))) == 3
+    found = critique.score.judge(measures, reference, critique.language.parse("*=0; E6=1; P3=3"))
+    reasons = critique.explain.reasons(found)
+    assert reasons == [reason for reason in reasons if reason.startswith("**") and reason.endswith(".")]
+    assert [reason.split("**")[1] for reason in reasons] == ["Contrast", "Texture"]
+    assert any("is higher than in 100 % of the pictures it is held against: much fine detail" in r for r in reasons)
+    asked = critique.score.judge(measures, reference, critique.language.parse("*=0; Texture -> 20 +- 5"))
+    assert "(asked: target 20 ± 5)" in critique.explain.reasons(asked)[0]
