@@ -61,7 +61,7 @@ def test_a_folder_and_a_batch_become_a_reference_that_the_critique_takes(host, f
     assert "1 could not be measured" in report and "* torn.png: " in report and "notes.txt" not in report
     assert outputs["2"]["text"][0] == report
     entry = json.loads(outputs["5"]["text"][0])[0]
-    assert 0 <= entry["score"] <= 100 and set(entry["percentiles"]) == set(entry["measures"])
+    assert 0 <= entry["score"] <= 100 and set(entry["percentiles"]) < set(entry["measures"])
 
 
 @pytest.mark.parametrize("typed, sentence", [
