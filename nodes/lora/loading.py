@@ -1,5 +1,5 @@
 """From the tensors of a LoRA to the patches of the host, by the names that the host has for a model's weights."""
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 
 import comfy.lora
@@ -27,25 +27,37 @@ class ReadKeys(dict):
     def get(self, key, default=None):
         return self[key] if key in self else default
 
+    def skip(self, names: Mapping) -> None:
+        """Counts the tensors of these names as taken, without making patches of them."""
+        if names:
+            self.read |= {key for key in self if not names.keys().isdisjoint(_stems(key))}
 
-def model_patches(tensors: Mapping[str, torch.Tensor], module) -> dict:
+
+def nothing(target) -> bool:
+    return False
+
+
+def model_patches(tensors: Mapping[str, torch.Tensor], module, muted: Callable = nothing) -> dict:
     """The patches for a model of the host, such as ModelPatcher.model, by target and in the order it loads them.
 
     A target is a state-dict key or, for a slice of a fused weight, (key, (dimension, start, length), ...).
-    Raises ValueError for half an adapter."""
-    return _patches(tensors, comfy.lora.model_lora_keys_unet(module, {}))
+    muted: whether a target is left out anyway; None then stands for its patch. Raises ValueError for half an adapter.
+    """
+    return _patches(tensors, comfy.lora.model_lora_keys_unet(module, {}), muted)
 
 
-def clip_patches(tensors: Mapping[str, torch.Tensor], module) -> dict:
+def clip_patches(tensors: Mapping[str, torch.Tensor], module, muted: Callable = nothing) -> dict:
     """The same for text encoders of the host, such as CLIP.cond_stage_model."""
-    return _patches(tensors, comfy.lora.model_lora_keys_clip(module, {}))
+    return _patches(tensors, comfy.lora.model_lora_keys_clip(module, {}), muted)
 
 
-def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping) -> dict:
+def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping, muted: Callable = nothing) -> dict:
     tensors = tensors if isinstance(tensors, ReadKeys) else ReadKeys(tensors)
     names = _mentioned(names, tensors)
+    silent = {name: target for name, target in names.items() if muted(target)}
+    tensors.skip(silent)
     try:
-        patches = comfy.lora.load_lora(tensors, names, log_missing=False)
+        patches = comfy.lora.load_lora(tensors, {name: names[name] for name in names if name not in silent}, False)
     except (KeyError, AttributeError) as error:
         raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
     if patches.pop(SLICED_BIAS, None):
@@ -53,7 +65,7 @@ def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping) -> dict:
         _lose(tensors, "the host drops the bias of a slice", [key for key in biases if key in tensors])
     if len(set(names.values())) < len(names):
         _lose(tensors, "another name for the same weight comes after it", _overruled(names, tensors))
-    return patches
+    return patches | dict.fromkeys(silent.values())
 
 
 def _lose(tensors: ReadKeys, reason: str, keys: list[str]) -> None:
@@ -65,9 +77,13 @@ def _mentioned(names: Mapping, tensors: Iterable[str]) -> dict:
     """The names that some key of the file has before a "." or "_lora.", in the order of names.
 
     The host's load_lora tries each of its names, several for a weight, with every ending it knows."""
-    stems = {stem for key in tensors for stem in accumulate(key.split("."), "{}.{}".format)}
-    stems |= {stem.removesuffix("_lora") for stem in stems}
+    stems = {stem for key in tensors for stem in _stems(key)}
     return {name: target for name, target in names.items() if name in stems}
+
+
+def _stems(key: str) -> list[str]:
+    stems = list(accumulate(key.split("."), "{}.{}".format))
+    return stems + [stem.removesuffix("_lora") for stem in stems if stem.endswith("_lora")]
 
 
 def _overruled(names: Mapping, tensors: Iterable[str]) -> list[str]:

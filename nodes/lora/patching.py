@@ -1,5 +1,6 @@
 """From the tensors of a LoRA to patches on clones of a MODEL and a CLIP, each patch with the ratio of its block."""
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import comfy.lora_convert
@@ -20,7 +21,7 @@ class Change(NamedTuple):
     target: str | tuple
     """State-dict key, or (key, (dimension, start, length), ...) for a slice of a fused weight."""
     patch: object
-    """The host's adapter, or its ("diff", tensors) or ("set", tensors)."""
+    """The host's adapter, or its ("diff", tensors) or ("set", tensors). None in a block that is muted as a whole."""
     alias: str
     ratio: float
     problem: str
@@ -72,10 +73,12 @@ def examine(model, clip, lora: LoraFile, strength_model: float, strength_clip: f
     places = blocks.model_places(model.model.state_dict())
     clip_places = blocks.encoder_places(clip.cond_stage_model.state_dict()) if clip else {}
     tensors = ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))
-    patches = model_patches(tensors, model.model)
-    encoder_patches = clip_patches(tensors, clip.cond_stage_model) if clip else {}
-    weights = resolve(spec, [*places.values(), *clip_places.values()], clip is not None, settings,
-                      [*patches, *encoder_patches])
+    read = partial(resolve, spec, [*places.values(), *clip_places.values()], clip is not None, settings)
+    weights = read() if settings.vector_mode == "named" else None  # Inspire's reading has to count the patches first
+    muted = _muted(weights, places | clip_places)
+    patches = model_patches(tensors, model.model, muted)
+    encoder_patches = clip_patches(tensors, clip.cond_stage_model, muted) if clip else {}
+    weights = weights or read([*patches, *encoder_patches])
     sides = [_side("model", patches, model.model, places, weights, strength_model)]
     if clip:
         sides.append(_side("CLIP", encoder_patches, clip.cond_stage_model, clip_places, weights, strength_clip))
@@ -101,10 +104,19 @@ def _side(name, patches, module, places, weights: BlockWeights, strength) -> Sid
     return Side(name, aliases, changes, strength, {alias: weights.whole(alias) for alias in aliases})
 
 
+def _muted(weights: BlockWeights | None, places: Mapping[str, blocks.Place]) -> Callable[[str | tuple], bool]:
+    """Tells the targets in blocks that are left out as a whole."""
+    silent = {alias for alias in {place.alias for place in places.values()} if weights and weights.mutes(alias)}
+    keys = {key for key, place in places.items() if place.alias in silent}
+    return lambda target: (target if isinstance(target, str) else target[0]) in keys
+
+
 def _change(target, patch, module, places, weights: BlockWeights) -> Change:
     key, offset = (target, None) if isinstance(target, str) else target[:2]
     if key not in places:
         return Change(target, patch, "", 1.0, "the host finds no weight of this name", False)
+    if patch is None:
+        return Change(target, None, places[key].alias, 0.0, "", False)
     shape = tuple(comfy.utils.get_attr(module, key).shape)  # a state dict holds quantised weights packed
     place = places[key]
     return Change(target, patch, place.alias, weights.ratio(place, offset, shape, target),

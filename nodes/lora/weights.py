@@ -49,6 +49,15 @@ class BlockWeights:
         return next((rule.ratios[alias] for rule in reversed(self.rules) if not rule.part and alias in rule.ratios),
                     self.default)
 
+    def mutes(self, alias: str) -> bool:
+        """Whether every weight of a block has the ratio 0, whatever its part."""
+        for rule in reversed(self.rules):
+            if rule.ratios.get(alias):
+                return False
+            if not rule.part and alias in rule.ratios:
+                return True
+        return not self.default
+
     def misses(self, place: Place) -> bool:
         """Whether a rule speaks of a part that this weight holds fused with others, so that no ratio can reach it."""
         fused = parts.fused_parts(place.rest)
@@ -114,6 +123,8 @@ class _Book:
         for place in places:
             self.blocks.setdefault(place.alias, []).append(place.rest)
             self.paths[place.alias] = place.path
+        self.names = {_plain(path): alias for alias, path in reversed(self.paths.items())}
+        self.names |= {_plain(alias): alias for alias in self.paths}
 
     def knows(self, name: str) -> bool:
         return not name.startswith("TE") or bool(self._group(name))
@@ -135,12 +146,11 @@ class _Book:
 
     def _named(self, name: str) -> list[str]:
         """Tries alias, module path, a family (`S*`), a pattern of aliases and a pattern of paths, in this order."""
-        key = _plain(name)
+        if alias := self.names.get(_plain(name)):
+            return [alias]
         pattern = re.compile(re.escape(name.lower()).replace(r"\*", ".*"))
         family = name[:-1].lower() if re.fullmatch(r"[A-Za-z]+\*", name) else None
         tests = [
-            lambda alias, path: key == _plain(alias),
-            lambda alias, path: key == _plain(path),
             lambda alias, path: family == alias.lower().rstrip("0123456789"),
             lambda alias, path: pattern.fullmatch(alias.lower()),
             lambda alias, path: pattern.fullmatch(path.lower()),
