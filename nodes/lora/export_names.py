@@ -127,6 +127,8 @@ def _lora(name, weights, style):
     if style != "diffusers":
         return {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down, f"{name}.lora_mid.weight": mid,
                 f"{name}.alpha": alpha, **rest}
+    if mid is not None:  # diffusers keeps no core
+        down = torch.einsum("mn...,nj->mj...", mid.float(), down.float().flatten(1))
     if alpha is not None and alpha != down.shape[0]:
         up = up.float() * (alpha / down.shape[0])  # diffusers keeps no alpha
     first, second = _diffusers_endings(name)

@@ -114,6 +114,46 @@ def test_slices_of_fused_weights_come_back_under_every_name(name, style, kind, r
     assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
 
 
+def variants(rows, columns, kernel=()):
+    """Forms of the formats that small.adapter does not make: Tucker cores, two low ranks, no alpha, DoRA on inputs."""
+    generator = torch.Generator().manual_seed(7)
+    make = lambda *size: torch.randn(size, generator=generator) * 0.3
+    ones, lora = [1] * len(kernel), {}
+    lora = {".lora_up.weight": make(rows, 3, *ones), ".lora_down.weight": make(3, columns, *kernel)}
+    forms = {"no alpha": lora, "dora on inputs": lora | {".dora_scale": make(1, columns, *ones).abs() + 0.5}}
+    forms["half"] = {key: t.half() for key, t in lora.items()} | {".alpha": torch.tensor(1.0).half()}
+    if kernel:
+        tucker = {".lora_up.weight": make(rows, 2, *ones), ".lora_down.weight": make(2, columns, *ones)}
+        forms["locon core"] = tucker | {".lora_mid.weight": make(2, 2, *kernel), ".alpha": torch.tensor(4.0)}
+        half = lambda n: {f".hada_w{n}_a": make(2, rows), f".hada_w{n}_b": make(2, columns),
+                          f".hada_t{n}": make(2, 2, *kernel)}
+        forms["loha core"] = half(1) | half(2)
+    else:
+        forms["lokr low rank"] = {".lokr_w1": make(2, 2), ".lokr_w2_a": make(rows // 2, 2),
+                                  ".lokr_w2_b": make(2, columns // 2), ".alpha": torch.tensor(3.0)}
+        forms["lokr two low ranks"] = {".lokr_w1_a": make(2, 1), ".lokr_w1_b": make(1, 2),
+                                       ".lokr_w2_a": make(rows // 2, 2), ".lokr_w2_b": make(2, columns // 2)}
+        forms["old glora"] = {".a1.weight": make(2, columns), ".a2.weight": make(columns, 2),
+                              ".b1.weight": make(2, columns), ".b2.weight": make(rows, 2)}
+        forms["lokr scaled"] = {".lokr_w1": make(2, 2), ".lokr_w2": make(rows // 2, columns // 2),
+                                ".dora_scale": make(rows, 1).abs() + 0.5}
+    return forms
+
+
+@pytest.mark.parametrize("style", ["kohya", "diffusers"])
+@pytest.mark.parametrize("key", ["double_blocks.1.img_attn.qkv", "x_conv"])
+def test_rarer_forms_of_the_formats_come_back(key, style, room, source, expected, core):
+    model = small_model("Flux.1" if key != "x_conv" else "SD1.5")
+    key = f"diffusion_model.{key if key != 'x_conv' else 'input_blocks.4.0.in_layers.2'}"
+    shape = model.model.state_dict()[f"{key}.weight"].shape
+    for label, form in variants(*shape[:2], shape[2:]).items():
+        tensors = {key + ending: tensor for ending, tensor in form.items()}
+        one, two = [source(tensors, 0.5)], [source(tensors, 0.5), source(tensors, -0.2)]
+        for sources in (one, two, [source(tensors)]):
+            saved = room.save(sources, "rare", style, 0, {}, model)
+            found, wanted = core(saved.path, model)[0], expected(model, sources)[0]
+            assert off(found, wanted) == {} and off(found, weights(model)), label
+
 @pytest.mark.parametrize("style", FORMATS)
 def test_halves_that_the_host_swaps_come_back(style, room, source, expected, core):
     model = small_model("Flux.1")
