@@ -47,14 +47,19 @@ def picture_of(image: torch.Tensor) -> Image.Image:
 
 
 def trend(losses: Sequence[float]) -> list[float]:
-    """A running mean that forgets over a twentieth of the run, corrected for its start."""
-    keep = math.exp(-20 / max(20, len(losses)))
+    """A running mean over about a twentieth of the run, without delay: smoothed forwards, then backwards."""
+    keep = math.exp(-40 / max(40, len(losses)))
+    return _smoothed(_smoothed(losses, keep)[::-1], keep)[::-1]
+
+
+def _smoothed(values, keep):
+    """Exponential mean, corrected for its start; what is not finite is passed over."""
     total = weight = 0.0
     smooth = []
-    for loss in losses:
-        if math.isfinite(loss):
-            total, weight = keep * total + (1 - keep) * loss, keep * weight + 1 - keep
-        smooth.append(total / weight if weight else loss)
+    for value in values:
+        if math.isfinite(value):
+            total, weight = keep * total + (1 - keep) * value, keep * weight + 1 - keep
+        smooth.append(total / weight if weight else value)
     return smooth
 
 

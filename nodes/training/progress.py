@@ -7,7 +7,8 @@ from PIL import Image
 
 from .chart import picture_of, progress_chart
 
-TEXT_INTERVAL, CHART_INTERVAL = 0.5, 5.0        # seconds
+TEXT_INTERVAL, CHART_INTERVAL = 0.5, 4.0        # seconds
+CHART_SHARE = 0.02                              # of the time, at most, goes into drawing
 EVENT = "bottega.training"
 MOST_NEW_LOSSES = 500
 PREVIEW_SIZE = 960
@@ -15,7 +16,7 @@ PREVIEW_SIZE = 960
 
 class Progress:
     """A progress bar that honours Cancel at every step; text and events at most every TEXT_INTERVAL seconds, the chart
-    every CHART_INTERVAL.
+    every CHART_INTERVAL, later where drawing is slow.
 
     An event carries node, step, steps, losses (those since the last event), first (the step of the first of them),
     rate, seconds_a_step and eta in seconds."""
@@ -23,15 +24,14 @@ class Progress:
     def __init__(self, steps: int, node_id: str):
         self.steps, self.node_id = steps, str(node_id)
         self.bar = comfy.utils.ProgressBar(steps, node_id)
-        self.last_text, self.last_chart, self.sent = 0.0, time.monotonic(), 0
+        self.last_text, self.next_chart, self.sent = 0.0, time.monotonic() + CHART_INTERVAL, 0
         self.pictures: list[Image.Image] = []
 
     def update(self, session) -> None:
         """After a step of a Session. Raises InterruptProcessingException on Cancel."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         now, last = time.monotonic(), session.step == self.steps
-        draw = now - self.last_chart >= CHART_INTERVAL
-        self.bar.update_absolute(session.step, preview=self._preview(session) if draw else None)
+        self.bar.update_absolute(session.step, preview=self._preview(session) if now >= self.next_chart else None)
         if now - self.last_text >= TEXT_INTERVAL or last:
             self.last_text = now
             _send_text(self.text(session.losses, session.seconds, session.rates[-1]), self.node_id)
@@ -62,9 +62,11 @@ class Progress:
                 "seconds_a_step": pace, "eta": pace * (self.steps - session.step)}
 
     def _preview(self, session):
+        began = time.monotonic()
         chart = progress_chart(session.losses, session.rates, [(m.step, m.loss) for m in session.validated],
                                self.pictures)
-        self.last_chart = time.monotonic()
+        ended = time.monotonic()
+        self.next_chart = ended + max(CHART_INTERVAL, (ended - began) / CHART_SHARE)
         return ("JPEG", picture_of(chart), PREVIEW_SIZE)
 
 

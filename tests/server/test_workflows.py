@@ -80,7 +80,7 @@ def ground(pictures: np.ndarray) -> np.ndarray:
 
 
 def test_the_written_lora_loads_in_the_hosts_own_loader_without_an_unknown_key(ran):
-    lora = next(file for file in ran.files if file.suffix == ".safetensors")
+    lora = next(file for file in ran.files if file.parent.name == "loras")
     loader = node("LoraLoader", model=("model", 0), clip=("clip", 0), lora_name=lora.name, strength_model=1.0,
                   strength_clip=1.0)
     before = len(ran.server.log())
@@ -89,7 +89,7 @@ def test_the_written_lora_loads_in_the_hosts_own_loader_without_an_unknown_key(r
 
 
 def test_blocks_that_are_all_muted_leave_the_picture_as_it_was_without_the_lora(ran):
-    lora = next(file for file in ran.files if file.suffix == ".safetensors")
+    lora = next(file for file in ran.files if file.parent.name == "loras")
     loader = node("BottegaLoadLora", model=("model", 0), lora_name=lora.name, strength_model=1.0, strength_clip=1.0,
                   blocks="default=0")
     full = {**loader, "inputs": {**loader["inputs"], "blocks": ""}}
