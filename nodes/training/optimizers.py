@@ -91,6 +91,17 @@ def _over_flat(make):
     return maker
 
 
+def _at_one_rate(make):
+    """A maker for optimisers that find one size of step for everything."""
+    def maker(adapters, plan):
+        groups, factors = _flat_groups(adapters)
+        if len(groups) > 1:
+            raise ValueError(f"optimizer: {plan.name} trains all layers at one rate, the adapter asks for "
+                             f"{len(groups)}. Choose adamw, or leave out lora_plus_ratio and rates of single layers.")
+        return [make(groups, plan)], [factors]
+    return maker
+
+
 def _over_tensors(make, matrices_only=False):
     """A maker for optimisers that look at rows and columns; with matrices_only AdamW takes the rest."""
     def maker(adapters, plan):
@@ -174,7 +185,7 @@ def _muon(groups, plan):
 
 MAKERS = {
     "adamw": _over_flat(_adamw), "adamw_8bit": _over_flat(_adamw_8bit), "lion": _over_flat(_lion),
-    "prodigy": _over_flat(_prodigy), "schedule_free": _over_flat(_schedule_free),
+    "prodigy": _at_one_rate(_prodigy), "schedule_free": _over_flat(_schedule_free),
     "adafactor": _over_tensors(_adafactor), "came": _over_tensors(_came),
     "muon": _over_tensors(_muon, matrices_only=True),
 }

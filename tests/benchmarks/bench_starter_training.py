@@ -156,12 +156,14 @@ def publish(base, rows, options):
         lines += [(name, str(seed), str(steps), f"{seconds:.1f}", f"{loss:.4f}", f"{style:.4f}")
                   for name, steps, seconds, loss, style in pair]
         wins.append([pair[1][i] < pair[0][i] for i in (3, 4)])
-    mean = {name: [statistics.mean(row[i] for row in rows if row[0] == name) for i in (3, 4)] for name in ("host", "ours")}
+    mean = {name: [statistics.mean(row[i] for row in rows if row[0] == name) for i in (3, 4)]
+            for name in ("host", "ours")}
     timing.publish(
         "starter_training", "What is learnt in the same time",
         f"Twelve woodcuts, batch 1, both trainers with their defaults; the host's node trains {options.host_steps} "
         "steps and ours as many as fit the same seconds. Validation loss and style distance on "
-        f"unseen woodcuts ({UNSEEN} and {options.pictures}); smaller is better. The starter alone: {base[0]:.4f} and {base[1]:.4f}.",
+        f"unseen woodcuts ({UNSEEN} and {options.pictures}); smaller is better. The starter alone: "
+        f"{base[0]:.4f} and {base[1]:.4f}.",
         timing.table(["trainer", "seed", "steps", "seconds", "validation loss", "style distance"], lines),
         f"Means: host {mean['host'][0]:.4f} and {mean['host'][1]:.4f}, ours {mean['ours'][0]:.4f} and "
         f"{mean['ours'][1]:.4f}. Ours is lower in {sum(w[0] for w in wins)} of {len(wins)} seeds by loss and in "
