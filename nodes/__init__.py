@@ -5,6 +5,7 @@ from .charts.nodes import Chart
 from .critique.nodes import ArtCritique, CritiqueReference, RankImages
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, SaveLora, ScheduleLora, StackLora
+from .lora.routes import add_routes
 from .training.nodes import (
     Adapter,
     Concept,
@@ -20,6 +21,7 @@ from .training.stop import add_route
 class BottegaExtension(ComfyExtension):
     async def on_load(self):
         add_route()
+        add_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

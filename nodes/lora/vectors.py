@@ -35,6 +35,7 @@ LAYOUTS = {
         61: "TE.clip_l TE.t5xxl BASE D00-D18 S00-S37 BASE.final_layer",
     },
 }
+UNNAMED = {"SD 1 and 2": "IN*,MID,OUT*", "SDXL": "IN*,MID,OUT*"}  # get 0 where a layout leaves them out
 
 
 def family(aliases: Collection[str]) -> str:
@@ -56,9 +57,15 @@ def named(vector: Vector, aliases: Collection[str]) -> list[tuple[str, Scalar]]:
                          f"this model takes {known}")
     if any(len(values) > 1 for values in vector.items):
         raise ValueError(f'blocks: "{text}" has several numbers in one place, which only vector_mode inspire reads')
-    unnamed = [] if model == "Flux" else [("IN*,MID,OUT*", 0.0)]
+    unnamed = [(UNNAMED[model], 0.0)] if model in UNNAMED else []
     values = [value for value, in vector.items]
     return unnamed + list(zip(_words(layouts[len(values)]), values, strict=True))
+
+
+def plain_layouts() -> dict[str, dict[int, dict]]:
+    """What each place of a vector means, as plain data: {family: {length: {"words": [...], "rest": what gets 0}}}."""
+    return {model: {length: {"words": _words(layout), "rest": UNNAMED.get(model, "")}
+                    for length, layout in lengths.items()} for model, lengths in LAYOUTS.items()}
 
 
 def _words(layout: str) -> list[str]:
