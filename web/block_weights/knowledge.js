@@ -1,0 +1,56 @@
+/** What is known of a LoRA's blocks: from the server before anything ran, and from the node once it has run. */
+
+const answers = new Map(); // address -> promise of the last answer: all nodes of the page share it
+
+/** The JSON of one of the pack's routes. The browser keeps it and asks again only whether it has changed. */
+async function ask(api, address) {
+  const response = await api.fetchApi(address, { cache: "no-cache" });
+  const body = await response.json();
+  return response.ok ? body : { error: body.error ?? `the server answered ${response.status}` };
+}
+
+function asked(api, address, anew) {
+  if (anew || !answers.has(address)) answers.set(address, ask(api, address).catch(({ message }) => ({ error: message })));
+  return answers.get(address);
+}
+
+export const lora = (api, name) => asked(api, `/bottega/lora?name=${encodeURIComponent(name)}`, true);
+export const architectures = (api) => asked(api, "/bottega/architectures");
+export const presets = (api) => asked(api, "/bottega/presets");
+
+/**
+ * One list of blocks from three sources.
+ *
+ * file: the server's answer for the chosen LoRA, or null. ran: {lora, blocks} of the node's last run, or null.
+ * chosen: the blocks of an architecture picked by hand, or null. What ran knows the model and wins, unless the file
+ * is another one and has blocks that the model of that run did not have.
+ */
+export function merge(file, ran, chosen, name) {
+  const fromFile = new Map((file?.blocks ?? []).map((entry) => [entry.block, entry]));
+  const has = new Set([...fromFile.values()].filter(({ in_file }) => in_file).map(({ block }) => block));
+  const sameFile = ran && (ran.lora ?? null) === (name ?? null);
+  const fits = ran && [...has].every((block) => block.startsWith("TE.") || ran.blocks.some((other) => other.block === block));
+  if (ran && (sameFile || fits || !file?.blocks?.length)) {
+    const said = (entry) => (sameFile || !file?.blocks ? entry.in_file : has.has(entry.block));
+    return ran.blocks.map((entry) => ({ ...fromFile.get(entry.block), block: entry.block, in_file: said(entry) }));
+  }
+  if (fromFile.size && (file.architecture || !chosen)) return [...fromFile.values()];
+  return (chosen ?? []).map((entry) => ({ ...entry, ...fromFile.get(entry.block) }));
+}
+
+/** The presets and layouts of vectors that fit a list of blocks: those of its family, and those of any model. */
+export function fitting(all, blocks) {
+  const counts = {};
+  for (const { block } of blocks) {
+    const letters = /^([A-Z]+)\d+$/.exec(block)?.[1];
+    if (letters) counts[letters] = (counts[letters] ?? 0) + 1;
+  }
+  const fits = (sizes) => Object.entries(sizes).every(([letters, size]) => counts[letters] === size);
+  const own = all.families?.find(({ blocks: sizes }) => Object.keys(sizes).length && fits(sizes))?.family;
+  const families = (all.families ?? []).filter(({ family, blocks: sizes }) => family === own || !Object.keys(sizes).length);
+  return {
+    menu: families.flatMap(({ family, presets: found }) => found.map((preset) => ({ ...preset, family }))),
+    layouts: all.layouts?.[own],
+    texts: new Map((all.families ?? []).flatMap(({ presets: found }) => found.map(({ name, blocks: text }) => [name.toLowerCase(), text]))),
+  };
+}

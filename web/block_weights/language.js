@@ -1,0 +1,210 @@
+/**
+ * The language of block weights, as far as bars can show it: the twin of nodes/lora/language.py and weights.py.
+ *
+ * What the bars cannot express (parts of blocks, letters, vectors, names of presets) is told apart, not interpreted.
+ */
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const LINEAR = /^linear\s*\(([^,()]*),([^,()]*)\)$/i;
+const LETTER = /^[AaBbRrUu]$/;
+
+/** Lower case and without leading zeros, so that D7 and d07 are one name. */
+const plain = (name) => name.toLowerCase().replace(/(?<!\d)0+(?=\d)/g, "");
+
+/** Letters of an alias without its number: S for S07. */
+export const stem = (alias) => alias.replace(/\d+$/, "");
+
+/** Family that an alias is drawn in: IN, MID, S, BASE, TE.clip_l. */
+export function family(alias) {
+  if (alias.startsWith("TE.")) return alias.split(".").slice(0, 2).join(".");
+  return alias.startsWith("BASE.") ? "BASE" : stem(alias).replace(/\.$/, "");
+}
+
+/**
+ * The items of a text, in order: {kind, text, start, end}, where start and end are offsets.
+ * kind "weights" has selectors and value; "default" has value; "other" is left to the server; "bad" has problem.
+ */
+export function parse(text) {
+  const bare = text.replace(/#[^\r\n]*/g, (note) => " ".repeat(note.length));
+  const items = [];
+  let start = 0;
+  for (const piece of bare.split(";")) {
+    items.push(...readPiece(piece, start));
+    start += piece.length + 1;
+  }
+  return items;
+}
+
+function readPiece(piece, offset) {
+  if (piece.trim().startsWith("%")) return [span("other", piece, offset)];
+  const items = [];
+  let open = null; // lines without "=" that may be one vector
+  let start = offset;
+  for (const line of piece.split(/(?<=\r\n|\n|\r(?!\n))/)) {
+    if (line.includes("=")) {
+      open = null;
+      items.push(readStatement(span("weights", line, start)));
+    } else if (line.trim()) {
+      const item = span("other", line, start);
+      if (open) Object.assign(open, { end: item.end, text: piece.slice(open.start - offset, item.end - offset) });
+      else items.push((open = item));
+    }
+    start += line.length;
+  }
+  return items;
+}
+
+function span(kind, text, offset) {
+  const start = offset + text.length - text.trimStart().length;
+  return { kind, text: text.trim(), start, end: start + text.trim().length };
+}
+
+function readStatement(item) {
+  const [left, ...rest] = item.text.split("=");
+  const right = rest.join("=").trim();
+  const selectors = left.split(",").map((name) => name.trim());
+  const value = readValue(right);
+  const bad = (problem) => ({ ...item, kind: "bad", problem });
+  if (!selectors.every(Boolean)) return bad(`"${item.text}" is not of the form NAME=NUMBER, such as IN04=0.5`);
+  if (!value) return bad(`"${right}" in "${item.text}" is not a number, nor A, B, R or U`);
+  const valueStart = item.end - right.length;
+  if (selectors.some((name) => name.toLowerCase() === "default")) {
+    if (selectors.length > 1 || value.to !== undefined) {
+      return bad(`"${item.text}" asks too much of default, which stands alone and takes one number`);
+    }
+    return { ...item, kind: "default", value, valueStart };
+  }
+  return { ...item, selectors, value, valueStart };
+}
+
+/** {number}, {from, to} for linear(from, to), {letter} for what the server fills in; null if it is none of these. */
+function readValue(text) {
+  if (LETTER.test(text)) return { letter: text };
+  if (NUMBER.test(text) && Number.isFinite(Number(text))) return { number: Number(text) };
+  const ends = LINEAR.exec(text)?.slice(1).map((end) => readValue(end.trim()));
+  if (!ends || !ends.every((end) => end && end.to === undefined)) return null;
+  if (ends.every((end) => end.number !== undefined)) return { from: ends[0].number, to: ends[1].number };
+  return { letter: text };
+}
+
+/** What a selector names: {whole: aliases} or {parts: aliases}; null if no block known here answers to it. */
+export function select(selector, blocks) {
+  const words = selector.split(".");
+  for (let end = words.length; end > 0; end--) {
+    const name = words.slice(0, end).join(".");
+    const found = named(name, blocks) ?? range(name, blocks) ?? group(name, blocks);
+    if (found) return end === words.length ? { whole: found } : { parts: found };
+  }
+  return null;
+}
+
+const some = (list) => (list.length ? list : null);
+
+function named(name, blocks) {
+  const key = plain(name);
+  const asPattern = name.toLowerCase().replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");
+  const pattern = new RegExp(`^${asPattern}$`);
+  const ofFamily = /^[a-z]+\*$/i.test(name) ? name.slice(0, -1).toLowerCase() : null;
+  const tests = [
+    ({ block }) => plain(block) === key,
+    ({ path }) => path != null && plain(path) === key,
+    ({ block }) => ofFamily !== null && stem(block).toLowerCase() === ofFamily,
+    ({ block }) => pattern.test(block.toLowerCase()),
+    ({ path }) => path != null && pattern.test(path.toLowerCase()),
+  ];
+  for (const test of tests) {
+    const found = blocks.filter(test).map(({ block }) => block);
+    if (found.length) return found;
+  }
+  return null;
+}
+
+function group(name, blocks) {
+  const start = `${plain(name)}.`;
+  const inside = (key) => some(blocks.filter((b) => b[key] != null && plain(b[key]).startsWith(start)));
+  return (inside("block") ?? inside("path"))?.map(({ block }) => block) ?? null;
+}
+
+function range(name, blocks) {
+  const dash = name.indexOf("-");
+  if (dash < 0) return null;
+  const ends = [name.slice(0, dash), name.slice(dash + 1)].map((end) => named(end.trim(), blocks));
+  if (!ends.every((end) => end?.length === 1)) return null;
+  const [first, last] = ends.map(([alias]) => blocks.findIndex(({ block }) => block === alias));
+  return first > last ? null : blocks.slice(first, last + 1).map(({ block }) => block);
+}
+
+/**
+ * The items with what they mean for a book: whole (aliases they set), parts (aliases of which they set a part), lost
+ * (selectors that name nothing), unknown (they may set any block). Vectors and presets become the statements they stand
+ * for, which are `borrowed`: all have the span of the one item.
+ *
+ * book: {blocks: [{block, path}], texts: Map of lower-case preset names to texts, layouts: {length: {words, rest}}}, the last two
+ * where they are known, and letters: {A: number}.
+ */
+export function understand(text, book) {
+  return parse(text).flatMap((item) => (item.kind === "other" && expand(item, book)) || [item])
+    .map((item) => ({ ...item, ...reach(item, book.blocks) }));
+}
+
+function reach(item, blocks) {
+  const reached = { whole: new Set(), parts: new Set(), lost: [], unknown: item.kind === "other" };
+  for (const selector of item.selectors ?? []) {
+    const found = select(selector, blocks);
+    found?.whole?.forEach((alias) => reached.whole.add(alias));
+    found?.parts?.forEach((alias) => reached.parts.add(alias));
+    if (!found) reached.lost.push(selector);
+  }
+  return reached;
+}
+
+function expand(item, book) {
+  const { text, start, end } = item;
+  const borrow = (found) => found.map((inner) => ({ ...inner, text, start, end, borrowed: true }));
+  const preset = book.texts?.get(text.toLowerCase());
+  if (preset !== undefined) {
+    const inside = parse(preset);
+    return inside.every(({ kind }) => kind === "weights" || kind === "default") ? borrow(inside) : null;
+  }
+  const values = text.replace(/^\s*[^\s,:;=][^,:;=]*:/, "").split(",").map((word) => readValue(word.trim()));
+  const layout = book.layouts?.[values.length];
+  if (!layout || !values.every((value) => value && value.to === undefined)) return null;
+  const known = (name) => !name.startsWith("TE") || group(name, book.blocks);
+  const statement = (names, value) => ({ kind: "weights", selectors: names.filter(known), value });
+  const unnamed = layout.rest ? [statement(layout.rest.split(","), { number: 0 })] : [];
+  return borrow([...unnamed, ...layout.words.map((names, i) => statement(names.split(","), values[i]))]);
+}
+
+/** The number an item gives to each of its blocks, as a function of the alias; null where only the server knows. */
+export function numbers(item, { blocks, letters }) {
+  if (item.value?.number !== undefined) return () => item.value.number;
+  if (item.value?.letter in (letters ?? {})) return () => letters[item.value.letter];
+  if (item.value?.from === undefined || item.parts.size) return () => null;
+  const order = blocks.map(({ block }) => block).filter((alias) => item.whole.has(alias));
+  const { from, to } = item.value;
+  return (alias) => from + ((to - from) * order.indexOf(alias)) / Math.max(order.length - 1, 1);
+}
+
+/**
+ * For each alias {value, decider, parts, text}: its ratio (null if only the server knows it), the index of the item
+ * that decides it (-1 for none), the items that set parts of it, and what to show in place of an unknown ratio.
+ */
+export function resolve(text, book) {
+  const items = understand(text, book);
+  const last = items.findLast((item) => item.kind === "default")?.value ?? { number: 1 };
+  const valueOf = items.map((item) => numbers(item, book));
+  const ratios = new Map();
+  for (const { block } of book.blocks) {
+    const decider = decides(items, block, items.length);
+    const item = items[decider];
+    const value = item ? (item.whole.has(block) ? valueOf[decider](block) : null) : (last.number ?? null);
+    const parts = items.filter((other, i) => i > decider && other.parts.has(block));
+    ratios.set(block, { value, decider, parts, text: item?.value?.letter ?? last.letter ?? "?" });
+  }
+  return { items, ratios };
+}
+
+/** Index of the last item before another that sets the whole block, or may do so; -1 if there is none. */
+export function decides(items, alias, before) {
+  return items.findLastIndex((item, i) => i < before && (item.whole.has(alias) || item.unknown));
+}
