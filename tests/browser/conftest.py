@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "server"))
 from live import server  # noqa: E402, F401
@@ -21,3 +22,11 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes_2"])
+def renderer(request, server):  # noqa: F811
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False,
+                "Comfy.VueNodes.Enabled": request.param}
+    requests.post(f"{server.address}/api/settings", json=settings, timeout=60).raise_for_status()
+    return "nodes_2" if request.param else "classic"

@@ -3,49 +3,15 @@ import json
 from pathlib import Path
 
 import pytest
-import requests
 from client import convert_ui_to_api
+from pages import object_info, open_page
 
 PACK = Path(__file__).resolve().parents[2]
 WORKFLOW = PACK / "example_workflows" / "workshop.json"
-READY = """() => window.app?.extensionManager && !app.extensionManager.spinner
-             && window.LiteGraph?.registered_node_types?.PreviewAny"""
-
-
-def open_page(browser, server, query="", without_the_pack=False):
-    """The page once it is ready; `page.errors` fills with what it complains about in its console."""
-    page = browser.new_page(viewport={"width": 1600, "height": 1000})
-    page.set_default_timeout(60_000)
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-    if without_the_pack:
-        page.route("**/extensions/bottega/**", lambda route: route.abort())
-        page.route("**/object_info", lambda route: route.fulfill(json=core_nodes(server)))
-    page.goto(f"{server.address}/{query}")
-    page.wait_for_function(READY)
-    page.wait_for_timeout(500)  # the first workflow tab comes after the spinner has gone
-    return page
-
-
-def object_info(server):
-    return requests.get(f"{server.address}/object_info", timeout=60).json()
-
-
-def core_nodes(server):
-    return {name: info for name, info in object_info(server).items() if not name.startswith("Bottega")}
 
 
 def shipped():
     return json.loads(WORKFLOW.read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes_2"])
-def renderer(request, server):
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False,
-                "Comfy.VueNodes.Enabled": request.param}
-    requests.post(f"{server.address}/api/settings", json=settings, timeout=60).raise_for_status()
-    return "nodes_2" if request.param else "classic"
 
 
 @pytest.fixture(scope="module")

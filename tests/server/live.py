@@ -48,10 +48,16 @@ def start(base, add_cleanup) -> Server:
     dev.link_pack(base)
     (base / "output").mkdir()
     port = dev.free_port()
-    command = dev.server_command(sys.executable, Path(os.environ["COMFYUI_PATH"]), base, port, "--cpu")
+    command = dev.server_command(sys.executable, Path(os.environ["COMFYUI_PATH"]), base, port, "--cpu", *front_end())
     process = dev.start_server(command, base / "server.log")
     add_cleanup(lambda: dev.stop_server(process))
     return Server(f"http://127.0.0.1:{port}", base)
+
+
+def front_end() -> list[str]:
+    """Another front end than the host's, if BOTTEGA_FRONT_END names its static folder."""
+    root = os.environ.get("BOTTEGA_FRONT_END")
+    return ["--front-end-root", root] if root else []
 
 
 def load_dev():

@@ -1,1 +1,0 @@
-"""Measurements on a GPU (`python dev.py bench --gpu`) and the shapes they share with those on the CPU."""

@@ -1,0 +1,124 @@
+"""The page reads the language of block weights as the server does, and its changes mean what they should."""
+import importlib
+import random
+
+import pytest
+
+MODULE = "/extensions/bottega/block_weights/"
+SPECS = ["", "IN04=0.5", "in4 = .5", "IN*=0.5; MID=0", "IN00-IN08=linear(0, 1)", "OUT02,MID,IN03=linear(1,0)",
+         "input_blocks.4=0.3", "IN04=1; *=0.25", "IN04.attn=0; IN04=0.5", "IN04=0.5  # a = note; with signs\nMID=0",
+         "BASE=0", "BASE.out=0.5; OUT*=2", "default=0; IN07-OUT01=1", "TE.*=0", "TE.clip_l.00-TE.clip_l.03=0.5",
+         "*.attn=0.3; OUT0*=0.7", "middle_block=-1e-1", "IN0*=linear(1,0); IN04=+.5",
+         "0.5,1,0.9,0.8,0.7,0.6,0,0.1,0.2,0.3,0.4,0.5", "SDXL:1,0,0,0,0,0.5,0,0,0,0,0,0; MID=1", "HALF",
+         "SDXL-INALL\nMID=0.5", "default = 0.25; HALF; IN01=1",
+         ",".join(f"{n / 20:g}" for n in range(20))]
+
+
+@pytest.fixture(scope="module")
+def server_side(pack):
+    """(blocks as the page knows them, function that gives the server's ratio of every block), for SDXL."""
+    modules = {name: importlib.import_module(f"{pack.__name__}.nodes.lora.{name}")
+               for name in ("blocks", "names", "language", "weights", "presets", "vectors")}
+    entry = modules["names"].architectures()["SDXL"]
+    encoder = [f"TE.clip_l.{n:02d}" for n in range(12)]
+    blocks = [{"block": alias, "path": modules["names"].path(alias, entry)} for alias in entry.blocks + encoder]
+    place = modules["blocks"].Place
+    inside = ["1.transformer_blocks.0.attn1.to_q.weight", "0.in_layers.2.weight"]
+    places = [place(b["block"], b["path"] or b["block"], rest) for b in blocks for rest in inside]
+
+    def ratios(text):
+        weights = modules["weights"].resolve(modules["language"].parse(text), places)
+        return {block["block"]: weights.ratio(place(block["block"], "", inside[1])) for block in blocks}
+
+    extra = {"families": modules["presets"].by_family(), "layouts": modules["vectors"].plain_layouts()}
+    return blocks, ratios, extra
+
+
+@pytest.fixture(scope="module")
+def page(server_side, browser, server):
+    """A page without the host's app: the modules stand alone."""
+    page = browser.new_page()
+    page.goto(f"{server.address}{MODULE}language.js")
+    blocks, _, extra = server_side
+    page.evaluate("""async ([module, blocks, extra]) => {
+        const from = name => import(`${module}${name}.js`);
+        const [language, editing, shapes, knowledge] = await Promise.all(
+            ["language", "editing", "shapes", "knowledge"].map(from));
+        const { layouts, texts } = knowledge.fitting(extra, blocks);
+        const book = { blocks, layouts, texts };
+        const ratios = text => Object.fromEntries([...language.resolve(text, book).ratios].map(
+            ([alias, { value }]) => [alias, value]));
+        globalThis.test = { ratios, change: (text, edits) => editing.change(text, book, edits), shape: shapes.shape };
+    }""", [MODULE, blocks, extra])
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_the_page_gives_every_block_the_ratio_that_the_server_gives_it(text, page, server_side):
+    _, ratios, _ = server_side
+    assert page.evaluate("text => test.ratios(text)", text) == pytest.approx(ratios(text))
+
+
+def random_text(rng, aliases):
+    def selector():
+        first, last = sorted(rng.sample(range(len(aliases)), 2))
+        return rng.choice([aliases[first], f"{aliases[first]}-{aliases[last]}", "IN*", "OUT*", "BASE", "*", "TE.*",
+                           f"{aliases[first]}.attn", "*.attn"])
+
+    def value():
+        return rng.choice(["0", "0.5", "1", "linear(0, 1)", "1.25"])
+
+    pieces = [f"{','.join(selector() for _ in range(rng.randint(1, 3)))}={value()}" for _ in range(rng.randint(0, 5))]
+    if rng.random() < 0.3:
+        pieces.append("default=0.25")
+    return rng.choice(["; ", "\n", ";  # note\n"]).join(pieces)
+
+
+def test_a_change_reaches_the_blocks_it_is_about_and_leaves_all_others_and_their_parts_alone(page, server_side):
+    """Random texts, random changes of the page, judged by the server's own reading of the texts."""
+    blocks, ratios, _ = server_side
+    aliases = [block["block"] for block in blocks]
+    rng = random.Random(3)
+    for _ in range(200):
+        text = random_text(rng, aliases)
+        before = ratios(text)
+        edits = [{"aliases": chosen, "value": rng.choice([0, 0.5, 0.35, 1])}
+                 for chosen in disjoint(rng, aliases)]
+        after = page.evaluate("([text, edits]) => test.change(text, edits)", [text, edits])
+        wanted = before | {alias: edit["value"] for edit in edits for alias in edit["aliases"]}
+        assert ratios(after) == pytest.approx(wanted), (text, edits, after)
+        assert after.count("# note") == text.count("# note")
+        assert all(piece in after for piece in text.replace("\n", ";").split(";") if ".attn" in piece), (text, after)
+
+
+def disjoint(rng, aliases):
+    shuffled = rng.sample(aliases, len(aliases))
+    cut = sorted(rng.sample(range(len(aliases)), rng.randint(1, 3)))
+    parts = [shuffled[a:b] for a, b in zip([0, *cut], cut, strict=False)]
+    return [sorted(part, key=aliases.index) for part in parts if part]
+
+
+@pytest.mark.parametrize("name, text", [
+    ("flat", "IN00-IN04=0.5"), ("rise", "IN00-IN04=linear(0, 0.5)"), ("fall", "IN00-IN04=linear(0.5, 0)"),
+    ("hump", "IN00,IN04=0; IN01,IN03=0.35; IN02=0.5"), ("valley", "IN00,IN04=0.5; IN01,IN03=0.15; IN02=0")])
+def test_shapes(name, text, page):
+    edits = page.evaluate("name => test.shape(name, ['IN00', 'IN01', 'IN02', 'IN03', 'IN04'], 0, 0.5)", name)
+    assert page.evaluate("edits => test.change('', edits)", edits) == text
+
+
+@pytest.mark.parametrize("text, edit, after", [
+    ("", (["IN04"], 0.5), "IN04=0.5"),
+    ("IN04=0.5", (["IN05"], 0.5), "IN04-IN05=0.5"),
+    ("IN04-IN05=0.5", (["IN04"], 1), "IN05=0.5"),
+    ("IN04=0.5", (["IN04"], 1), ""),
+    ("IN*=0.5; MID=0  # note\n*.attn=0.7", (["IN03"], 0.2), "IN*=0.5; MID=0; IN03=0.2  # note\n*.attn=0.7"),
+    ("*.attn=0.7", (["MID"], 0), "MID=0; *.attn=0.7"),
+    ("IN04.attn=0; IN04=0.5; OUT00.mlp=0", (["IN04"], 0.7), "IN04.attn=0; IN04=0.7; OUT00.mlp=0"),
+    ("IN04=R", (["IN03"], 0.5), "IN04=R; IN03=0.5"),
+    ("HALF", (["MID"], 0), "HALF; MID=0"),
+])
+def test_changes_keep_what_a_person_wrote(text, edit, after, page):
+    aliases, value = edit
+    edits = [{"aliases": aliases, "value": value}]
+    assert page.evaluate("([text, edits]) => test.change(text, edits)", [text, edits]) == after
