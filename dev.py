@@ -5,6 +5,8 @@
     python dev.py serve [--port N]           open the page with the pack loaded
     python dev.py test [pytest arguments]    run the tests
     python dev.py bench [arguments]          run the benchmarks
+    python dev.py bench --gpu [arguments]    measure the kernels on a CUDA device, at most 8 minutes
+    python dev.py bundle-gpu                 gather what that needs for a GPU machine without a network
 
 Everything it makes lies in `.venv` and `.workshop`; delete them to start again. `COMFYUI_PATH` uses another host.
 The exact versions stand in `.ci/pins.ini`.
@@ -13,6 +15,7 @@ import argparse
 import configparser
 import contextlib
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -41,6 +44,11 @@ PYTHONS = (3, 10), (3, 13)
 OLDEST_HOST = (0, 30, 0)
 DISK_GB = 9  # 6 stay; the wheels need the rest while pip installs them
 DEFAULT_PORT = 8188
+
+BUNDLE_MB = 60
+BUNDLED = ("dev.py", "__init__.py", "kernels", "nodes", "tests", ".ci")
+NOT_BUNDLED = ("__pycache__", "custom_nodes", "models", "input", "output", "blueprints", "tests-unit")
+GPU_WHEELS = ("einops", "psutil", "safetensors", "comfy-aimdo", "comfy-kitchen", "numpy")
 
 
 class SetupError(Exception):
@@ -375,11 +383,50 @@ def test(_, arguments):
 
 
 def bench(_, arguments):
+    if "--gpu" in arguments:
+        return bench_gpu([argument for argument in arguments if argument != "--gpu"])
     host = setup()
     scripts = sorted(ROOT.glob("[!.]*/benchmarks/bench_*.py"))
     if not scripts:
         print("There is no benchmark yet: none of the folders holds a benchmarks/bench_*.py.")
     return max([in_venv(host, str(script), *arguments) for script in scripts], default=0)
+
+
+def bench_gpu(arguments):
+    """With the Python that runs this where it has torch, so that a GPU machine needs no setup and no network."""
+    script = ROOT / "kernels" / "benchmarks" / "gpu.py"
+    if importlib.util.find_spec("torch") is None:
+        return in_venv(setup(), str(script), *arguments)
+    other = os.environ.get("COMFYUI_PATH")
+    host = check_host(Path(other).resolve()) if other else HOST
+    if not host.exists():
+        raise SetupError("COMFYUI_PATH: expected the folder of a ComfyUI checkout, got nothing.")
+    return subprocess.run([sys.executable, str(script), *arguments], cwd=ROOT,
+                          env={**os.environ, "COMFYUI_PATH": str(host)}).returncode
+
+
+def bundle_gpu(_, arguments):
+    """A folder with this pack, the host's tree and the wheels of what the benchmark uses beside torch and Triton."""
+    host, bundle = setup(), WORKSHOP / "bundle"
+    shutil.rmtree(bundle, ignore_errors=True)
+    pack = bundle / "bottega"
+    for name in BUNDLED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        (pack / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, pack / name)
+    shutil.copytree(host, bundle / "ComfyUI", ignore=shutil.ignore_patterns(*NOT_BUNDLED))
+    pins = pinned_packages(read_pins())
+    wanted = [line for line in pins if line.split("==")[0] in GPU_WHEELS]
+    pip("download", "--no-deps", "--only-binary", ":all:", "--dest", bundle / "wheels", *wanted)
+    for cache in bundle.rglob("__pycache__"):
+        shutil.rmtree(cache)
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6
+    if size > BUNDLE_MB:
+        raise SetupError(f"The bundle: expected at most {BUNDLE_MB} MB, got {size:.0f} MB in {bundle}.")
+    print(f"{bundle}: {size:.0f} MB. On the GPU machine, with a Python that has torch and Triton:\n"
+          f"    pip install --no-index --no-deps wheels/*\n"
+          f"    COMFYUI_PATH=$PWD/ComfyUI python bottega/dev.py bench --gpu")
+    return 0
 
 
 def in_venv(host, *arguments):
@@ -406,8 +453,9 @@ def read_arguments(arguments):
         sub.set_defaults(run=command)
         sub.add_argument("--port", type=int, help="fail if it is taken, instead of taking another")
     commands.choices["demo"].add_argument("--keep", action="store_true", help="leave the server running")
-    for command in (test, bench):
-        commands.add_parser(command.__name__, add_help=False).set_defaults(run=command)
+    for command in (test, bench, bundle_gpu):
+        name = command.__name__.replace("_", "-")
+        commands.add_parser(name, add_help=False).set_defaults(run=command)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command in ("demo", "serve"):
         parser.error("unrecognized arguments: " + " ".join(rest))

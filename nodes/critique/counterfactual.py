@@ -59,8 +59,8 @@ def counterfactuals(session: Session, criteria: list[Criterion] | None = None,
                     points: float = POINTS) -> list[Counterfactual]:
     """For each criterion and each family of edits the smallest edit that raises it by `points`, by share of its most.
 
-    Without `criteria` those that take most from the score are looked at. What cannot be moved so far by any edit of a
-    family has no entry.
+    Without `criteria` those that take most from the score, or give least, are looked at. What cannot be moved so far by
+    any edit of a family has no entry.
     """
     found = []
     for criterion in weakest(session.critique) if criteria is None else criteria:
@@ -74,10 +74,9 @@ def counterfactuals(session: Session, criteria: list[Criterion] | None = None,
 
 
 def weakest(critique: Critique) -> list[Criterion]:
-    """The criteria that take most from the score."""
-    losing = sorted((verdict for verdict in critique.counted if verdict.contribution < 0),
-                    key=lambda verdict: verdict.contribution)
-    return [verdict.criterion for verdict in losing[:WEAKEST]]
+    """The criteria that take most from the score, or give least."""
+    order = sorted(critique.counted, key=lambda verdict: verdict.contribution)
+    return [verdict.criterion for verdict in order[:WEAKEST]]
 
 
 def smallest(session: Session, criterion: Criterion, edit: Edit, points: float) -> float | None:

@@ -71,6 +71,7 @@ def tradition(reference: Reference) -> str:
 def write(studies: list[Study], reference: Reference) -> str:
     """The whole report in Markdown."""
     sections = [summary([study.critique for study in studies], reference)]
+    sections += [reference.warning] if reference.warning else []
     for number, study in enumerate(studies, 1):
         title = [] if len(studies) == 1 else [f"## Picture {number}: {study.critique.score:.1f}"]
         sections += [*title, _numbered(study.critique), table(study.critique), *positions(study.critique),

@@ -5,6 +5,14 @@ import pkgutil
 import pytest
 
 
+@pytest.fixture(scope="module")
+def measured_small(pack):
+    """Pictures are measured at 128 pixels instead of 1024, where it matters what is done and not what comes out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack.nodes.critique.critic, "CANONICAL", 128)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def whole_room(pack):
     room = pack.nodes.critique

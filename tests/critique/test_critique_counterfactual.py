@@ -100,8 +100,7 @@ def test_a_crop_that_leaves_too_little_is_no_answer(critique, session):
 
 def test_the_weakest_are_those_that_take_most(critique, session):
     taking = sorted(session.critique.counted, key=lambda v: v.contribution)
-    assert critique.counterfactual.weakest(session.critique) == [
-        v.criterion for v in taking[:2] if v.contribution < 0]
+    assert critique.counterfactual.weakest(session.critique) == [verdict.criterion for verdict in taking[:2]]
 
 
 def test_a_finding_reads_as_a_sentence(critique):

@@ -122,38 +122,6 @@ def test_cancel_stops_between_pictures(host, photographs, pack, monkeypatch):
     assert len(looked_at) == 1 and "exception_message" not in str(error.value)
 
 
-def saved(source, output, prefix):
-    return {"class_type": "SaveImage", "inputs": {"images": [source, output], "filename_prefix": prefix}}
-
-
-def written_critique(host, entry):
-    """What the core Save Image wrote into a PNG under the key of the critique."""
-    text = Image.open(host.tmp / "output" / entry["subfolder"] / entry["filename"]).text
-    return json.loads(text["bottega_critique"]) if "bottega_critique" in text else None
-
-
-def test_the_core_save_image_writes_the_critique_into_the_file(host, photographs, pack):
-    for number in range(2):  # the second time nothing but the prefix is new, and the host caches what it can
-        prompt = {"1": loaded(photographs[0]), "2": critique_of("1", in_metadata=True),
-                  "3": saved("2", 6, f"with_critique_{number}")}
-        outputs = host.run(prompt, extra_pnginfo={"workflow": {"nodes": []}})[0]
-        (entry,) = written_critique(host, outputs["3"]["images"][0])["2"]
-        score = float(outputs["2"]["text"][0].split("**Score ")[1].split(" of")[0])
-        assert entry["score"] == pytest.approx(score, abs=0.05) and len(entry["reasons"]) == 3
-        assert {"Line", "Balance"} <= {criterion["name"] for criterion in entry["criteria"]}
-
-
-def test_without_asking_nothing_is_added_to_the_file(host, photographs):
-    prompt = {"1": loaded(photographs[0]), "2": critique_of("1"), "3": saved("2", 6, "without_critique")}
-    outputs = host.run(prompt, extra_pnginfo={"workflow": {"nodes": []}})[0]
-    assert written_critique(host, outputs["3"]["images"][0]) is None
-
-
-def test_a_prompt_that_cannot_carry_metadata_is_told_so(host, photographs):
-    outputs, _ = host.run({"1": loaded(photographs[0]), "2": critique_of("1", in_metadata=True)})
-    assert "in_metadata: this prompt carries no extra_pnginfo" in outputs["2"]["text"][0]
-
-
 def test_the_page_gets_scores_reasons_and_a_strip_of_heat_maps(host, run):
     first, second = json.loads(run["21"]["bottega_critique"][0])
     assert first["score"] != second["score"] and len(first["reasons"]) == 3
@@ -161,75 +129,6 @@ def test_the_page_gets_scores_reasons_and_a_strip_of_heat_maps(host, run):
     assert strip.mode == "RGBA" and strip.size == (64, 48 * first["heat"]["tiles"])
     mapped = {c["name"]: c["column"] for c in first["criteria"] if c["tile"] is not None}
     assert mapped["Line"] == "Edge density" and first["band"][0] < first["score"] < first["band"][1]
-
-
-@pytest.fixture(scope="module")
-def asked(host, photographs):
-    """One picture by a critic, by a rubric, under a mask and with a depth map."""
-    white = np.pad(np.full((60, 80), 255, np.uint8), ((30, 30), (40, 40)))
-    Image.fromarray(white).save(host.tmp / "input" / "mask.png")
-    slope = np.linspace(0, 255, 160)[None].repeat(120, 0).astype(np.uint8)
-    Image.fromarray(slope).save(host.tmp / "input" / "depth.png")
-    graph = {"1": loaded(photographs[0]), "2": loaded("depth.png"),
-             "3": {"class_type": "LoadImageMask", "inputs": {"image": "mask.png", "channel": "red"}},
-             "4": {"class_type": "ImageCrop", "inputs": {"image": ["1", 0], "x": 40, "y": 30, "width": 80,
-                                                         "height": 60}},
-             "10": critique_of("1", rubric="@Klee"), "11": critique_of("1", rubric="*=0; Value=high\nLine=2 < 30"),
-             "12": critique_of("1", mask=["3", 0], depth=["2", 0]), "13": critique_of("4")}
-    nodes = {str(int(node) + 20): shown(node, 3) for node in ("10", "11", "12", "13")}
-    outputs, _ = host.run({**graph, **nodes, "40": shown("10", 2)})
-    return {**{node: json.loads(outputs[str(int(node) + 20)]["text"][0])[0] for node in ("10", "11", "12", "13")},
-            "report": outputs["40"]["text"][0]}
-
-
-def test_a_critic_judges_by_the_concepts_of_the_book(asked):
-    entry = asked["10"]
-    assert set(entry["contributions"]) >= {"Active line", "Balance without symmetry"} and not entry["ranked"]
-    assert set(entry["positions"]) == {"Earth or air"}
-    assert entry["baseline"] == pytest.approx(50)
-    assert "after Paul Klee" in asked["report"] and "Pedagogical Sketchbook, 1925" in asked["report"]
-
-
-def test_a_rubric_of_ones_own_counts_what_it_names(asked):
-    entry = asked["11"]
-    assert set(entry["contributions"]) == {"Value", "Line"}
-    value = entry["criteria"]["Value"]
-    assert value["reading"] == "the more the better" and value["points"] == pytest.approx(value["position"])
-
-
-def test_a_mask_judges_its_rectangle_as_a_picture_of_its_own(asked):
-    assert asked["12"]["region"] == [40, 30, 120, 90] and asked["12"]["size"] == [80, 60]
-    assert asked["12"]["score"] == asked["13"]["score"] and asked["13"]["region"] is None
-
-
-def test_a_depth_map_adds_the_measures_of_space(asked):
-    with_depth, without = asked["12"]["measures"], asked["13"]["measures"]
-    assert {"Depth spread", "Aerial contrast"} <= set(with_depth) and "Depth spread" not in without
-    assert with_depth["Depth spread"] == pytest.approx(1 / 12 ** 0.5, abs=0.02)  # even from near to far
-    assert asked["12"]["criteria"]["Space"]["weight"] == 0
-
-
-@pytest.mark.parametrize("inputs, sentence", [
-    ({"mask": ["9", 0]}, "mask: expected some white, which marks the part to judge, got an all-black mask"),
-    ({"rubric": "@Woelfflin"}, "rubric: expected at least one criterion with a weight above 0 that was measured"),
-    ({"depth": ["8", 0]}, "depth: expected one map, or one for each of the 1 pictures, got 2"),
-])
-def test_what_cannot_be_judged_gives_one_sentence(host, photographs, inputs, sentence):
-    with pytest.raises(Exception) as error:
-        host.run({"1": loaded(photographs[0]), "2": critique_of("1", **inputs),
-                  "8": {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 2}},
-                  "9": {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 64, "height": 64}}})
-    assert sentence in str(error.value)
-
-
-def test_a_faulty_rubric_is_refused_before_anything_runs(host, photographs):
-    _, errors = host.validate({"1": loaded(photographs[0]), "2": critique_of("1", rubric="Valeu=2")})
-    assert "did you mean" in str(errors["nodes"]["2"])
-
-
-def test_a_prompt_from_before_there_was_a_rubric_still_runs(host, photographs):
-    old = {"1": loaded(photographs[0]), "2": {"class_type": "BottegaCritique", "inputs": {"images": ["1", 0]}}}
-    assert host.validate(old)[1] == {}
 
 
 @pytest.mark.parametrize("unusual", [lambda y, x: x > 0.8, lambda y, x: (y > 0.7) & (x < 0.3)])

@@ -26,6 +26,13 @@ def test_the_default_rubric_counts_every_measure_of_the_total(critique):
     assert set(critique.reference.paintings().shares) <= columns
 
 
+def test_every_column_of_the_default_rubric_can_be_measured(critique):
+    measures, space = critique.measures, critique.space
+    known = {*measures.MEASURES, *measures.FILTERED, *space.BY_DEPTH, *space.BY_HEIGHT}
+    assert not [column for criterion in critique.rubric.RUBRIC for column in criterion.columns if column not in known]
+    assert len(critique.rubric.RUBRIC) == 16
+
+
 def test_the_default_rubric_shows_woelfflins_five_positions_and_counts_none(critique):
     bipolar = [criterion.name for criterion in critique.rubric.default().criteria if criterion.bipolar]
     assert len(bipolar) == 5 and bipolar[0] == "Linear or painterly"

@@ -65,13 +65,11 @@ def small(grey: Tensor) -> Tensor:
 
 def spectral_residual(plane: Tensor) -> Tensor:
     """Saliency of float [B, N, N], largest 1: what the spectrum has beyond its own smooth course; 0 in a flat plane."""
-    spectrum = torch.fft.fft2(plane - plane.mean((1, 2), keepdim=True))
+    spectrum = torch.fft.fft2(plane)
     loud = spectrum.abs().clamp(min=torch.finfo(plane.dtype).eps)
-    # The mean carries no phase: its place in the logarithm still belongs to the neighbourhood of the low frequencies.
-    loud[:, 0, 0] = plane.sum((1, 2)).clamp(min=torch.finfo(plane.dtype).eps)
     log = loud.log()[:, None]
     course = F.avg_pool2d(F.pad(log, (1, 1, 1, 1), mode="reflect"), 3, 1)
-    residual = torch.polar((log - course).exp()[:, 0], torch.where(loud > 1e-6, spectrum.angle(), 0))
+    residual = spectrum / loud * (log - course).exp()[:, 0]
     power = blurred(torch.fft.ifft2(residual).abs()) ** 2
     flat = (plane == plane[:, :1, :1]).all(2).all(1)[:, None, None]
     return torch.where(flat, 0, power / power.amax((1, 2), keepdim=True))

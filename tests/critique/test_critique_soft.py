@@ -1,0 +1,72 @@
+"""The differentiable measures: their gradients are right, finite on hard pictures, and they follow the measures."""
+import pytest
+import torch
+
+FOLLOWS = 0.9
+
+
+@pytest.fixture(scope="module")
+def critique(pack):
+    return pack.nodes.critique
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """20 pieces of three photographs in different exposures and strengths of colour, [20, 128, 128, 3]."""
+    data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image")
+    generator, pieces = torch.Generator().manual_seed(1), []
+    for number in range(20):
+        photograph = torch.from_numpy(getattr(data, ("astronaut", "coffee", "chelsea")[number % 3])()).float() / 255
+        y, x = (torch.randint(0, size - 128, (), generator=generator).item() for size in photograph.shape[:2])
+        piece, (gamma, colour) = photograph[y:y + 128, x:x + 128], torch.rand(2, generator=generator).tolist()
+        piece = torch.lerp(piece.mean(2, keepdim=True), piece, 0.2 + 0.8 * colour) ** (0.6 + 1.2 * gamma)
+        pieces.append(piece.roll(number % 4, 2) if number % 2 else piece)
+    return torch.stack(pieces)
+
+
+def columns(critique):
+    return list(critique.measures.soft.SOFT)
+
+
+def test_the_marked_measures_are_measures(critique):
+    assert set(columns(critique)) <= set(critique.measures.MEASURES)
+    assert len(columns(critique)) >= 20
+
+
+def test_every_gradient_is_that_of_finite_differences(critique):
+    image = torch.rand(1, 3, 66, 72, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    image = (image * 0.9 + 0.05).requires_grad_()
+    for column, function in critique.measures.soft.SOFT.items():
+        assert function(image).shape == (1,), column
+        # Fast mode compares along a random direction; a failing function would be differentiated pixel by pixel.
+        assert torch.autograd.gradcheck(function, image, eps=1e-6, atol=1e-7, rtol=1e-3, fast_mode=True), column
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_gradients_are_finite_where_a_picture_is_flat(critique, level):
+    for column, function in critique.measures.soft.SOFT.items():
+        image = torch.full((1, 3, 40, 40), level, requires_grad=True)
+        function(image).sum().backward()
+        assert image.grad.isfinite().all(), column
+
+
+def test_each_follows_its_measure_on_photographs(critique, crops):
+    soft, found = critique.measures.soft.SOFT, {}
+    hard = critique.picture.Picture.from_images(crops)
+    with torch.no_grad():
+        for column, function in soft.items():
+            pair = torch.stack((function(crops.movedim(-1, 1).double()), critique.measures.MEASURES[column](hard)))
+            found[column] = torch.corrcoef(pair)[0, 1].item()
+    assert {column: value for column, value in found.items() if value < FOLLOWS} == {}
+
+
+def test_a_step_along_the_gradient_moves_the_measure_itself(critique, crops):
+    """What guidance will do: the soft form is followed, the published measure has to go the same way."""
+    for column in ("DCM distance", "Symmetry left-right", "RMS contrast", "mean S channel", "Colorfulness"):
+        image = crops[:1].movedim(-1, 1).clone().requires_grad_()
+        critique.measures.soft.SOFT[column](image).sum().backward()
+        step = 0.02 * image.grad.sign()
+        measure = critique.measures.MEASURES[column]
+        before, after = (measure(critique.picture.Picture.from_images((image + way * step).detach().movedim(1, -1)))
+                         for way in (-1, 1))
+        assert after > before, column
