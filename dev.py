@@ -47,8 +47,9 @@ DEFAULT_PORT = 8188
 
 BUNDLE_MB = 60
 BUNDLED = ("dev.py", "__init__.py", "kernels", "nodes", "tests", ".ci")
-NOT_BUNDLED = ("__pycache__", "custom_nodes", "models", "input", "output", "blueprints", "tests-unit")
-GPU_WHEELS = ("einops", "psutil", "safetensors", "comfy-aimdo", "comfy-kitchen", "numpy")
+NOT_BUNDLED = ("__pycache__", "custom_nodes", "models", "input", "output", "blueprints", "tests-unit", "*_tokenizer")
+GPU_WHEELS = ("einops", "psutil", "safetensors", "comfy-aimdo", "numpy")
+PURE_WHEELS = ("comfy-kitchen",)  # its wheel with CUDA kernels is 45 MB, and what is measured is its fallback in torch
 
 
 class SetupError(Exception):
@@ -416,14 +417,16 @@ def bundle_gpu(_, arguments):
         copy(ROOT / name, pack / name)
     shutil.copytree(host, bundle / "ComfyUI", ignore=shutil.ignore_patterns(*NOT_BUNDLED))
     pins = pinned_packages(read_pins())
-    wanted = [line for line in pins if line.split("==")[0] in GPU_WHEELS]
-    pip("download", "--no-deps", "--only-binary", ":all:", "--dest", bundle / "wheels", *wanted)
+    wanted = lambda names: [line for line in pins if line.split("==")[0] in names]
+    options = ("--no-deps", "--only-binary", ":all:", "--dest", bundle / "wheels")
+    pip("download", *options, *wanted(GPU_WHEELS))
+    pip("download", *options, "--platform", "any", "--abi", "none", "--implementation", "py", *wanted(PURE_WHEELS))
     for cache in bundle.rglob("__pycache__"):
         shutil.rmtree(cache)
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6
     if size > BUNDLE_MB:
         raise SetupError(f"The bundle: expected at most {BUNDLE_MB} MB, got {size:.0f} MB in {bundle}.")
-    print(f"{bundle}: {size:.0f} MB. On the GPU machine, with a Python that has torch and Triton:\n"
+    print(f"{bundle}: {size:.0f} MB. On the GPU machine, with this version of Python and torch and Triton in it:\n"
           f"    pip install --no-index --no-deps wheels/*\n"
           f"    COMFYUI_PATH=$PWD/ComfyUI python bottega/dev.py bench --gpu")
     return 0

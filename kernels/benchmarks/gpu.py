@@ -43,7 +43,7 @@ def main(arguments=None) -> int:
     print(f"{result['device']}: copies {result['copy_bandwidth'] / 1e9:.0f} GB/s, "
           f"multiplies {result['matrix_rate'] / 1e12:.1f} TFLOP/s", flush=True)
     result["sections"] = [measured(name, section, begun, options.minutes * 60)
-                          for name, section in planned(setting, result, hollow).items()]
+                          for name, section in planned(setting, result, hollow).items() if options.only in name]
     result["triton_over_torch"] = triton_over_torch(result["sections"])
     result["minutes"] = round((time.monotonic() - begun) / 60, 2)
     keep(result, options.out)
@@ -56,6 +56,7 @@ def read(arguments):
     parser.add_argument("--toy", action="store_true", help="small layers, few rounds: whether it runs, not how fast")
     parser.add_argument("--hollow", action="store_true", help="stand in for the libraries a bare machine may lack")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="sections that would begin later are left out")
+    parser.add_argument("--only", default="", help="sections whose names hold this: merge, Flux, linear, training ...")
     parser.add_argument("--out", type=Path, default=dispatch.RESULTS)
     return parser.parse_args(arguments)
 
