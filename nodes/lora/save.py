@@ -109,8 +109,10 @@ def _from_model(sources: Sequence[Source], style: str, model, clip) -> tuple[lis
         lost = report.unused(outcome) if not encoders else []
         lines += [f"- {source.label}: {line}" for side in outcome.sides for line in report.left_out(side)]
         lines += [f"- {source.label}: {line}" for line in lost]
+    bar = comfy.utils.ProgressBar(max(len(by_key), 1))
     for key, (module, pieces) in by_key.items():
         parts += bake(key, pieces, names, partial(model_weight, module))
+        bar.update(1)
     return parts, lines
 
 

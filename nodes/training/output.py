@@ -22,16 +22,6 @@ def lora_folder() -> str:
     return os.path.join(folder_paths.get_output_directory(), "loras")
 
 
-def file_stem(name: str) -> str:
-    """`name` as the stem of a file that stays in its folder on every system.
-
-    Raises ValueError when nothing usable is left."""
-    stem = re.sub(r"[^\w\-. ]+", "_", re.sub(r"\.safetensors$", "", name.strip())).strip(" .")
-    if not re.search(r"[^\W_]", stem):
-        raise ValueError(f"name: expected a file name such as my_style, got {name!r}.")
-    return stem[:150]
-
-
 def free_path(stem: str) -> str:
     """<output>/loras/<stem>.safetensors, or <stem>_00001.safetensors and so on when that exists already."""
     candidate, number = f"{stem}.safetensors", 0

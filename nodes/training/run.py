@@ -7,6 +7,7 @@ import folder_paths
 import torch
 
 from ..lora.files import read_lora
+from ..lora.output import file_stem
 from . import output
 from .adapters import LoraShape
 from .checkpoint import find_state, free_run, load_state, state_folder
@@ -60,7 +61,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
     resume: "" or what checkpoint.find_state takes, or a LoRA to start from. A run that is cancelled or fails after its
     first step leaves <name>_interrupted.safetensors and a state to go on from. Raises ValueError for inputs that
     cannot be trained on or continued from and FloatingPointError when the loss stops being finite."""
-    stem = output.file_stem(name)
+    stem = file_stem(name)
     begin, run = _beginning(resume, stem)
     # The executor runs in inference mode, whose tensors cannot take part in a backward.
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:

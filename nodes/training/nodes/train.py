@@ -62,7 +62,7 @@ class TrainLora(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name=None):
-        from ..output import file_stem
+        from ...lora.output import file_stem
         try:
             if name is not None:
                 file_stem(name)
