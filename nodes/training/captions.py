@@ -2,6 +2,8 @@
 import random
 from collections.abc import Sequence
 
+from .dataset import TEXT
+
 Encoding = tuple  # (embedding [1, T, D] or None, options)
 
 
@@ -49,5 +51,5 @@ class Encoder:
             if len(encoded) != 1:
                 raise ValueError(f"clip: expected one conditioning a caption, got {len(encoded)} (a scheduled CLIP?).")
             embedding, options = encoded[0]
-            self.known[text] = (embedding, options)
+            self.known[text] = (embedding, {**options, TEXT: text})
         return self.known[text]

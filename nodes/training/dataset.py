@@ -6,6 +6,9 @@ import torch
 # Parts of a conditioning that steer sampling and have no meaning for one training step.
 SAMPLING_ONLY = ("area", "mask", "control", "gligen", "hooks", "start_percent", "end_percent")
 
+# Where a caption's options keep its words, so that text encoders can be trained on them.
+TEXT = "bottega_text"
+
 
 class Sample(NamedTuple):
     """latent [1, C, ...] as the VAE gives it; caption = the embedding [1, T, D] or None, and its options.

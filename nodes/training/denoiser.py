@@ -6,11 +6,15 @@ import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
-from .dataset import Sample
+from .dataset import TEXT, Sample
 from .differentiable import attend_with_sdpa
 from .losses import fit_mask
 
-Conds = dict  # name -> comfy.conds.COND*, for one sample
+
+class Conds(dict):
+    """name -> comfy.conds.COND*, for one sample. options: those of the caption, its words included where known."""
+
+    options: dict = {}
 
 
 class Encoded(NamedTuple):
@@ -30,8 +34,10 @@ class Encoded(NamedTuple):
 class Denoiser:
     """apply_model of a loaded ModelPatcher, with the user's patches and wrappers active."""
 
-    def __init__(self, patcher, guidance: float):
-        """`guidance` is what a guidance-distilled model is told unless a caption says otherwise."""
+    def __init__(self, patcher, guidance: float, clip=None):
+        """`guidance` is what a guidance-distilled model is told unless a caption says otherwise. clip: when its text
+        encoders are trained too."""
+        self.clip = clip
         self.model, self.device, self.guidance = patcher.model, patcher.load_device, guidance
         options = comfy.model_patcher.create_model_options_clone(patcher.model_options)
         options.setdefault("transformer_options", {})
@@ -60,7 +66,23 @@ class Denoiser:
             latent_image=latent.to(self.device), denoise_mask=None, seed=None, latent_shapes=[latent.shape])
         conds = {key: cond.process_cond(batch_size=1, area=None) for key, cond in encoded[0]["model_conds"].items()}
         with torch.inference_mode(False):
-            return {key: _moved(cond, "cpu") for key, cond in conds.items()}
+            made = Conds({key: _moved(cond, "cpu") for key, cond in conds.items()})
+        made.options = options
+        return made
+
+    @property
+    def encoders(self) -> torch.nn.Module | None:
+        """The text encoders, when they are trained."""
+        return self.clip.cond_stage_model if self.clip else None
+
+    def fresh(self, sample: Encoded) -> Encoded:
+        """The sample with its caption encoded anew where the text encoders are trained: gradients reach them so."""
+        if not self.clip:
+            return sample
+        options = sample.conds.options
+        tokens = self.clip.tokenize(options[TEXT])
+        caption, changed = self.clip.encode_from_tokens_scheduled(tokens, show_pbar=False)[0]
+        return sample._replace(conds=self._conds(sample.latent, caption, {**options, **changed}))
 
     def __call__(self, noisy: torch.Tensor, sigma: torch.Tensor, conds: list[Conds]) -> torch.Tensor:
         """The denoised latents for noisy [B, C, ...] at sigma [B], row i with conds[i]; all rows in one forward."""

@@ -51,7 +51,8 @@ class Keeper:
         title = os.path.splitext(os.path.basename(path))[0]
         metadata = output.metadata(session.settings, session.shape, session.model, session.objective.kind,
                                    len(session.dataset.samples), session.step, self.started, time.time(), title)
-        output.save_checked(path, session.tensors(), metadata, session.model, session.shape.file_format)
+        output.save_checked(path, session.tensors(), metadata, session.model, session.shape.file_format,
+                            session.denoiser.encoders)
         return path
 
     def finish(self) -> str:

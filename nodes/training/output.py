@@ -4,17 +4,20 @@ import json
 import os
 import re
 from dataclasses import asdict
+from functools import partial
 
 import comfy.lora
 import comfy.utils
 import folder_paths
 import torch
 
+from ..lora.energy import model_weight
+from ..lora.export_names import model_names, tensors_of
 from ..lora.files import write_lora
+from ..lora.merge import Piece
+from ..lora.save import bake
 from .adapters import LoraShape
 from .settings import Settings
-
-KOHYA_NAME = re.compile(r"^diffusion_model\.(.+?)\.((?:lora_(?:up|down)\.weight|[^.]+))$")
 
 
 def lora_folder() -> str:
@@ -31,10 +34,10 @@ def free_path(stem: str) -> str:
     return os.path.join(lora_folder(), candidate)
 
 
-def check_loads(tensors: dict[str, torch.Tensor], model: torch.nn.Module) -> None:
-    """Raises RuntimeError unless the host's LoRA loader maps every key to a weight of `model`."""
-    key_map = comfy.lora.model_lora_keys_unet(model, {})
-    mapped = comfy.lora.load_lora(tensors, key_map, log_missing=False)
+def check_loads(tensors: dict[str, torch.Tensor], model: torch.nn.Module,
+                encoders: torch.nn.Module | None = None) -> None:
+    """Raises RuntimeError unless the host's LoRA loader maps every key to a weight of `model` or of the encoders."""
+    mapped = comfy.lora.load_lora(tensors, _host_names(model, encoders), log_missing=False)
     used = {key for patch in mapped.values() for key in patch.loaded_keys}
     lost = sorted(tensors.keys() - used)
     if lost:
@@ -43,18 +46,29 @@ def check_loads(tensors: dict[str, torch.Tensor], model: torch.nn.Module) -> Non
 
 
 def save_checked(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str], model,
-                 file_format: str = "native") -> None:
+                 file_format: str = "native", encoders: torch.nn.Module | None = None) -> None:
     """Writes the file, reads it back and proves that the host maps all of it."""
-    write_lora(path, renamed(tensors, file_format), metadata)
-    check_loads(comfy.utils.load_torch_file(path, safe_load=True), model)
+    write_lora(path, renamed(tensors, file_format, model, encoders), metadata)
+    check_loads(comfy.utils.load_torch_file(path, safe_load=True), model, encoders)
 
 
-def renamed(tensors: dict[str, torch.Tensor], file_format: str) -> dict[str, torch.Tensor]:
-    """Native names in another format: kohya's have underscores for dots."""
+def renamed(tensors: dict[str, torch.Tensor], file_format: str, model, encoders=None) -> dict[str, torch.Tensor]:
+    """Native names in another of FORMATS. diffusers names q, k and v of a fused weight by themselves; where a format
+    has no name for a weight, the native one stays."""
     if file_format == "native":
         return tensors
-    return {KOHYA_NAME.sub(lambda m: f"lora_unet_{m[1].replace('.', '_')}.{m[2]}", key): tensor
-            for key, tensor in tensors.items()}
+    names, out = model_names(model, file_format, encoders), {}
+    for key, patch in comfy.lora.load_lora(tensors, _host_names(model, encoders), log_missing=False).items():
+        module = model if key.startswith("diffusion_model.") else encoders
+        for part in bake(key, [Piece(patch, 1.0)], names, partial(model_weight, module)):
+            # Copies, because the parts of a fused weight share their down, and a file must not.
+            out |= {name: t.clone() for name, t in tensors_of(part.name, part.patch, file_format).items()}
+    return out
+
+
+def _host_names(model, encoders):
+    names = comfy.lora.model_lora_keys_unet(model, {})
+    return names if encoders is None else comfy.lora.model_lora_keys_clip(encoders, names)
 
 
 def metadata(settings: Settings, shape: LoraShape, model, kind: str, pictures: int, steps_done: int, started: float,

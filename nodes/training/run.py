@@ -55,7 +55,8 @@ class Trained(NamedTuple):
 
 
 def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress: Progress,
-          shape: LoraShape | None = None, sample_prompts: list | None = None, resume: str = "", vae=None) -> Trained:
+          shape: LoraShape | None = None, sample_prompts: list | None = None, resume: str = "", vae=None,
+          clip=None) -> Trained:
     """Trains a LoRA on the model and leaves the model as it was, whatever happens. shape None: LoRA of settings.rank.
 
     resume: "" or what checkpoint.find_state takes, or a LoRA to start from. A run that is cancelled or fails after its
@@ -65,8 +66,8 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
     begin, run = _beginning(resume, stem)
     # The executor runs in inference mode, whose tensors cannot take part in a backward.
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
-        session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape)
-        output.check_loads(session.tensors(), session.model)
+        session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape, clip)
+        output.check_loads(session.tensors(), session.model, session.denoiser.encoders)
         progress.say("checking the gradients")
         check = self_check(session.patcher, session.denoiser, session.objective, session.adapters, dataset.samples[0],
                            settings.batch_size, settings.seed)
@@ -105,7 +106,7 @@ def _beginning(resume: str, stem: str) -> tuple[Callable[[Session], None], str]:
 
 
 def _from_lora(session, path):
-    missing = session.adapters.load(read_lora(path).tensors, session.model)
+    missing = session.adapters.load(read_lora(path).tensors, session.model, session.denoiser.encoders)
     session.optimizer.previous.copy_(session.adapters.flat)
     if session.average:
         session.average.mean.copy_(session.adapters.flat)

@@ -84,11 +84,11 @@ class _Probe:
     def inference(self):
         """The model as it samples, without adapters."""
         with torch.no_grad():
-            return self._denoised()
+            return self._denoised(self.micro)
 
     def trained_forward(self):
         with self._training(), DifferentiableHost():
-            return self._denoised().detach()
+            return self._denoised(self.denoiser.fresh(self.micro)).detach()
 
     def reference(self):
         """Gradient with private copies of all that autograd saves, and the bytes it saved."""
@@ -111,16 +111,17 @@ class _Probe:
 
     @contextmanager
     def _training(self):
-        with training_mode(self.patcher), attached(self.network, self.adapters, self.denoiser.device):
+        with training_mode(self.patcher), attached(
+                self.network, self.adapters, self.denoiser.device, self.denoiser.encoders):
             yield
 
-    def _denoised(self):
+    def _denoised(self, sample):
         noisy = self.objective.add_noise(self.micro.latent, self.noise, self.sigma)
         device = self.denoiser.device
-        return self.denoiser(noisy.to(device), self.sigma.to(device), [self.micro.conds])
+        return self.denoiser(noisy.to(device), self.sigma.to(device), [sample.conds])
 
     def _backward(self):
-        backward(self.denoiser, self.objective, [self.micro], [self.noise], self.sigma)
+        backward(self.denoiser, self.objective, [self.denoiser.fresh(self.micro)], [self.noise], self.sigma)
 
     def _take(self):
         gradient = self.adapters.gradients()

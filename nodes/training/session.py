@@ -13,6 +13,7 @@ from .dataset import TrainingSet
 from .denoiser import Denoiser
 from .differentiable import DifferentiableHost, training_mode
 from .ema import Average
+from .encoders import encoders_to_train
 from .families import settle
 from .gradient import backward
 from .layers import repeated_blocks
@@ -28,16 +29,19 @@ class Session:
 
     losses, rates: one number a step so far. cursor: what a step draws from, as it was after the last whole step."""
 
-    def __init__(self, patcher, dataset: TrainingSet, settings: Settings, shape: LoraShape | None):
+    def __init__(self, patcher, dataset: TrainingSet, settings: Settings, shape: LoraShape | None,
+                 clip=None):
         sampling = patcher.get_model_object("model_sampling")
         self.patcher, self.model, self.dataset = patcher, patcher.model, dataset
         self.settings, self.chosen = settle(settings, self.model, prediction_kind(sampling) == "flow")
         self.shape = shape or LoraShape(rank=self.settings.rank)
         recipe = self.settings.recipe
         self.objective = Objective(sampling, recipe.timesteps, recipe.loss)
-        self.denoiser = Denoiser(patcher, recipe.guidance)
+        trained_clip = encoders_to_train(clip, self.shape.targets, dataset, patcher.load_device)
+        self.denoiser = Denoiser(patcher, recipe.guidance, trained_clip)
         self.generator = torch.Generator().manual_seed(settings.seed)
-        self.adapters = build(self.shape, self.model, patcher.load_device, self.generator)
+        self.adapters = build(self.shape, self.model, patcher.load_device, self.generator,
+                              self.denoiser.encoders)
         self.optimizer = Optimizer(self.adapters, recipe.optimizer)
         self.average = Average(self.adapters.flat, recipe.ema) if recipe.ema else None
         self.losses: list[float] = []
@@ -85,14 +89,16 @@ class Session:
         """The model as it trains; all of it is undone on exit."""
         network = self.model.diffusion_model
         blocks = [block for _, block in repeated_blocks(network)]
-        with training_mode(self.patcher), attached(network, self.adapters, self.denoiser.device), \
+        with training_mode(self.patcher), attached(
+                network, self.adapters, self.denoiser.device, self.denoiser.encoders), \
                 checkpointed(blocks) if self.memory.checkpoint else nullcontext(), DifferentiableHost():
             yield
 
     @contextmanager
     def showing(self) -> Iterator[None]:
         """The model with the weights that would be kept now, for sampling and validation."""
-        with self.kept_weights(), attached(self.model.diffusion_model, self.adapters, self.denoiser.device):
+        with self.kept_weights(), attached(
+                self.model.diffusion_model, self.adapters, self.denoiser.device, self.denoiser.encoders):
             yield
 
     @contextmanager
@@ -142,6 +148,7 @@ class Session:
         taught = self.settings.recipe.loss.outside_mask or any(sample.lesson for sample in batch)
         teacher = self._without_adapters if taught else None
         with self.adapters.dropping(self.generator):
+            batch = [self.denoiser.fresh(sample) for sample in batch]
             return backward(self.denoiser, self.objective, batch, noise, sigma, self.memory.rows, share, teacher)
 
     def _dressed(self, sample):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..lora.blocks import Place, model_places
+from ..lora.blocks import Place, encoder_places, model_places
 from ..lora.language import DEFAULT, Statement, parse, shorten, write
 from ..lora.parts import matches
 from ..lora.weights import BlockWeights, Rule, resolve
@@ -36,18 +36,19 @@ def check_targets(text: str) -> None:
         _check_rank(statement)
 
 
-def find_targets(model: torch.nn.Module, text: str, rank: int, convolutions: bool) -> dict[str, Target]:
-    """{layer of the diffusion model: Target}, in the model's order.
+def find_targets(model: torch.nn.Module, text: str, rank: int, convolutions: bool,
+                 encoders: torch.nn.Module | None = None) -> dict[str, Target]:
+    """{layer: Target}, in the model's order; layers of text encoders are "text_encoders.<path>".
 
     Without text: the family's default layers at `rank`. A statement that names a block changes its default layers;
     one that names a part of a block (`L*.mod`) or a block without default layers (`BASE.x_embedder`) reaches every
-    layer there. `default` is the rank of what no statement names. Raises ValueError when nothing is left to train."""
-    network = model.diffusion_model
-    usual = default_layers(network, convolutions)
+    layer there. `default` is the rank of what no statement names; text encoders are trained where they are
+    named. Raises ValueError when nothing is left to train."""
+    usual = default_layers(model.diffusion_model, convolutions)
     if not text.strip():
         found = {name: Target(module, rank, None) for name, module in usual.items()}
     else:
-        found = _chosen(model, network, text, rank, usual)
+        found = _chosen(_Layers(model, usual, encoders), text, rank)
     if not found:
         raise ValueError(f"model: expected repeated blocks with layers to train, {type(model).__name__} has none."
                          if not text.strip() else
@@ -55,29 +56,46 @@ def find_targets(model: torch.nn.Module, text: str, rank: int, convolutions: boo
     return found
 
 
-def _chosen(model, network, text, rank, usual):
-    places = model_places(model.state_dict())
+class _Layers:
+    """Every layer that could be trained, by name: modules and places; usual: those that naming a block means."""
+
+    def __init__(self, model, usual, encoders):
+        places = model_places(model.state_dict())
+        found = [(name, module, places.get(f"diffusion_model.{name}.weight"))
+                 for name, module in model.diffusion_model.named_modules()]
+        self.by_default, self.usual = set(usual), set(usual)
+        self.has_encoders = encoders is not None
+        if encoders is not None:
+            in_encoders = encoder_places(encoders.state_dict())
+            found += [(f"text_encoders.{name}", module, in_encoders.get(f"{name}.weight"))
+                      for name, module in encoders.named_modules()]
+        layers = [(name, module, place) for name, module, place in found if place and takes_adapter(module)]
+        self.modules = {name: module for name, module, _ in layers}
+        self.places: dict[str, Place] = {name: place for name, _, place in layers}
+        encoder_layers = {name: place.alias for name, place in self.places.items() if place.alias.startswith("TE.")}
+        self.usual |= {name for name, alias in encoder_layers.items() if not alias.endswith(".BASE")}
+        self.blocks = {self.places[name].alias for name in self.usual} | set(encoder_layers.values())
+        self.all_places = [*places.values(), *(in_encoders.values() if encoders is not None else ())]
+
+
+def _chosen(layers: _Layers, text, rank):
     check_targets(text)
-    ranks, rates = (_resolved(part, places) for part in split_rates(text))
+    if not layers.has_encoders:
+        _refuse_encoders(text)
+    ranks, rates = (_resolved(part, layers) for part in split_rates(text))
     default = ranks.default if _names_default(text) else rank
-    layers = {name: module for name, module in network.named_modules()
-              if takes_adapter(module) and f"diffusion_model.{name}.weight" in places}
-    usual_blocks = {_place(places, name).alias for name in usual}
     found, used = {}, set()
-    for name, module in layers.items():
-        place = _place(places, name)
-        number = _deciding(ranks, place, name in usual or place.alias not in usual_blocks)
+    for name, module in layers.modules.items():
+        place = layers.places[name]
+        number = _deciding(ranks, place, name in layers.usual or place.alias not in layers.blocks)
         used.add(number)
-        size = round(ranks.rules[number].ratios[place.alias] if number is not None else default * (name in usual))
+        size = round(ranks.rules[number].ratios[place.alias] if number is not None else
+                     default * (name in layers.by_default))
         if size:
             own = rates.rules[number].ratios[place.alias] if number is not None else 0
             found[name] = Target(module, size, own or None)
     _check_used(text, ranks, used)
     return found
-
-
-def _place(places: dict[str, Place], layer: str) -> Place:
-    return places[f"diffusion_model.{layer}.weight"]
 
 
 def _deciding(weights: BlockWeights, place: Place, whole: bool) -> int | None:
@@ -102,9 +120,9 @@ def _overruled(rule, later):
     return any(rule.ratios.keys() <= other.ratios.keys() and other.part in ("", rule.part) for other in later)
 
 
-def _resolved(text: str, places: dict[str, Place]) -> BlockWeights:
+def _resolved(text: str, layers: _Layers) -> BlockWeights:
     try:
-        return resolve(_statements(text), places.values(), clip=False)
+        return resolve(_statements(text), layers.all_places, clip=layers.has_encoders)
     except ValueError as error:
         raise ValueError(_of_targets(error)) from None
 
@@ -131,8 +149,18 @@ def _check_rank(statement: Statement) -> None:
     names, value = ", ".join(statement.selectors), statement.value
     if value.start == value.end and value.start != round(value.start) or max(value) > LARGEST:
         raise ValueError(f"targets: expected whole ranks of at most {LARGEST}, got {max(value):g} for {names}.")
-    if any(value) and any(name.upper().startswith("TE") for name in statement.selectors):
-        raise ValueError("targets: expected blocks of the model; TE names the text encoders, which are not trained.")
+
+
+def names_encoders(text: str) -> bool:
+    """Whether a statement asks for text encoders to be trained."""
+    return any(any(statement.value) and any(name.upper().startswith("TE") for name in statement.selectors)
+               for statement in _statements(split_rates(text)[0]))
+
+
+def _refuse_encoders(text: str) -> None:
+    if names_encoders(text):
+        raise ValueError("targets: TE names the text encoders, which are trained when they are connected to the clip "
+                         "input of Train LoRA; nothing is.")
 
 
 def _of_targets(error: ValueError) -> str:

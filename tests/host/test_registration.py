@@ -32,7 +32,7 @@ CONTRACT = {
                       "sample_every sample_steps sample_cfg clip_norm weight_decay beta1 beta2 schedule_cycles "
                       "snr_gamma huber_delta huber_schedule timestep_strata guidance", "BOTTEGA_RECIPE"),
     "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name adapter recipe sample_prompts "
-                         "resume vae", "LORA_MODEL LOSS_MAP STRING STRING"),
+                         "resume vae clip", "LORA_MODEL LOSS_MAP STRING STRING"),
     "BottegaTrainingChart": ("loss_map", "IMAGE"),
     "BottegaCritique": ("images rubric reference mask depth counterfactuals in_metadata",
                         "FLOAT FLOAT STRING STRING IMAGE IMAGE IMAGE"),

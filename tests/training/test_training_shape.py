@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import comfy.model_management
+import comfy.sd
 import folder_paths
 import pytest
 import torch
@@ -131,7 +132,7 @@ def test_the_half_that_starts_at_zero_learns_faster_with_lora_plus(pack):
     ("J00=4@fast", 'targets: "fast" in "J00=fast" is not a number'),
     ("J77=4", 'targets: "J77" names no block of this model'),
     ("1,1,1", "targets: expected NAME=RANK, such as L*.attn=16; got 1,1,1 without a rank or a name."),
-    ("TE.*=8", "targets: expected blocks of the model; TE names the text encoders, which are not trained."),
+    ("TE.*=8", "targets: TE names the text encoders, which are trained when they are connected to the clip input"),
     ("J00.q=4", 'targets: "J00.q=4" asks for part q of J00, where there is no layer of its own to train; q, k and v '
                 "may lie in one layer, which attn names."),
 ])
@@ -187,3 +188,30 @@ def test_a_lora_of_another_kind_is_not_continued(pack):
         wider.load(lora.tensors(torch.float32), patcher.model)
     with pytest.raises(ValueError, match="nothing for the layers"):
         lora.load({}, patcher.model)
+
+
+def merged_weights(patcher, lora):
+    """Every weight as the host makes it of the model and a LoRA."""
+    loaded, _ = comfy.sd.load_lora_for_models(patcher, None, lora, 1.0, 0.0)
+    loaded.patch_model()
+    weights = {key: tensor.clone() for key, tensor in patcher.model.state_dict().items()}
+    loaded.unpatch_model()
+    return weights
+
+
+@pytest.mark.parametrize("style", ["kohya", "diffusers"])
+@pytest.mark.parametrize("name, algorithm", [("Flux.1", "LoRA"), ("Flux.1", "LoKr"), ("SD3", "DoRA"),
+                                             ("SD1.5", "LoCon"), ("Wan 2.1", "OFT"), ("Anima", "LoHa")])
+def test_other_names_say_the_same(pack, caplog, name, algorithm, style):
+    t, patcher, adapters = family(pack, name, algorithm=algorithm, rank=4)
+    with torch.no_grad():
+        adapters.flat.add_(torch.randn(adapters.flat.shape, generator=torch.Generator().manual_seed(5)) * 0.1)
+    native = adapters.tensors(torch.float32)
+    renamed = t.output.renamed(native, style, patcher.model)
+    expected, weights = (merged_weights(patcher, lora) for lora in (native, renamed))
+    assert "not loaded" not in caplog.text.lower()
+    changed = [key for key, value in patcher.model.state_dict().items() if not torch.equal(value, expected[key])]
+    assert len(changed) == len(adapters.layers)
+    assert all(torch.allclose(weights[key], expected[key], atol=2e-5) for key in expected)
+    if style == "kohya":
+        assert all(key.startswith("lora_unet_") for key in renamed)

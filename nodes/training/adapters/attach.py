@@ -2,6 +2,7 @@
 import traceback
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -13,14 +14,16 @@ from .flat import Adapters
 
 
 @contextmanager
-def attached(network: torch.nn.Module, adapters: Adapters, device: torch.device):
-    """Runs every layer of `network` frozen, with its adapter where it has one; forward methods are put back on exit.
+def attached(network: torch.nn.Module, adapters: Adapters, device: torch.device,
+             encoders: torch.nn.Module | None = None):
+    """Runs every layer of `network`, and of the text encoders when they are trained, frozen, with its adapter where it
+    has one; forward methods are put back on exit.
 
     Layers without an adapter only need it when autograd would otherwise keep a weight the host may move away.
     """
     names = {id(adapter.layer.module): name for name, adapter in adapters.layers.items()}
     replaced = []
-    for module in network.modules():
+    for module in chain(network.modules(), encoders.modules() if encoders else ()):
         if id(module) in names:
             forward = partial(_adapted, adapters, names[id(module)], frozen_base(module))
         elif is_linear(module) or is_conv(module) or _streams(module, device):

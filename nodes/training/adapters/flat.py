@@ -8,6 +8,8 @@ import torch
 
 from .base import Adapter
 
+ENCODERS = "text_encoders."
+
 
 class Group(NamedTuple):
     """A slice of the flat buffer that learns at one rate. rate: its own, or None for the run's; ratio: times that."""
@@ -72,17 +74,21 @@ class Adapters:
     def tensors(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         """Copies under the names every architecture of the host maps, on the CPU; alpha stays fp32."""
         with torch.no_grad():
-            return {f"diffusion_model.{name}.{end}": value.detach().to("cpu", dtype if value.ndim else None, copy=True)
+            return {f"{native(name)}.{end}": value.detach().to("cpu", dtype if value.ndim else None, copy=True)
                     for name, adapter in self.layers.items() for end, value in adapter.file().items()}
 
-    def load(self, tensors: dict[str, torch.Tensor], model: torch.nn.Module) -> list[str]:
+    def load(self, tensors: dict[str, torch.Tensor], model: torch.nn.Module,
+             encoders: torch.nn.Module | None = None) -> list[str]:
         """Takes the values of a LoRA whose names the host maps; returns the layers it says nothing about.
 
         Raises ValueError when it has another shape or algorithm, or nothing for any layer."""
-        loaded = comfy.lora.load_lora(dict(tensors), comfy.lora.model_lora_keys_unet(model, {}), log_missing=False)
+        names = comfy.lora.model_lora_keys_unet(model, {})
+        if encoders is not None:
+            names = comfy.lora.model_lora_keys_clip(encoders, names)
+        loaded = comfy.lora.load_lora(dict(tensors), names, log_missing=False)
         missing = []
         for name, adapter in self.layers.items():
-            patch = loaded.get(f"diffusion_model.{name}.weight")
+            patch = loaded.get(f"{native(name).removeprefix(ENCODERS)}.weight")
             if patch is None:
                 missing.append(name)
                 continue
@@ -134,6 +140,11 @@ class Adapters:
         device = self.flat.device
         return {name: float(adapter.change().norm() / adapter.layer.weight(device).norm().clamp(min=1e-12))
                 for name, adapter in self.layers.items()}
+
+
+def native(layer: str) -> str:
+    """The name of a layer in a file; those of text encoders have their prefix already."""
+    return layer if layer.startswith(ENCODERS) else f"diffusion_model.{layer}"
 
 
 def _by_rate(layers, rates, late_ratio, starts) -> dict[tuple, list[str]]:

@@ -8,7 +8,7 @@ from ..targets import Target, check_targets, find_targets
 from .flat import Adapters
 from .table import ALGORITHMS
 
-FORMATS = ("native", "kohya")
+FORMATS = ("native", "kohya", "diffusers")
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,14 @@ def settings_for(algorithm: str, inputs: dict[str, tuple[str, object]]):
     return kind(**{name: value for name, (_, value) in inputs.items() if name in known})
 
 
-def build(shape: LoraShape, model: torch.nn.Module, device, generator: torch.Generator) -> Adapters:
-    """Adapters for a loaded model. Raises ValueError where the targets name nothing that can be trained."""
+def build(shape: LoraShape, model: torch.nn.Module, device, generator: torch.Generator,
+          encoders: torch.nn.Module | None = None) -> Adapters:
+    """Adapters for a loaded model, and for its text encoders where the targets name them.
+
+    Raises ValueError where the targets name nothing that can be trained."""
     algorithm = ALGORITHMS[shape.algorithm]
-    targets: dict[str, Target] = find_targets(model, shape.targets, shape.rank, algorithm.convolutions)
+    targets: dict[str, Target] = find_targets(model, shape.targets, shape.rank, algorithm.convolutions,
+                                               encoders)
     layers = {name: algorithm.adapter(FrozenWeight(target.module), target.rank, shape.alpha_of(target.rank),
                                       shape.settings) for name, target in targets.items()}
     return Adapters(layers, device, generator, {name: target.rate for name, target in targets.items()},

@@ -4,7 +4,7 @@ from comfy_api.v0_0_2 import io
 from . import types
 
 ALGORITHMS = ["LoRA", "LoCon", "DoRA", "LoHa", "LoKr", "OFT"]
-FORMATS = ["native", "kohya"]
+FORMATS = ["native", "kohya", "diffusers"]
 TARGETS_TOOLTIP = """Rank of each block, such as: L*.attn=16; L18-L25.mlp=8@2e-5; default=0
 A number after @ is the learning rate there. A block means its attention and feed-forward layers, a part such as
 D03.attn or L*.mod every layer of that part; default is the rest. Names come from the model, as in Load LoRA.

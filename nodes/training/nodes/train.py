@@ -51,6 +51,8 @@ class TrainLora(io.ComfyNode):
                                 "starts from that LoRA instead. Empty starts anew."),
                 io.Vae.Input("vae", optional=True, tooltip="Decodes the sample pictures. Without it they are the "
                              "host's quick previews of the latents."),
+                io.Clip.Input("clip", optional=True, tooltip="The text encoders, when they are to be trained too: "
+                              "where targets of LoRA Shape names them (TE.*=8). Needs captions from Training Set."),
             ],
             outputs=[
                 io.LoraModel.Output("lora", tooltip="The trained LoRA, for Load LoRA Model or Save LoRA Weights."),
@@ -82,7 +84,7 @@ class TrainLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, dataset, steps, batch_size, learning_rate, rank, seed, name, adapter=None, recipe=None,
-                sample_prompts=None, resume="", vae=None):
+                sample_prompts=None, resume="", vae=None, clip=None):
         from ..progress import Progress
         from ..recipe import Recipe
         from ..report import training_report
@@ -90,6 +92,6 @@ class TrainLora(io.ComfyNode):
         from ..settings import Settings
         settings = Settings(steps, batch_size, learning_rate, rank, seed, recipe or Recipe())
         trained = train(model, dataset, settings, name, Progress(steps, cls.hidden.unique_id), adapter,
-                        sample_prompts=sample_prompts, resume=resume, vae=vae)
+                        sample_prompts=sample_prompts, resume=resume, vae=vae, clip=clip)
         report = training_report(trained, dataset, settings)
         return io.NodeOutput(trained.tensors, trained.loss_map, report, trained.path, ui=ui.PreviewText(report))

@@ -1,0 +1,110 @@
+"""Text encoders trained along with the model: gradients, the file, and what is refused."""
+from pathlib import Path
+from types import SimpleNamespace
+
+import comfy.sd
+import comfy.sd1_clip
+import pytest
+import torch
+from test_training_run import own_output_folder, tensors  # noqa: F401
+from training_models import caption, latents, randomise, tiny_sd3
+
+WORDS = ("a plum on a blue cloth", "two pears, woodcut")
+
+
+def small_clip():
+    """A CLIP-L with two layers of width 64 and the real tokenizer."""
+    target = SimpleNamespace(params={}, clip=comfy.sd1_clip.SD1ClipModel, tokenizer=comfy.sd1_clip.SD1Tokenizer)
+    config = dict(hidden_size=64, intermediate_size=128, num_attention_heads=4, num_hidden_layers=2, vocab_size=49408,
+                  projection_dim=64)
+    clip = comfy.sd.CLIP(target, model_options={"clip_l_model_config": config, "dtype": torch.float32})
+    randomise(clip.cond_stage_model.requires_grad_(False), 5)
+    return clip
+
+
+class Setup:
+    def __init__(self, pack, targets="TE.*=2@1e-4; J00=2; default=0"):
+        self.t, self.clip = pack.nodes.training, small_clip()
+        self.model = tiny_sd3(pooled=64)
+        encode = self.t.captions.Encoder(self.clip)
+        self.dataset = self.t.dataset.TrainingSet(
+            [self.t.dataset.Sample(latents(1, seed=i), *encode(words)) for i, words in enumerate(WORDS)], [])
+        self.shape = self.t.adapters.LoraShape(rank=2, targets=targets)
+        self.settings = self.t.settings.Settings(6, 2, 1e-2, 2, 0)
+
+    def session(self):
+        patcher = self.t.run.load_for_training(self.model, self.dataset, self.settings)
+        return self.t.session.Session(patcher, self.dataset, self.settings, self.shape, self.clip)
+
+    def train(self, dataset=None, clip=True):
+        return self.t.run.train(self.model, dataset or self.dataset, self.settings, "words",
+                                self.t.progress.Progress(6, "1"), self.shape, clip=self.clip if clip else None)
+
+
+def loss(setup, session, gradient):
+    """Of the batch with fixed noise; with its gradient left in the adapters when asked for."""
+    t = setup.t
+    generator = torch.Generator().manual_seed(3)
+    noise = [torch.randn(1, 16, 8, 8, generator=generator) for _ in session.samples]
+    with session.training(), torch.set_grad_enabled(gradient):
+        batch = [session.denoiser.fresh(sample) for sample in session.samples]
+        arguments = session.denoiser, session.objective, batch, noise, torch.tensor([0.5, 0.8])
+        return t.gradient.backward(*arguments) if gradient else t.gradient.sample_losses(*arguments).mean()
+
+
+def test_the_gradient_reaches_the_text_encoders_and_is_the_slope(host, pack):
+    setup = Setup(pack)
+    with torch.inference_mode(False):
+        session = setup.session()
+        session.prepare(False)
+        flat = session.adapters.flat
+        flat.add_(torch.randn(flat.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+        loss(setup, session, True)
+        gradient, start, values = flat.grad.clone(), flat.clone(), []
+        encoders = [name for name in session.adapters.layers if name.startswith("text_encoders.")]
+        by_layer = session.adapters.gradients()
+        # CLIP-L is read before its last layer where the model asks for it; every other adapter must learn.
+        assert len(encoders) == 12 and sum(bool(by_layer[name].any()) for name in encoders) >= 6
+        part = next(group.part for group in session.adapters.groups if group.rate == 1e-4)
+        way = torch.zeros_like(flat)
+        way[part] = gradient[part] / gradient[part].norm()
+        for step in (1e-2, -1e-2):
+            flat.copy_(start + step * way)
+            values.append(loss(setup, session, False).item())
+    assert (values[0] - values[1]) / 2e-2 == pytest.approx(gradient[part].norm().item(), rel=0.02)
+
+
+def test_a_run_trains_both_and_the_host_loads_both(host, pack):
+    setup = Setup(pack)
+    before = setup.clip.encode_from_tokens(setup.clip.tokenize(WORDS[0]))
+    trained = setup.train()
+    assert trained.check.reached >= trained.check.adapters - 6
+    assert torch.equal(before, setup.clip.encode_from_tokens(setup.clip.tokenize(WORDS[0])))
+    name = Path(trained.path).name
+    _, clip = host.nodes.NODE_CLASS_MAPPINGS["LoraLoader"]().load_lora(setup.model, setup.clip, name, 1.0, 1.0)
+    assert len(clip.patcher.patches) == 12
+    assert not torch.allclose(before, clip.encode_from_tokens(clip.tokenize(WORDS[0])), atol=1e-4)
+
+
+@pytest.mark.parametrize("style, start", [("kohya", "lora_te"), ("diffusers", "text_encoder.")])
+def test_text_encoders_have_names_in_every_format(host, pack, style, start):
+    setup = Setup(pack)
+    setup.shape = setup.t.adapters.LoraShape(rank=2, targets=setup.shape.targets, file_format=style)
+    keys = tensors(setup.train().path)[0]
+    assert sum(key.startswith(start) for key in keys) >= 24
+
+
+def test_what_cannot_train_text_encoders_is_one_sentence(host, pack):
+    setup = Setup(pack)
+    with pytest.raises(ValueError, match="targets: TE names the text encoders, which are trained when they are connec"):
+        setup.train(clip=False)
+    encoded = setup.t.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0, 77, 64, 64)])
+    with pytest.raises(ValueError, match="dataset: expected the words of every caption to train text encoders with"):
+        setup.train(encoded)
+
+
+def test_connected_text_encoders_that_nothing_names_stay_as_they_are(host, pack):
+    setup = Setup(pack, targets="J00=2; TE.*=0")
+    session = setup.session()
+    assert session.denoiser.clip is None
+    assert not any(name.startswith("text_encoders.") for name in session.adapters.layers)
