@@ -2,7 +2,6 @@
 import datetime
 import json
 import os
-import re
 from dataclasses import asdict
 from functools import partial
 
