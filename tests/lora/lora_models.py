@@ -77,10 +77,11 @@ def weights(patcher) -> dict[str, torch.Tensor]:
     return copies
 
 
-def adapter(kind: str, shape: tuple[int, ...], seed: int = 0, rank: int = 2) -> dict[str, torch.Tensor]:
-    """The tensors of one adapter for a weight of this shape, by the suffix of their keys."""
+def adapter(kind: str, shape: tuple[int, ...], seed: int = 0, rank: int = 2,
+            empty: bool = False) -> dict[str, torch.Tensor]:
+    """The tensors of one adapter for a weight of this shape, by the suffix of their keys. empty: on the meta device."""
     generator = torch.Generator().manual_seed(seed)
-    make = lambda *size: torch.randn(size, generator=generator) * 0.3
+    make = lambda *size: torch.empty(size, device="meta") if empty else torch.randn(size, generator=generator) * 0.3
     rows, columns, *kernel = shape
     flat = columns * (kernel[0] * kernel[1] if kernel else 1)
     ones = [1] * len(kernel)
