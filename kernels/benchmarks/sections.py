@@ -26,7 +26,7 @@ def merging(setting: Setting, model: str, dtype: str, count: int, bandwidth: flo
     """`count` LoRAs into the layers of a model: the host's own code on the same layers against both forms of ours."""
     shapes = layers.each(getattr(layers, model), setting.share)
     if setting.toy:
-        shapes = [(rows // 64, columns // 64) for rows, columns in shapes[:4]]
+        shapes = [(rows // 128, columns // 64) for rows, columns in shapes[:3]]
     weights = [_weight(shape, DTYPES[dtype], setting.device) for shape in shapes]
     loras = [[_lora(shape, RANKS[count], seed) for seed in range(count)] for shape in shapes]
     seeds = list(range(len(weights))) if dtype == "e4m3" else None
