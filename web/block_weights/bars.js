@@ -129,7 +129,7 @@ export class Bars {
     track.style.setProperty("--length", `${100 * (to - from)}%`);
     track.dataset.text = text;
     bar.style.setProperty("--share", share);
-    const flags = { selected, absent, unknown: value === null, negative: value < 0, muted: value === 0, mixed: parts > 0 };
+    const flags = { selected, absent, unknown: value === null, negative: value < 0, "at-zero": value === 0, mixed: parts > 0 };
     for (const [name, on] of Object.entries(flags)) bar.classList.toggle(name, Boolean(on));
     bar.setAttribute("aria-valuemin", this.scale.low);
     bar.setAttribute("aria-valuemax", this.scale.high);
