@@ -3,12 +3,21 @@
 import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
 import { blocksWidget, TYPE } from "./block_weights/widget.js";
+import { showCritique } from "./critique/panel.js";
+import { styleSheet } from "./panel.js";
+import { followTrainings, showTraining } from "./training/panel.js";
 
 app.registerExtension({
-  name: "bottega.BlockWeights",
+  name: "bottega",
   init() {
-    const href = new URL("./block_weights/style.css", import.meta.url).href;
-    document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
+    for (const room of ["block_weights", "critique", "training"]) {
+      styleSheet(new URL(`./${room}/style.css`, import.meta.url));
+    }
+    followTrainings({ app, api });
   },
   getCustomWidgets: () => ({ [TYPE]: blocksWidget({ app, api }) }),
+  nodeCreated(node) {
+    showCritique({ api })(node);
+    showTraining({ api })(node);
+  },
 });

@@ -1,0 +1,125 @@
+/** What Art Critique found, on the node: score, radar, reasons, and the heat map of whatever criterion is pointed at. */
+
+import { addPanel, chain, element, fit } from "../panel.js";
+import { radar } from "./radar.js";
+
+const NODE = "BottegaCritique";
+const OUTPUT = "bottega_critique";
+const HEIGHT = 330;
+
+/** What to do with a new node of the page. */
+export const showCritique = ({ api }) => (node) => {
+  if (node.comfyClass !== NODE) return;
+  const panel = new Panel(node, api);
+  chain(node, "onExecuted", (output) => panel.read(output));
+};
+
+class Panel {
+  constructor(node, api) {
+    Object.assign(this, { node, api, pictures: [], shown: 0, pinned: null });
+    this.root = element("div", "bottega-critique");
+    this.root.hidden = true;
+    this.widget = addPanel(node, OUTPUT, this.root, () => (this.pictures.length ? HEIGHT : 0));
+  }
+
+  read(output) {
+    const found = output?.[OUTPUT]?.[0];
+    if (!found) return;
+    this.pictures = JSON.parse(found);
+    this.shown = Math.min(this.shown, this.pictures.length - 1);
+    this.root.hidden = false;
+    this.draw();
+    fit(this.node);
+  }
+
+  draw() {
+    const picture = this.pictures[this.shown];
+    const rated = picture.criteria.filter(({ typicality }) => typicality !== null);
+    this.heat = element("div", "heat");
+    this.caption = element("div", "caption");
+    const drawn = radar(rated.map(({ id, name, typicality }) => ({ id, name, value: typicality })),
+      (id) => this.point(id));
+    const upper = element("div", "upper");
+    const stage = element("div", "stage");
+    stage.append(this.heat, this.caption);
+    upper.append(drawn, stage);
+    this.root.replaceChildren(this.#head(picture), upper, this.#reasons(picture));
+    this.point(null);
+  }
+
+  /** Shows the heat map of a criterion, or of the heaviest one when nothing is pointed at. */
+  point(id) {
+    const picture = this.pictures[this.shown];
+    const mapped = picture.criteria.filter(({ tile }) => tile !== null);
+    const chosen = mapped.find((each) => each.id === id) ?? strongest(mapped);
+    for (const part of this.root.querySelectorAll("[data-id]")) part.classList.toggle("on", part.dataset.id === chosen?.id);
+    if (!chosen) {
+      this.caption.textContent = "No heat map for these criteria.";
+      return;
+    }
+    const asked = id && chosen.id !== id ? picture.criteria.find((each) => each.id === id) : null;
+    this.caption.textContent = asked
+      ? `${asked.name} belongs to the picture as a whole; shown: ${chosen.name}`
+      : `${chosen.name}: ${chosen.column}`;
+    this.#place(picture, chosen.tile);
+  }
+
+  #place({ heat, size: [width, height] }, tile) {
+    const share = heat.tiles > 1 ? (100 * tile) / (heat.tiles - 1) : 0;
+    Object.assign(this.heat.style, {
+      aspectRatio: `${width} / ${height}`,
+      backgroundImage: `url("${this.#url(heat)}")`,
+      backgroundSize: `100% ${100 * heat.tiles}%`,
+      backgroundPosition: `0 ${share}%`,
+      width: width >= height ? "100%" : `${(100 * width) / height}%`,
+    });
+  }
+
+  #url({ filename, subfolder, type }) {
+    return this.api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+  }
+
+  #head({ score, band: [low, high], rubric }) {
+    const head = element("div", "head");
+    const words = element("div", "words");
+    words.append(element("div", "band", `95 % band ${Math.round(low)} to ${Math.round(high)}`),
+      element("div", "rubric", rubric || "default rubric"));
+    head.append(element("div", "score", String(Math.round(score))), words, ...this.#pager());
+    return head;
+  }
+
+  #pager() {
+    if (this.pictures.length < 2) return [];
+    const pager = element("div", "pager");
+    const button = (sign, step, label) => {
+      const made = element("button", "", sign);
+      made.setAttribute("aria-label", label);
+      made.addEventListener("click", () => {
+        this.shown = (this.shown + step + this.pictures.length) % this.pictures.length;
+        this.draw();
+      });
+      return made;
+    };
+    pager.append(button("‹", -1, "previous picture"),
+      element("span", "", `${this.shown + 1} / ${this.pictures.length}`), button("›", 1, "next picture"));
+    return [pager];
+  }
+
+  #reasons({ reasons }) {
+    const list = element("ul", "reasons");
+    for (const reason of reasons.slice(0, 3)) list.append(emphasised(reason));
+    return list;
+  }
+}
+
+function strongest(criteria) {
+  return criteria.reduce((best, each) =>
+    (!best || Math.abs(each.contribution) > Math.abs(best.contribution) ? each : best), null);
+}
+
+/** `**Line** adds ...` as an item whose first word is bold, and nothing in it is ever read as HTML. */
+function emphasised(text) {
+  const item = element("li");
+  text.split("**").forEach((part, i) => item.append(i % 2 ? element("b", "", part) : part));
+  return item;
+}

@@ -1,0 +1,44 @@
+/** A part of a node that only shows: it is never saved and never sent, and it stands below the node's own widgets. */
+
+/** Adds `root` to a node. `height()` says how many pixels it wants; 0 hides it. */
+export function addPanel(node, name, root, height) {
+  const widget = node.addDOMWidget(name, "BOTTEGA_PANEL", root, {
+    serialize: false,
+    getMinHeight: height,
+    getValue: () => undefined,
+    setValue: () => {},
+    hideOnZoom: false,
+    margin: 8,
+  });
+  widget.serialize = false;
+  return widget;
+}
+
+/** Lets the node grow to what its panels want, and never shrinks what a person has made larger. */
+export function fit(node) {
+  const [width, height] = node.size;
+  const [, wanted] = node.computeSize();
+  if (wanted > height) node.setSize([width, wanted]);
+  node.setDirtyCanvas?.(true, true);
+}
+
+/** Calls `added` after whatever `target` does under this name. */
+export function chain(target, name, added) {
+  const before = target[name];
+  target[name] = function (...args) {
+    const result = before?.apply(this, args);
+    added.apply(this, args);
+    return result;
+  };
+}
+
+export function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+export function styleSheet(url) {
+  document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: url.href }));
+}
