@@ -2,10 +2,11 @@
 
 import { addPanel, chain, element, fit } from "../panel.js";
 import { radar } from "./radar.js";
+import { shape } from "./svg.js";
 
 const NODE = "BottegaCritique";
 const OUTPUT = "bottega_critique";
-const HEIGHT = 330;
+const HEIGHT = 390;
 
 /** What to do with a new node of the page. */
 export const showCritique = ({ api }) => (node) => {
@@ -35,7 +36,7 @@ class Panel {
   draw() {
     const picture = this.pictures[this.shown];
     const rated = picture.criteria.filter(({ typicality }) => typicality !== null);
-    this.heat = element("div", "heat");
+    this.heat = shape("svg", { class: "heat" });
     this.caption = element("div", "caption");
     const drawn = radar(rated.map(({ id, name, typicality }) => ({ id, name, value: typicality })),
       (id) => this.point(id));
@@ -64,15 +65,11 @@ class Panel {
     this.#place(picture, chosen.tile);
   }
 
+  /** Cuts one tile out of the strip; SVG keeps its shape, whatever room there is. */
   #place({ heat, size: [width, height] }, tile) {
-    const share = heat.tiles > 1 ? (100 * tile) / (heat.tiles - 1) : 0;
-    Object.assign(this.heat.style, {
-      aspectRatio: `${width} / ${height}`,
-      backgroundImage: `url("${this.#url(heat)}")`,
-      backgroundSize: `100% ${100 * heat.tiles}%`,
-      backgroundPosition: `0 ${share}%`,
-      width: width >= height ? "100%" : `${(100 * width) / height}%`,
-    });
+    this.heat.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.heat.replaceChildren(shape("image", { href: this.#url(heat), width, height: height * heat.tiles, x: 0,
+      y: -tile * height, preserveAspectRatio: "none" }));
   }
 
   #url({ filename, subfolder, type }) {

@@ -1,25 +1,26 @@
 /** A radar of criteria as SVG: typicality from the middle outwards, 100 at the rim. */
 
-const NS = "http://www.w3.org/2000/svg";
+import { shape } from "./svg.js";
+
 const SIZE = 200;
 const RADIUS = 66;
 const RINGS = [25, 50, 75, 100];
 
 /** criteria: [{id, name, value 0..100}]; `pointed(id or null)` is called as the pointer or the focus comes and goes. */
 export function radar(criteria, pointed) {
-  const svg = make("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, class: "radar", role: "img",
+  const svg = shape("svg", { viewBox: `-36 0 ${SIZE + 72} ${SIZE}`, class: "radar", role: "img",
     "aria-label": criteria.map(({ name, value }) => `${name} ${Math.round(value)}`).join(", ") });
   const at = (i, value, scale = 1) => point(i / criteria.length, (value / 100) * RADIUS * scale);
-  for (const ring of RINGS) svg.append(make("polygon", { class: "ring", points: outline(criteria, () => ring, at) }));
+  for (const ring of RINGS) svg.append(shape("polygon", { class: "ring", points: outline(criteria, () => ring, at) }));
   criteria.forEach((_, i) => svg.append(line(at(i, 0), at(i, 100))));
-  svg.append(make("polygon", { class: "shape", points: outline(criteria, (each) => each.value, at) }));
+  svg.append(shape("polygon", { class: "shape", points: outline(criteria, (each) => each.value, at) }));
   criteria.forEach((each, i) => svg.append(...axis(each, at(i, each.value), at(i, 100, 1.22), pointed)));
   return svg;
 }
 
 function axis({ id, name, value }, [x, y], [labelX, labelY], pointed) {
-  const dot = make("circle", { class: "dot", cx: x, cy: y, r: 3.2, "data-id": id });
-  const label = make("text", { class: "label", x: labelX, y: labelY + 3, "data-id": id, tabindex: 0,
+  const dot = shape("circle", { class: "dot", cx: x, cy: y, r: 3.2, "data-id": id });
+  const label = shape("text", { class: "label", x: labelX, y: labelY + 3, "data-id": id, tabindex: 0,
     "text-anchor": Math.abs(labelX - SIZE / 2) < 12 ? "middle" : labelX > SIZE / 2 ? "start" : "end" });
   label.textContent = short(name);
   label.append(titled(`${name}: ${Math.round(value)} of 100`));
@@ -37,7 +38,7 @@ function short(name) {
 }
 
 function titled(words) {
-  const title = make("title", {});
+  const title = shape("title", {});
   title.textContent = words;
   return title;
 }
@@ -52,11 +53,5 @@ function point(turn, radius) {
 }
 
 function line([x1, y1], [x2, y2]) {
-  return make("line", { class: "spoke", x1, y1, x2, y2 });
-}
-
-function make(tag, attributes) {
-  const made = document.createElementNS(NS, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
+  return shape("line", { class: "spoke", x1, y1, x2, y2 });
 }
