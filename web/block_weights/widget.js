@@ -1,6 +1,7 @@
 /** The editor as a widget of a node: the string is the widget's value, what it looks like is kept with the node. */
 
 import { Editor } from "./editor.js";
+import { chain } from "../panel.js";
 import { architectures, fitting, lora, merge, presets } from "./knowledge.js";
 
 export const TYPE = "BOTTEGA_BLOCKS";
@@ -157,13 +158,4 @@ class BlocksWidget {
     this.node.properties.bottega_blocks = { lora: this.file, blocks: typeof text === "string" ? JSON.parse(text) : text };
     this.refresh();
   }
-}
-
-function chain(target, name, after) {
-  const before = target[name];
-  target[name] = function (...args) {
-    const result = before?.apply(this, args);
-    after(...args);
-    return result;
-  };
 }
