@@ -24,11 +24,11 @@ export function followTrainings({ app, api }) {
   for (const name of ["execution_success", "execution_error", "execution_interrupted"]) api.addEventListener(name, over);
 }
 
-/** The node of an execution id; `3:1` is node 1 inside the subgraph node 3. */
+/** The node of an execution id; `3:1` is node 1 inside the subgraph node 3. Ids are numbers or names. */
 function nodeOf(graph, id) {
+  const find = (within, part) => within?.getNodeById(part) ?? within?.getNodeById(Number(part));
   const [first, ...rest] = String(id).split(":");
-  const root = graph.rootGraph ?? graph;
-  return rest.reduce((node, part) => node?.subgraph?.getNodeById(Number(part)), root.getNodeById(Number(first)));
+  return rest.reduce((node, part) => find(node?.subgraph, part), find(graph.rootGraph ?? graph, first));
 }
 
 class Panel {
