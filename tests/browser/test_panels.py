@@ -68,12 +68,12 @@ def test_a_training_is_seen_and_can_be_stopped_and_kept(page):
     run(page, MODELS | training("bottega_woodcut", 400) | {"shown": node("PreviewAny", source=("train", 2))})
     page.wait_for_selector(".bottega-training:not([hidden])", state="attached")
     page.wait_for_function("() => document.querySelector('.bottega-training .words').textContent.includes('/ 400')")
-    assert page.evaluate("""() => { const canvas = document.querySelector(".bottega-training canvas");
+    page.wait_for_function("""() => { const canvas = document.querySelector(".bottega-training canvas");
         const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
         return pixels.some(value => value > 0); }""")
     page.locator(".bottega-training button").dispatch_event("click")
     page.wait_for_function("""() => { const shown = app.graph.nodes.find(node => node.comfyClass === "PreviewAny");
-        return JSON.stringify(shown.widgets?.map(widget => widget.value) ?? "").includes("top"); }""")
+        return JSON.stringify(shown.widgets?.map(widget => widget.value) ?? "").includes("Stopped early"); }""")
     assert page.locator(".bottega-training button").is_disabled()
 
 
