@@ -114,6 +114,18 @@ class FrozenWeight:
         return (self.forward(units) - self.forward(torch.zeros_like(units[:1]))).t().to(dtype)
 
     @torch.no_grad()
+    def columns_of(self, rows: torch.Tensor) -> torch.Tensor:
+        """rows [r, out] times the weight [out, in * kernel], in the dtype of rows, without a copy of the weight."""
+        if not self.runs_host_code:
+            return rows @ self.weight(rows.device, rows.dtype).flatten(1)
+        weight, bias, stream = comfy.ops.cast_bias_weight(
+            self.module, dtype=rows.dtype, device=rows.device, bias_dtype=rows.dtype, offloadable=True)
+        plain = weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
+        product = rows @ plain.to(rows.dtype).flatten(1)
+        comfy.ops.uncast_bias_weight(self.module, weight, bias, stream)
+        return product
+
+    @torch.no_grad()
     def bias(self, like: torch.Tensor) -> torch.Tensor | None:
         """[out] in the dtype and on the device of `like`; None where there is none."""
         if self.runs_host_code:

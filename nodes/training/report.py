@@ -13,7 +13,7 @@ def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
         f"**{len(run.losses)} steps on {len(dataset.samples)} pictures**, {run.seconds_a_step:.3g} s a step",
         f"- Loss: {first:.4f} at the start, {last:.4f} at the end (means of {tenth} steps)",
         *_validation(run),
-        f"- Trained: {run.shape.algorithm} on {run.layers} layers, rank {run.shape.rank}, "
+        f"- Trained: {run.shape.algorithm} on {run.layers} layers, rank {' to '.join(map(str, sorted({*run.ranks})))}, "
         f"{run.parameters:,} parameters in fp32",
         f"- Self-check: {run.check.sentence()}",
         f"- File: {run.path}",

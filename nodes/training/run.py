@@ -46,6 +46,7 @@ class Trained(NamedTuple):
     validated: list[Measured]
     state: str
     checkpointed: bool
+    ranks: tuple[int, int]
 
     @property
     def loss_map(self) -> dict:
@@ -208,4 +209,4 @@ def _result(session, keeper, check, path):
     return Trained(session.tensors(), session.losses, path, session.seconds / max(1, session.step), check,
                    session.objective, session.shape, len(session.adapters.layers), session.adapters.flat.numel(),
                    session.settings, session.chosen, notes, session.rates, session.validated,
-                   str(keeper.newest or ""), session.memory.checkpoint)
+                   str(keeper.newest or ""), session.memory.checkpoint, session.adapters.ranks())

@@ -3,6 +3,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import comfy.model_management
 import torch
@@ -33,6 +34,8 @@ class Session:
                  clip=None):
         sampling = patcher.get_model_object("model_sampling")
         self.patcher, self.model, self.dataset = patcher, patcher.model, dataset
+        if shape:
+            settings = replace(settings, rank=shape.rank)
         self.settings, self.chosen = settle(settings, self.model, prediction_kind(sampling) == "flow")
         self.shape = shape or LoraShape(rank=self.settings.rank)
         recipe = self.settings.recipe

@@ -9,7 +9,7 @@ import pytest
 import torch
 from real_host import GraphError
 from test_training_run import feed, files, graph, output, own_output_folder, tensors  # noqa: F401
-from training_models import FAMILIES, build, tiny_sd3
+from training_models import FAMILIES, build, caption, latents, tiny_sd3
 
 SHAPE = dict(algorithm="LoRA", rank=4, alpha=0.0, targets="", scaling="alpha / rank", start="zero", lora_plus_ratio=1.0,
              rank_dropout=0.0, module_dropout=0.0, lokr_factor=0, oft_constraint=0.0, format="native")
@@ -48,6 +48,7 @@ def test_every_shape_trains_and_its_file_does_in_the_host_what_the_adapters_did(
     bare = output(model)
     shown, _ = host.run(shaped(feed, model, options))
     assert "adapters receive a gradient" in shown["train"]["text"][0]
+    assert ("rank 2 to 8," if choice == "targets" else "rank 4,") in shown["train"]["text"][0]
     name = files(own_output_folder)[0]
     loaded, _ = host.nodes.NODE_CLASS_MAPPINGS["LoraLoader"]().load_lora(model, None, name, 1.0, 1.0)
     merged = output(loaded)
@@ -215,3 +216,23 @@ def test_other_names_say_the_same(pack, caplog, name, algorithm, style):
     assert all(torch.allclose(weights[key], expected[key], atol=2e-5) for key in expected)
     if style == "kohya":
         assert all(key.startswith("lora_unet_") for key in renamed)
+
+
+@pytest.mark.parametrize("options", [
+    {"settings": {"pissa": True}, "rank_dropout": 0.3, "layer_dropout": 0.3},
+    {"algorithm": "LoKr", "targets": "J00=2@2e-3; J01=3"},
+])
+def test_a_run_that_is_cut_and_resumed_is_the_whole_run_whatever_its_shape(pack, options):
+    t = pack.nodes.training
+    settings = t.adapters.table.ALGORITHMS[options.get("algorithm", "LoRA")].settings(**options.get("settings", {}))
+    shape = t.adapters.LoraShape(**{"rank": 4, **options, "settings": settings})
+    dataset = t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
+    constant = t.recipe.Recipe(schedule=t.recipe.SchedulePlan(shape="constant", warmup=0))
+
+    def run(steps, name, resume=""):
+        return t.run.train(tiny_sd3(), dataset, t.settings.Settings(steps, 2, 1e-2, 4, 0, constant), name,
+                           t.progress.Progress(steps, "1"), shape, resume=resume)
+
+    whole, _, both = run(8, "whole"), run(4, "first half"), run(8, "both", "first half")
+    assert both.losses == whole.losses
+    assert all(torch.equal(both.tensors[key], tensor) for key, tensor in whole.tensors.items())

@@ -30,8 +30,7 @@ class Dora(Lora):
         if self.squares.device != device:
             self.squares = self.squares.to(device)
         down = down.flatten(1)
-        weight = self.layer.weight(device, up.dtype).flatten(1)
-        product = 2 * self.scale * (up.t() @ weight) + self.scale ** 2 * (up.t() @ up) @ down
+        product = 2 * self.scale * self.layer.columns_of(up.t()) + self.scale ** 2 * (up.t() @ up) @ down
         change = _columns((product * down).view(down.shape[0], *self.layer.shape[1:]))
         return (self.squares + change).clamp(min=torch.finfo(torch.float32).tiny).sqrt()
 

@@ -66,6 +66,11 @@ class Adapters:
         start = f"{layer}/"
         return ((name[len(start):], p) for name, p in self.parameters.items() if name.startswith(start))
 
+    def ranks(self) -> tuple[int, int]:
+        """The smallest and the largest."""
+        ranks = [adapter.rank for adapter in self.layers.values()]
+        return min(ranks), max(ranks)
+
     def gradients(self) -> dict[str, torch.Tensor]:
         """A copy of the gradient of each layer, flat, by the layer's name."""
         return {name: torch.cat([p.grad.flatten() for p in adapter.trained.values()])
