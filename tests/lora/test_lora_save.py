@@ -67,12 +67,11 @@ def sliced_lora(model, kind="lora", prefix="transformer."):
     return tensors
 
 
-@pytest.mark.parametrize("strength, blocks", [(1.0, ""), (-0.7, "J00=0.5; *.mlp=0.25; J01.attn=0")])
 @pytest.mark.parametrize("style", FORMATS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_format_comes_back_as_it_was(kind, style, strength, blocks, room, source, expected, core):
+def test_every_format_comes_back_as_it_was(kind, style, room, source, expected, core):
     model = small_model("SD3-medium")
-    sources = [source(small.lora_for(model, kind), strength, blocks)]
+    sources = [source(small.lora_for(model, kind), -0.7, "J00=0.5; *.mlp=0.25; J01.attn=0")]
     saved = room.save(sources, f"{kind} {style}", style, 0, {}, model)
     assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
     names = list(load_file(saved.path))
@@ -104,7 +103,7 @@ def test_every_architecture_comes_back_under_every_name(name, style, room, sourc
     assert off(core(saved.path, model)[0], expected(model, sources)[0]) == {}
 
 
-@pytest.mark.parametrize("kind", ["lora", "dora", "loha", "lokr", "oft"])
+@pytest.mark.parametrize("kind", ["lora", "dora", "lokr"])
 @pytest.mark.parametrize("style", FORMATS)
 @pytest.mark.parametrize("name", ["SD3-medium", "Flux.1", "Z-Image"])
 def test_slices_of_fused_weights_come_back_under_every_name(name, style, kind, room, source, expected, core):
@@ -141,10 +140,10 @@ def variants(rows, columns, kernel=()):
 
 
 @pytest.mark.parametrize("style", ["kohya", "diffusers"])
-@pytest.mark.parametrize("key", ["double_blocks.1.img_attn.qkv", "x_conv"])
+@pytest.mark.parametrize("key", ["joint_blocks.1.x_block.attn.qkv", "x_embedder.proj"])
 def test_rarer_forms_of_the_formats_come_back(key, style, room, source, expected, core):
-    model = small_model("Flux.1" if key != "x_conv" else "SD1.5")
-    key = f"diffusion_model.{key if key != 'x_conv' else 'input_blocks.4.0.in_layers.2'}"
+    model = small_model("SD3-medium")
+    key = f"diffusion_model.{key}"
     shape = model.model.state_dict()[f"{key}.weight"].shape
     for label, form in variants(*shape[:2], shape[2:]).items():
         tensors = {key + ending: tensor for ending, tensor in form.items()}
@@ -265,7 +264,7 @@ def test_text_encoders_without_a_clip_keep_their_names_or_ask_for_it(room, sourc
                                                         model).path))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["lora", "dora", "lokr", "set", "oft"])
 def test_a_smaller_rank_keeps_what_it_says(kind, room, source, expected, core):
     model = small_model("SD3-medium")
     sources = [source(small.lora_for(model, kind)), source(small.lora_for(model, "lora"), 0.5)]
