@@ -4,6 +4,8 @@ from contextlib import contextmanager
 
 import torch
 
+from ...kernels.flat_optimizer import ema_
+
 
 class Average:
     """Exponential moving average of one tensor; young averages forget faster: decay at most (1 + n) / (10 + n)."""
@@ -13,7 +15,7 @@ class Average:
 
     def update(self) -> None:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        self.mean.lerp_(self.flat, 1 - decay)
+        ema_(self.mean, self.flat, decay)
         self.updates += 1
 
     @contextmanager

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import torch
 
+from ...kernels.flat_optimizer import FUSED_DEVICES, FlatAdamW
 from .recipe import OptimizerPlan
 
-FUSED_DEVICES = ("cpu", "cuda")
 OF_THE_PLAN = ("betas", "weight_decay")
 
 
@@ -137,6 +137,11 @@ def _library(module, name, package):
                           f"Python ({error}). Install it, or choose adamw.") from None
 
 
+def _flat_adamw(adapters, plan):
+    made = FlatAdamW(adapters.flat, plan.betas, plan.weight_decay, groups=[(g.part, {}) for g in adapters.groups])
+    return [made.adamw], [[g.factor for g in adapters.groups]]
+
+
 def _adamw(groups, plan):
     device = groups[0]["params"][0].device.type
     return torch.optim.AdamW(groups, betas=plan.betas, weight_decay=plan.weight_decay, fused=device in FUSED_DEVICES)
@@ -184,7 +189,7 @@ def _muon(groups, plan):
 
 
 MAKERS = {
-    "adamw": _over_flat(_adamw), "adamw_8bit": _over_flat(_adamw_8bit), "lion": _over_flat(_lion),
+    "adamw": _flat_adamw, "adamw_8bit": _over_flat(_adamw_8bit), "lion": _over_flat(_lion),
     "prodigy": _at_one_rate(_prodigy), "schedule_free": _over_flat(_schedule_free),
     "adafactor": _over_tensors(_adafactor), "came": _over_tensors(_came),
     "muon": _over_tensors(_muon, matrices_only=True),

@@ -3,7 +3,7 @@
 Twelve woodcuts are learnt from, others are judged by: the validation loss is the error of the velocity on unseen
 woodcuts at fixed noise and eight levels of it, equally spaced; the style distance is the sliced Wasserstein distance
 between patches of sampled pictures and of woodcuts drawn for the same prompts. The host's node trains a number of
-steps; ours gets the seconds that took, its own checks and encoding included.
+steps; ours gets the seconds that took, its own checks and encoding included, and is stopped when they are over.
 """
 import statistics
 import tempfile
@@ -72,18 +72,27 @@ class Workshop:
         if self.pace is None:
             self.pace = clocked(lambda: self.ours(seed, 20))[1] / 20
         steps = max(20, int(seconds / self.pace))
-        lora, own = clocked(lambda: self.ours(seed, steps))
-        self.pace = own / steps
-        rows = [theirs, ("ours", steps, own, *self.judge(lora))]
+        (lora, done), own = clocked(lambda: self.ours(seed, steps, seconds))
+        self.pace = own / done
+        rows = [theirs, ("ours", done, own, *self.judge(lora))]
         for row in rows:
             print(seed, *(f"{v:.4g}" if isinstance(v, float) else v for v in row), flush=True)
         return rows
 
-    def ours(self, seed, steps):
-        t = self.pack.nodes.training
+    def ours(self, seed, steps, seconds=float("inf")):
+        """(LoRA, steps done): ends early when `seconds` are over, as a person's stop-and-keep does."""
+        t, until = self.pack.nodes.training, time.perf_counter() + seconds
+
+        class Timed(t.progress.Progress):
+            def update(self, session):
+                super().update(session)
+                if time.perf_counter() > until:
+                    t.stop.request_stop("1")
+
         dataset = t.dataset.from_core_nodes([{"samples": self.latents}], self.captions)
         settings = t.settings.Settings(steps, 1, 0.0, 0, seed)
-        return t.run.train(self.starter.model, dataset, settings, "bench", t.progress.Progress(steps, "1")).tensors
+        trained = t.run.train(self.starter.model, dataset, settings, "bench", Timed(steps, "1"))
+        return trained.tensors, len(trained.losses)
 
     def host(self, seed, steps):
         from comfy_extras.nodes_train import TrainLoraNode
