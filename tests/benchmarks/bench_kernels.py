@@ -3,6 +3,7 @@
 Merging: four LoRAs of rank 32 in float16 on one block's worth of float16 layers of SDXL and of Flux, through the host's
 ModelPatcher both times. LoRA linear: forward and backward. Statistics: against each as torch operations of its own.
 """
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -48,8 +49,6 @@ def merging(pack, name, rounds):
 
 def patchers(pack, name):
     """{contender: ModelPatcher} over the same layers with the same LoRAs."""
-    import importlib
-
     import comfy.model_patcher
     import torch
     layers = importlib.import_module(f"{pack.__name__}.kernels.benchmarks.layers")
@@ -118,7 +117,7 @@ def resident(name):
 def linear(pack, rounds):
     import torch
     import torch.nn.functional as F
-    kernels = pack.kernels.lora_linear
+    kernels = importlib.import_module(f"{pack.__name__}.kernels.lora_linear")
     rand = lambda *shape: torch.randn(*shape, generator=torch.Generator().manual_seed(0)).mul_(0.03)
     x, weight, g = rand(TOKENS, WIDTH).requires_grad_(), rand(WIDTH, WIDTH), rand(TOKENS, WIDTH)
     down, up = rand(LINEAR_RANK, WIDTH).requires_grad_(), rand(WIDTH, LINEAR_RANK).requires_grad_()
@@ -142,8 +141,6 @@ def linear(pack, rounds):
 
 
 def statistics(pack, rounds):
-    import importlib
-
     import torch
     module = importlib.import_module(f"{pack.__name__}.kernels.image_statistics")
     separately = importlib.import_module(f"{pack.__name__}.kernels.benchmarks.separate").separately
