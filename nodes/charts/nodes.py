@@ -24,10 +24,11 @@ class Chart(io.ComfyNode):
                                 tooltip="JSON: a list of rows, an object of columns, or the data of Art Critique and "
                                         "other nodes, with frame(rows=criteria) in the spec."),
                 io.String.Input("spec", multiline=True, default="bars()", tooltip=SPEC_TOOLTIP),
-                io.Int.Input("width", default=960, min=128, max=4096, tooltip="Width of the picture in pixels."),
-                io.Int.Input("height", default=600, min=128, max=4096,
+                io.Int.Input("width", optional=True,
+                             default=960, min=128, max=4096, tooltip="Width of the picture in pixels."),
+                io.Int.Input("height", optional=True, default=600, min=128, max=4096,
                              tooltip="Height of the picture in pixels; bars and waterfall grow if they must."),
-                io.Combo.Input("theme", options=list(THEMES),
+                io.Combo.Input("theme", optional=True, options=list(THEMES),
                                tooltip="Dark marks on light paper, or the other way round."),
             ],
             outputs=[
@@ -46,7 +47,7 @@ class Chart(io.ComfyNode):
         return True
 
     @classmethod
-    def execute(cls, data, spec, width, height, theme):
+    def execute(cls, data, spec, width=960, height=600, theme="light"):
         from .picture import picture
         drawn = picture(data, spec, width, height, theme)
         return io.NodeOutput(drawn, ui=ui.PreviewImage(drawn, cls=cls))

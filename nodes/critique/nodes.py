@@ -95,9 +95,11 @@ class CritiqueReference(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", optional=True, tooltip="Pictures of the reference, beside or instead of a "
                                                                 "folder."),
-                io.String.Input("folder", default="", tooltip="A folder of pictures, with its subfolders: below "
+                io.String.Input("folder", optional=True,
+                                default="", tooltip="A folder of pictures, with its subfolders: below "
                                 "ComfyUI's input directory, or an absolute path. About a second a picture."),
-                io.String.Input("name", default="", tooltip="What reports call it; empty: the name of the folder."),
+                io.String.Input("name", optional=True,
+                                default="", tooltip="What reports call it; empty: the name of the folder."),
             ],
             outputs=[
                 ReferenceType.Output("reference", tooltip="For Art Critique. 100 pictures or more are good; with fewer "

@@ -32,25 +32,27 @@ class Adapter(io.ComfyNode):
                                tooltip="The change is multiplied by alpha / rank. 0 is the rank of each layer, so by "
                                        "1, and a learning rate means the same at every rank. It is never trained."),
                 io.String.Input("targets", default="", multiline=True, tooltip=TARGETS_TOOLTIP),
-                io.Combo.Input("scaling", options=["alpha / rank", "alpha / sqrt(rank)"], default="alpha / rank",
+                io.Combo.Input("scaling", optional=True,
+                               options=["alpha / rank", "alpha / sqrt(rank)"], default="alpha / rank",
                                advanced=True, tooltip="The second is rsLoRA's, steadier at high ranks. The file holds "
                                                       "an alpha that gives the same in every loader."),
-                io.Combo.Input("start", options=["zero", "PiSSA"], default="zero", advanced=True,
+                io.Combo.Input("start", optional=True, options=["zero", "PiSSA"], default="zero", advanced=True,
                                tooltip="PiSSA starts from the largest components of each weight and learns faster; "
                                        "its file has twice the rank."),
-                io.Float.Input("lora_plus_ratio", default=1.0, min=1.0, max=64.0, step=1.0, advanced=True,
+                io.Float.Input("lora_plus_ratio", optional=True,
+                               default=1.0, min=1.0, max=64.0, step=1.0, advanced=True,
                                tooltip="LoRA+: how much faster the half that starts at zero learns. 16 is usual, with "
                                        "a lower learning rate."),
-                io.Float.Input("rank_dropout", default=0.0, min=0.0, max=0.9, step=0.05, advanced=True,
+                io.Float.Input("rank_dropout", optional=True, default=0.0, min=0.0, max=0.9, step=0.05, advanced=True,
                                tooltip="Share of the ranks each step leaves out. 0.1 holds back overfitting."),
-                io.Float.Input("module_dropout", default=0.0, min=0.0, max=0.9, step=0.05, advanced=True,
+                io.Float.Input("module_dropout", optional=True, default=0.0, min=0.0, max=0.9, step=0.05, advanced=True,
                                tooltip="Share of the layers each step leaves out."),
-                io.Int.Input("lokr_factor", default=0, min=0, max=4096, advanced=True,
+                io.Int.Input("lokr_factor", optional=True, default=0, min=0, max=4096, advanced=True,
                              tooltip="LoKr: largest side of its small matrix; smaller makes the LoRA larger. 0 splits "
                                      "evenly."),
-                io.Float.Input("oft_constraint", default=0.0, min=0.0, max=1e4, step=0.1, advanced=True,
+                io.Float.Input("oft_constraint", optional=True, default=0.0, min=0.0, max=1e4, step=0.1, advanced=True,
                                tooltip="OFT: how far a layer may turn, as a norm. 0 is unbounded."),
-                io.Combo.Input("format", options=FORMATS, default="native", advanced=True,
+                io.Combo.Input("format", optional=True, options=FORMATS, default="native", advanced=True,
                                tooltip="Names in the file. ComfyUI reads all three; other programs want kohya's or "
                                        "diffusers' names."),
             ],
@@ -69,8 +71,8 @@ class Adapter(io.ComfyNode):
         return True
 
     @classmethod
-    def execute(cls, algorithm, rank, alpha, targets, scaling, start, lora_plus_ratio, rank_dropout, module_dropout,
-                lokr_factor, oft_constraint, format):
+    def execute(cls, algorithm, rank, alpha, targets, scaling="alpha / rank", start="zero", lora_plus_ratio=1.0,
+                rank_dropout=0.0, module_dropout=0.0, lokr_factor=0, oft_constraint=0.0, format="native"):
         from ..adapters.shape import LoraShape, settings_for
         settings = settings_for(algorithm, {
             "rank_stabilised": ("scaling", scaling == "alpha / sqrt(rank)"), "pissa": ("start", start == "PiSSA"),

@@ -21,15 +21,18 @@ class TrainingSet(io.ComfyNode):
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the model that will be trained."),
                 io.Clip.Input("clip", tooltip="The text encoders of the model that will be trained."),
-                io.String.Input("folder", default="", tooltip="A folder below ComfyUI's input folder, or an absolute "
+                io.String.Input("folder", optional=True,
+                                default="", tooltip="A folder below ComfyUI's input folder, or an absolute "
                                 "path. 01.png has its caption in 01.txt, its mask in 01_mask.png; a subfolder 10_name "
                                 "shows its pictures ten times. Empty when images are connected."),
-                io.Int.Input("resolution", default=1024, min=32, max=8192, step=8,
+                io.Int.Input("resolution", optional=True, default=1024, min=32, max=8192, step=8,
                              tooltip="Side of a square with as many pixels as each picture is brought to: 512 for "
                                      "SD 1.5, 1024 for most others."),
-                io.Boolean.Input("buckets", default=True, tooltip="Keep the shapes of pictures, in sizes of about the "
+                io.Boolean.Input("buckets", optional=True,
+                                 default=True, tooltip="Keep the shapes of pictures, in sizes of about the "
                                  "same area. Off: cut every picture to a square."),
-                io.Int.Input("repeats", default=1, min=1, max=1000, tooltip="How often an epoch shows each picture; "
+                io.Int.Input("repeats", optional=True,
+                             default=1, min=1, max=1000, tooltip="How often an epoch shows each picture; "
                              "multiplies the number in the name of a subfolder."),
                 io.Image.Input("images", optional=True, tooltip="Pictures from the graph, instead of a folder."),
                 io.String.Input("captions", optional=True, force_input=True,
@@ -84,7 +87,7 @@ class TrainingSet(io.ComfyNode):
             return str(error)
 
     @classmethod
-    def execute(cls, vae, clip, folder, images=None, captions=None, mask=None, **inputs):
+    def execute(cls, vae, clip, folder="", images=None, captions=None, mask=None, **inputs):
         from ..assemble import assemble
         from ..collect import Preparation
         from ..contact import contact_sheet, report
