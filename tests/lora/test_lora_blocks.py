@@ -90,7 +90,11 @@ TEXT_MODELS = [("sd1_clip.SD1ClipModel", {"clip_l": 12}), ("sdxl_clip.SDXLClipMo
                ("text_encoders.hydit.HyditModel", {"hydit_clip": 24, "mt5xl": 24}),
                ("text_encoders.z_image.ZImageTEModel", {"qwen3_4b": 36}),
                ("text_encoders.lumina2.LuminaModel", {"gemma2_2b": 26}),
-               ("text_encoders.qwen_image.QwenImageTEModel", {"qwen25_7b": 28})]
+               ("text_encoders.qwen_image.QwenImageTEModel", {"qwen25_7b": 28}),
+               ("text_encoders.sd2_clip.SD2ClipModel", {"clip_h": 24}),
+               ("text_encoders.aura_t5.AuraT5Model", {"pile_t5xl": 24}),
+               ("text_encoders.genmo.MochiT5XXL", {"t5xxl": 24}),
+               ("text_encoders.omnigen2.Omnigen2Model", {"qwen25_3b": 36})]
 
 
 @pytest.mark.parametrize("path, layers", TEXT_MODELS)
@@ -102,6 +106,7 @@ def test_the_hosts_text_encoders_have_as_many_blocks_as_layers(path, layers, blo
     names = [re.fullmatch(r"TE\.(\w+)\.\d\d", alias) for alias in aliases(places)]
     found = [match[1] for match in names if match]
     assert {encoder: found.count(encoder) for encoder in found} == layers
+    assert len({place.alias.lower() for place in places.values()}) == len({place.path for place in places.values()})
 
 
 def test_runs_join_only_neighbours_of_one_family_with_one_label(blocks):
