@@ -1,0 +1,56 @@
+"""A training step with each algorithm of LoRA Shape, beside plain LoRA.
+
+The model and the data are those of bench_training: SD3 of depth 3, latents of 16 x 16, captions of 77 tokens.
+"""
+import tempfile
+
+import bench_training
+import timing
+
+ROUNDS = 5
+BATCHES = (1, 4)
+SHAPES = {
+    "LoRA": {}, "LoRA, PiSSA": {"pissa": True}, "DoRA": {}, "LoHa": {}, "LoKr": {}, "OFT": {},
+}
+
+
+def main():
+    options = timing.parser(__doc__, ROUNDS).parse_args()
+    pack = timing.start_host("training")
+    rows = [row for batch in BATCHES for row in compare(pack, batch, options.rounds)]
+    timing.publish(
+        "adapters", "A training step by algorithm",
+        f"SD3 of depth 3, latents 16 x 16, captions 77 x {bench_training.TEXT}, rank {bench_training.RANK}, fp32: "
+        f"milliseconds a step, median of {options.rounds} interleaved runs of {bench_training.STEPS} steps. Ratio: to "
+        "LoRA, within a round. Parameters: what is trained.",
+        timing.table(["algorithm", "batch", "ms a step", "ratio", "parameters"], rows),
+        "Every run includes what its algorithm does at the start; the clock begins after the first step.")
+
+
+def compare(pack, batch, rounds):
+    import folder_paths
+    with tempfile.TemporaryDirectory() as folder:
+        folder_paths.set_output_directory(folder)
+        sizes = {}
+        seconds = timing.interleave({name: lambda name=name: step(pack, name, batch, sizes) for name in SHAPES}, rounds)
+    return [(name, str(batch), timing.milliseconds(values), f"{timing.ratio(values, seconds['LoRA']):.2f}",
+             f"{sizes[name]:,}") for name, values in seconds.items()]
+
+
+def step(pack, name, batch, sizes):
+    training = pack.nodes.training
+    latents, captions = bench_training.data()
+    algorithm = name.partition(",")[0]
+    settings = training.adapters.table.ALGORITHMS[algorithm].settings(**SHAPES[name])
+    shape = training.adapters.LoraShape(algorithm, rank=bench_training.RANK, settings=settings)
+    asked = training.settings.Settings(bench_training.STEPS, batch, 1e-4, bench_training.RANK, 0)
+    dataset = training.dataset.from_core_nodes([{"samples": latents}], captions)
+    with bench_training.StepClock() as clock:
+        trained = training.run.train(bench_training.model(), dataset, asked, "benchmark",
+                                     training.progress.Progress(bench_training.STEPS, "1"), shape)
+    sizes[name] = trained.parameters
+    return clock.seconds_a_step()
+
+
+if __name__ == "__main__":
+    main()
