@@ -44,7 +44,7 @@ def with_lora(host, model, strength):
 def test_a_slider_goes_towards_one_prompt_at_1_and_away_from_it_at_minus_1(host, feed):  # noqa: F811
     model = tiny_sd3()
     base, more, less = (predicted(model, prompt) for prompt in (SUBJECT, MORE, LESS))
-    report = trained(host, feed, model, 80, more=MORE, less=LESS, strength=2.0)
+    report = trained(host, feed, model, 60, more=MORE, less=LESS, strength=2.0)
     assert "A slider of strength 2" in report
     goal = 2.0 * (more - less)
     moved = {strength: predicted(with_lora(host, model, strength), SUBJECT) - base for strength in (1.0, -1.0)}

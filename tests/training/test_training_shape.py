@@ -202,7 +202,7 @@ def merged_weights(patcher, lora):
 
 @pytest.mark.parametrize("style", ["kohya", "diffusers"])
 @pytest.mark.parametrize("name, algorithm", [("Flux.1", "LoRA"), ("Flux.1", "LoKr"), ("SD3", "DoRA"),
-                                             ("SD1.5", "LoCon"), ("Wan 2.1", "OFT"), ("Anima", "LoHa")])
+                                             ("SD1.5", "LoCon"), ("Wan 2.1", "OFT"), ("SD3", "LoHa")])
 def test_other_names_say_the_same(pack, caplog, name, algorithm, style):
     t, patcher, adapters = family(pack, name, algorithm=algorithm, rank=4)
     with torch.no_grad():
