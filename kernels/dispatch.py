@@ -25,7 +25,7 @@ def run(operation: str, forms: Mapping[str, Callable], device: torch.device, bac
         raise ValueError(f"backend: expected {' or '.join(forms)}, got {backend!r}.")
     if backend == "triton" and (reason := why_no_triton(device, allow_triton)):
         raise ValueError(f"backend: triton cannot run {operation} here: {reason}.")
-    if backend or not _chooses_triton(operation, device, allow_triton):
+    if backend or not prefers_triton(operation, device, allow_triton):
         return forms[backend or "torch"](*arguments)
     try:
         return forms["triton"](*arguments)
@@ -55,7 +55,8 @@ def architecture(device: torch.device) -> str:
     return "sm_{}{}".format(*torch.cuda.get_device_capability(device))
 
 
-def _chooses_triton(operation: str, device: torch.device, allow_triton: bool) -> bool:
+def prefers_triton(operation: str, device: torch.device, allow_triton: bool = True) -> bool:
+    """Whether the rule alone would run the Triton form: proven faster on this architecture, able to run, never failed."""
     name = architecture(device)
     return ((operation, name) not in _failed and proven().get((operation, name), 0.0) >= FASTER
             and not why_no_triton(device, allow_triton))

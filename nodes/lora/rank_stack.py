@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 import comfy.model_management
 import torch
+from comfy.cli_args import args
 from comfy.weight_adapter import LoRAAdapter, WeightAdapterBase
+
+from ...kernels import dispatch
+from ...kernels.merge import merge
 
 
 class RankStack(WeightAdapterBase):
@@ -30,6 +34,9 @@ class RankStack(WeightAdapterBase):
         # The host passes an identity where a weight has no function of its own, and only that returns its argument.
         if function(weight) is not weight:
             return weight.add_(function(torch.mm(up, down).mul_(alpha).reshape(weight.shape)))
+        allowed = not args.disable_triton_backend
+        if weight.is_contiguous() and dispatch.prefers_triton("merge", weight.device, allowed):
+            return merge([weight], [(up.float() * alpha, down.float())], [weight], allow_triton=allowed)[0]
         plane = weight.reshape(len(up), down.shape[1]).addmm_(up, down, alpha=alpha)
         return weight if plane.data_ptr() == weight.data_ptr() else weight.copy_(plane.view(weight.shape))
 

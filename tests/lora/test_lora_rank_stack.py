@@ -1,5 +1,6 @@
 """Several LoRAs as one adapter, through every way the host patches weights, against float64 and the host itself."""
 import importlib
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -171,3 +172,26 @@ def test_what_is_not_a_plain_lora_is_refused(rank_stack):
             rank_stack.combine(bad)
     with pytest.raises(ValueError, match="same weight, got factors of 8x2, 6x2"):
         rank_stack.combine([(plain, 1.0), (lora(6, 8, 2, 1), 1.0)])
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_where_the_kernel_is_proven_faster_it_merges_with_the_same_result(rank_stack, monkeypatch, dtype):
+    adapters, asked = four(), []
+    weight = torch.randn(48, 40, generator=torch.Generator().manual_seed(9)).to(dtype)
+
+    def prefers(operation, device, allowed):
+        asked.append((operation, device.type, allowed))
+        return True
+
+    monkeypatch.setattr(rank_stack, "dispatch", SimpleNamespace(prefers_triton=prefers))
+    found = patched(weight, [patch(rank_stack.combine(adapters), 0.6)], intermediate_dtype=dtype)
+    assert_close(found, weight, adapters, 0.6)
+    assert asked == [("merge", "cpu", True)]
+
+
+def test_the_host_s_flag_against_triton_is_passed_on(rank_stack, monkeypatch):
+    allowed = []
+    monkeypatch.setattr(rank_stack.args, "disable_triton_backend", True)
+    monkeypatch.setattr(rank_stack.dispatch, "prefers_triton", lambda *asked: allowed.append(asked[2]) or False)
+    patched(torch.zeros(48, 40), [patch(rank_stack.combine(four()))])
+    assert allowed == [False]
