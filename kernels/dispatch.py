@@ -56,7 +56,7 @@ def architecture(device: torch.device) -> str:
 
 
 def prefers_triton(operation: str, device: torch.device, allow_triton: bool = True) -> bool:
-    """Whether the rule alone would run the Triton form: proven faster on this architecture, able to run, never failed."""
+    """Whether the rule alone would run the Triton form: proven faster here, able to run, and never failed."""
     name = architecture(device)
     return ((operation, name) not in _failed and proven().get((operation, name), 0.0) >= FASTER
             and not why_no_triton(device, allow_triton))
