@@ -6,6 +6,7 @@ from .critique.nodes import ArtCritique, CritiqueReference, RankImages
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, SaveLora, ScheduleLora, StackLora
 from .lora.routes import add_routes
+from .studio.nodes import BestOf
 from .training.nodes import (
     Adapter,
     Concept,
@@ -45,6 +46,7 @@ class BottegaExtension(ComfyExtension):
             DescribeImage,
             VisionCritic,
             Chart,
+            BestOf,
         ]
 
 

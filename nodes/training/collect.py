@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
+from ..charts.sheet import thumbnail
 from . import pictures
 from .buckets import Size, bucket_sizes
 from .captions import Encoder, variants
@@ -12,7 +13,6 @@ from .dataset import Sample, TrainingSet
 from .folder import Found
 from .latents import Latents, pixel_step
 
-THUMBNAIL = 160
 MASKS = ("none", "files", "alpha")
 UNREADABLE = ("stop", "skip")
 
@@ -135,11 +135,8 @@ def _mirrored(tensor, mirror: bool, dim: int):
 
 def _prepared(source, cut) -> Prepared:
     height, width = cut.pixels.shape[1:3]
-    scale = min(1.0, THUMBNAIL / max(height, width))
-    small = (max(1, round(height * scale)), max(1, round(width * scale)))
-    thumbnail = torch.nn.functional.interpolate(cut.pixels.movedim(-1, 1), small, mode="area")[0].movedim(0, -1)
-    mask = None if cut.mask is None else torch.nn.functional.interpolate(cut.mask, small, mode="area")[0, 0]
-    return Prepared(source, cut.size, Size(width, height), cut.scale, thumbnail, mask)
+    mask = None if cut.mask is None else thumbnail(cut.mask.movedim(1, -1))[..., 0]
+    return Prepared(source, cut.size, Size(width, height), cut.scale, thumbnail(cut.pixels), mask)
 
 
 def _notes(prepared: list[Prepared]) -> list[str]:

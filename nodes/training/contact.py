@@ -4,11 +4,10 @@ from collections import Counter
 import torch
 
 from ..charts.draw import render
-from ..charts.scene import Node, image, layer, place, rect, text
+from ..charts.sheet import Cell, sheet
 from ..charts.theme import LIGHT
-from .collect import THUMBNAIL, Collected, Preparation, Prepared
+from .collect import Collected, Preparation, Prepared
 
-COLUMNS, GAP, LINES, SIZE = 6, 18, 44, 15
 MOST = 60
 DIMMED = 0.25
 
@@ -16,38 +15,16 @@ DIMMED = 0.25
 def contact_sheet(collected: Collected) -> torch.Tensor:
     """IMAGE [1, H, W, 3]: thumbnails with size and caption; what a mask hides is dimmed; at most MOST pictures."""
     shown = collected.prepared[:MOST]
-    cell_w, cell_h = THUMBNAIL + GAP, THUMBNAIL + LINES + GAP
-    columns = min(COLUMNS, len(shown))
-    cells = [place(GAP + (i % columns) * cell_w, GAP + (i // columns) * cell_h, _cell(each))
-             for i, each in enumerate(shown)]
-    rows = -(-len(shown) // columns)
-    width, height = GAP + columns * cell_w, GAP + rows * cell_h
-    if rest := len(collected.prepared) - len(shown):
-        cells.append(place(GAP, height - 6, text(f"and {rest} more", SIZE, LIGHT.muted)))
-        height += 24
-    return render(layer(cells, width, height), LIGHT.paper)
+    rest = len(collected.prepared) - len(shown)
+    return render(sheet([_cell(each) for each in shown], LIGHT, f"and {rest} more" if rest else ""), LIGHT.paper)
 
 
-def _cell(each: Prepared) -> Node:
+def _cell(each: Prepared) -> Cell:
     pixels = each.thumbnail
     if each.mask is not None:
         pixels = pixels * (DIMMED + (1 - DIMMED) * each.mask[..., None])
-    picture = image(pixels)
     size = f"{each.cut.width} x {each.cut.height}" + (" regularisation" if each.source.is_regularisation else "")
-    return layer([
-        place((THUMBNAIL - picture.w) / 2, (THUMBNAIL - picture.h) / 2, picture),
-        place(0, THUMBNAIL + 2, rect(THUMBNAIL, 1, LIGHT.rule)),
-        place(0, THUMBNAIL + 6, text(size, SIZE, LIGHT.muted)),
-        place(0, THUMBNAIL + 24, text(_clipped(each.source.caption or "(no words)"), SIZE, LIGHT.ink)),
-    ], THUMBNAIL, THUMBNAIL + LINES)
-
-
-def _clipped(caption: str) -> str:
-    while text(caption, SIZE, LIGHT.ink).w > THUMBNAIL:
-        caption = caption.rstrip(".")[:-1].rstrip() + "..."
-        if len(caption) <= 4:
-            break
-    return caption
+    return Cell(pixels, (size, each.source.caption or "(no words)"))
 
 
 def report(collected: Collected, plan: Preparation) -> str:

@@ -41,6 +41,8 @@ CONTRACT = {
     "BottegaVisionCritic": ("clip images critic data", "FLOAT STRING STRING"),
     "BottegaCritiqueReference": ("images folder name", "BOTTEGA_REFERENCE STRING"),
     "BottegaChart": ("data spec width height theme", "IMAGE"),
+    "BottegaBestOf": ("count keep seed rubric images guider sampler sigmas latent_image vae reference",
+                      "IMAGE LATENT FLOAT STRING IMAGE"),
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)
 

@@ -1,0 +1,59 @@
+"""A contact sheet: small pictures in rows, each with its words below."""
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from .scene import Node, image, layer, place, rect, text
+from .theme import Colour, Theme
+
+SIDE, COLUMNS, GAP, SIZE = 160, 6, 18, 15
+LINE = 18
+
+
+class Cell(NamedTuple):
+    """pixels [h, w, 3], 0..1, at most SIDE on a side; lines: the first is muted; frame: a colour around the picture."""
+    pixels: torch.Tensor
+    lines: Sequence[str]
+    frame: Colour | None = None
+
+
+def thumbnail(picture: torch.Tensor) -> torch.Tensor:
+    """IMAGE [1, H, W, C] or planes of it, reduced to SIDE: [h, w, C]."""
+    height, width = picture.shape[1:3]
+    scale = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return F.interpolate(picture.movedim(-1, 1).float(), size, mode="area")[0].movedim(0, -1)
+
+
+def sheet(cells: Sequence[Cell], theme: Theme, foot: str = "") -> Node:
+    """The scene of a sheet; as many columns as there are cells, at most COLUMNS."""
+    lines = max(len(cell.lines) for cell in cells)
+    wide, high = SIDE + GAP, SIDE + 8 + LINE * lines + GAP
+    columns = min(COLUMNS, len(cells))
+    placed = [place(GAP + (i % columns) * wide, GAP + (i // columns) * high, _cell(cell, theme))
+              for i, cell in enumerate(cells)]
+    width, height = GAP + columns * wide, GAP + -(-len(cells) // columns) * high
+    if foot:
+        placed.append(place(GAP, height - 6, text(foot, SIZE, theme.muted)))
+        height += 24
+    return layer(placed, width, height)
+
+
+def _cell(cell: Cell, theme: Theme) -> Node:
+    picture = image(cell.pixels)
+    x, y = (SIDE - picture.w) / 2, (SIDE - picture.h) / 2
+    framed = [place(x - 4, y - 4, rect(picture.w + 8, picture.h + 8, cell.frame))] if cell.frame else []
+    words = [place(0, SIDE + 6 + LINE * i, text(clipped(line, SIDE), SIZE, theme.ink if i else theme.muted))
+             for i, line in enumerate(cell.lines)]
+    return layer([*framed, place(x, y, picture), *words], SIDE, SIDE + 8 + LINE * len(cell.lines))
+
+
+def clipped(words: str, width: float) -> str:
+    """The words, or as many of their letters as fit into `width` pixels, with an ellipsis."""
+    if text(words, SIZE, (0, 0, 0)).w <= width:
+        return words
+    while words and text(words + "...", SIZE, (0, 0, 0)).w > width:
+        words = words[:-1].rstrip()
+    return words + "..."

@@ -1,0 +1,1 @@
+"""Where loading, training and criticising meet."""

@@ -1,0 +1,122 @@
+"""Many pictures, of which the critique keeps the best, and what choosing among so many is worth."""
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import comfy.model_management
+import torch
+from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
+from torch import Tensor
+
+from ..charts.draw import render
+from ..charts.sheet import Cell, sheet, thumbnail
+from ..charts.theme import LIGHT
+from ..critique import critic, rank
+from ..critique.criteria import Rubric
+from ..critique.picture import Picture
+from ..critique.reference import Reference
+from ..critique.score import Critique, judge
+
+MOST = 60
+
+
+class Candidate(NamedTuple):
+    """picture: IMAGE [1, H, W, C]; name: its seed or its number; latent: the host's dict, None for a given picture."""
+    picture: Tensor
+    name: str
+    latent: dict | None = None
+
+
+class Chosen(NamedTuple):
+    """Candidates and their critiques in the order they came; `places` sorts them, the best first."""
+    candidates: list[Candidate]
+    critiques: list[Critique]
+    places: list[int]
+    cancelled: bool
+
+
+class Graph(NamedTuple):
+    """What the core nodes connect to a sampler, and the VAE that shows the result."""
+    guider: object
+    sampler: object
+    sigmas: Tensor
+    latent: dict
+    vae: object
+
+    def sample(self, seed: int) -> Candidate:
+        """One picture from one seed, by the core's own sampler node. The latent is taken as a single one."""
+        single = {**self.latent, "samples": self.latent["samples"][:1]}
+        noise = Noise_RandomNoise(seed)
+        latent = SamplerCustomAdvanced.execute(noise, self.guider, self.sampler, self.sigmas, single).result[0]
+        picture = self.vae.decode(latent["samples"])
+        return Candidate(picture.reshape(-1, *picture.shape[-3:])[:1], f"seed {seed}", latent)
+
+
+def from_seeds(graph: Graph, seed: int, count: int) -> Iterator[Candidate]:
+    """One candidate a seed, from `seed` on."""
+    return (graph.sample((seed + number) % 2**64) for number in range(count))
+
+
+def from_batch(images: Tensor) -> Iterator[Candidate]:
+    return (Candidate(image, f"picture {number}") for number, image in enumerate(images.split(1), 1))
+
+
+def choose(candidates: Iterator[Candidate], rubric: Rubric, reference: Reference,
+           show: Callable[[Tensor, int], None]) -> Chosen:
+    """Judges every candidate; `show` is told (the best so far, how many are done) after each and may raise to cancel.
+
+    A cancel after the first picture ends the search and keeps what there is; before it, it is a cancel."""
+    kept: list[Candidate] = []
+    critiques: list[Critique] = []
+    cancelled = False
+    try:
+        for candidate in candidates:
+            critiques.append(judge(critic.examine(Picture.from_images(candidate.picture.cpu()))[1], reference, rubric))
+            kept.append(candidate)
+            best = rank.order([critique.score for critique in critiques])[0]
+            show(kept[best].picture, len(kept))
+    except comfy.model_management.InterruptProcessingException:
+        if not kept:
+            raise
+        cancelled = True
+    critiques = critiques[:len(kept)]
+    return Chosen(kept, critiques, rank.order([critique.score for critique in critiques]), cancelled)
+
+
+def expected_best(scores: Sequence[float], of: int) -> float:
+    """The mean, over all choices of `of` among the scores, of the best: what best-of-`of` gives on these pictures.
+
+    The i-th smallest of N is the best of C(i - 1, of - 1) of the C(N, of) choices."""
+    ordered = sorted(scores)
+    whole = math.comb(len(ordered), of)
+    return sum(score * math.comb(place, of - 1) / whole for place, score in enumerate(ordered))
+
+
+def contact_sheet(chosen: Chosen, keep: int) -> Tensor:
+    """IMAGE of every candidate with its score, the best first, those kept in a frame; at most MOST."""
+    cells = [Cell(thumbnail(chosen.candidates[place].picture.cpu()[..., :3]),
+                  (chosen.candidates[place].name, f"{chosen.critiques[place].score:.1f}"),
+                  LIGHT.gain if number < keep else None) for number, place in enumerate(chosen.places[:MOST])]
+    rest = len(chosen.places) - len(cells)
+    return render(sheet(cells, LIGHT, f"and {rest} more" if rest else ""), LIGHT.paper)
+
+
+def report(chosen: Chosen, keep: int, asked: int, reference: Reference) -> str:
+    """Markdown: the ranking, and what choosing among few and many is worth on these pictures."""
+    scores = [critique.score for critique in chosen.critiques]
+    lines = [rank.write(chosen.critiques, chosen.places, keep, reference)]
+    if chosen.cancelled:
+        lines.append(f"Cancelled after {len(scores)} of {asked} pictures; these were judged.")
+    steps = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= len(scores)]
+    lines.append("| best of | expected score |\n|---:|---:|\n"
+                 + "\n".join(f"| {k} | {expected_best(scores, k):.1f} |" for k in steps))
+    lines.append("Names: " + ", ".join(chosen.candidates[place].name for place in chosen.places[:keep]) + ".")
+    return "\n\n".join(lines)
+
+
+def latents(chosen: Chosen, keep: int) -> dict | None:
+    """The latents of those kept as one batch; None for pictures that were given."""
+    kept = [chosen.candidates[place].latent for place in chosen.places[:keep]]
+    if any(latent is None for latent in kept):
+        return None
+    return {**kept[0], "samples": torch.cat([latent["samples"] for latent in kept])}

@@ -1,0 +1,90 @@
+"""The nodes of this room."""
+import comfy.utils
+from comfy_api.v0_0_2 import io, ui
+
+ReferenceType = io.Custom("BOTTEGA_REFERENCE")
+RUBRIC = ("What counts and how, as in Art Critique, such as `Balance=2; Value>70` or `@Arnheim`. Empty: the default "
+          "rubric.")
+PREVIEW = 512
+
+
+class BestOf(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaBestOf",
+            display_name="Best of N",
+            category="bottega/studio",
+            description="Samples many seeds, or takes a batch, criticises every picture and keeps the best. Cancel "
+                        "keeps the best so far.",
+            search_aliases=["best of n", "seed search", "pick best", "aesthetic filter", "rejection sampling"],
+            inputs=[
+                io.Int.Input("count", default=8, min=1, max=4096, tooltip="How many seeds to sample. Not used for a "
+                                                                          "batch, all of which is judged."),
+                io.Int.Input("keep", default=1, min=1, max=4096, tooltip="How many to keep; all if there are fewer."),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                             tooltip="The first seed; the others follow it."),
+                io.String.Input("rubric", default="", multiline=True, optional=True, tooltip=RUBRIC),
+                io.Image.Input("images", optional=True, tooltip="A batch to choose from, instead of sampling."),
+                io.Guider.Input("guider", optional=True, tooltip="What to sample, from CFG Guider or Basic Guider."),
+                io.Sampler.Input("sampler", optional=True, tooltip="From KSampler Select."),
+                io.Sigmas.Input("sigmas", optional=True, tooltip="From Basic Scheduler."),
+                io.Latent.Input("latent_image", optional=True, tooltip="Size of the pictures; the first of a batch is "
+                                                                       "used."),
+                io.Vae.Input("vae", optional=True, tooltip="Decodes what was sampled."),
+                ReferenceType.Input("reference", optional=True,
+                                    tooltip="Pictures to be held against instead of the 1,629 paintings."),
+            ],
+            outputs=[
+                io.Image.Output("best", tooltip="The pictures with the highest scores, the highest first."),
+                io.Latent.Output("latent", tooltip="Their latents; nothing for pictures that were given."),
+                io.Float.Output("scores", is_output_list=True, tooltip="All scores from the highest, as a list."),
+                io.String.Output("report", tooltip="Markdown: the ranking, and what choosing among so many is worth."),
+                io.Image.Output("contact_sheet", tooltip="Every picture with its score, those kept in a frame."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, rubric=None):
+        from ..critique.language import parse
+        try:
+            parse(rubric or "")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, count, keep, seed, rubric="", images=None, guider=None, sampler=None, sigmas=None,
+                latent_image=None, vae=None, reference=None):
+        import torch
+
+        from ..critique.language import parse
+        from ..critique.reference import paintings
+        from . import best_of
+        parts = {"guider": guider, "sampler": sampler, "sigmas": sigmas, "latent_image": latent_image, "vae": vae}
+        missing = [name for name, part in parts.items() if part is None]
+        if (images is None) == bool(missing):
+            raise ValueError(_what_is_missing(missing))
+        asked, reference = (count if images is None else len(images)), reference or paintings()
+        candidates = best_of.from_batch(images) if images is not None else best_of.from_seeds(
+            best_of.Graph(guider, sampler, sigmas, latent_image, vae), seed, count)
+        bar = comfy.utils.ProgressBar(asked)
+        chosen = best_of.choose(candidates, parse(rubric), reference,
+                                lambda best, done: bar.update_absolute(done, asked, ("JPEG", _pil(best), PREVIEW)))
+        kept = [chosen.candidates[place].picture for place in chosen.places[:keep]]
+        text, sheet = best_of.report(chosen, keep, asked, reference), best_of.contact_sheet(chosen, keep)
+        shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
+        return io.NodeOutput(torch.cat(kept), best_of.latents(chosen, keep),
+                             [chosen.critiques[place].score for place in chosen.places], text, sheet, ui=shown)
+
+
+def _what_is_missing(missing: list[str]) -> str:
+    if not missing:
+        return "images: expected either a batch or a sampler graph, got both."
+    return ("images: expected a batch, or all of guider, sampler, sigmas, latent_image and vae; "
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not connected.")
+
+
+def _pil(picture):
+    from PIL import Image
+    return Image.fromarray((picture[0, ..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy())
