@@ -12,10 +12,10 @@ def critique(pack):
 
 @pytest.fixture(scope="module")
 def crops():
-    """20 pieces of three photographs in different exposures and strengths of colour, [20, 128, 128, 3]."""
+    """32 pieces of three photographs in different exposures and strengths of colour, [32, 128, 128, 3]."""
     data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image")
     generator, pieces = torch.Generator().manual_seed(1), []
-    for number in range(20):
+    for number in range(32):
         photograph = torch.from_numpy(getattr(data, ("astronaut", "coffee", "chelsea")[number % 3])()).float() / 255
         y, x = (torch.randint(0, size - 128, (), generator=generator).item() for size in photograph.shape[:2])
         piece, (gamma, colour) = photograph[y:y + 128, x:x + 128], torch.rand(2, generator=generator).tolist()

@@ -43,10 +43,11 @@ def test_the_table_is_what_the_host_says_and_finds_every_module_of_a_full_lora(n
     model = build(name, "meta")
     current = table[name] == describe(model, pack)  # a bool: pytest would spell out a difference for minutes
     assert current, "run tests/lora/make_architectures.py"
-    places = pack.nodes.lora.blocks.model_places(model.state_dict())
+    weights = model.state_dict()
+    places = pack.nodes.lora.blocks.model_places(weights)
     for prefix in ("lora_unet_", "diffusion_model."):
         found = modules(model, prefix)
-        reading = names.read({module: model.state_dict()[key].shape[1] for module, key in found.items()})
+        reading = names.read({module: weights[key].shape[1] for module, key in found.items()})
         assert reading.architecture == name
         assert reading.blocks == list(dict.fromkeys(place.alias for place in places.values()))
         assert [module for module, key in found.items() if reading.aliases.get(module) != places[key].alias] == []
