@@ -70,7 +70,7 @@ def summary(shown: dict[str, str], files: list[Path], base: Path) -> list[str]:
     for name, value in found.items():
         print(f"{name}: {value}")
     print(f"Files in {base}:", *[f"  {file.relative_to(base)}" for file in files], sep="\n")
-    found["LoRA file"] = any(file.suffix == ".safetensors" for file in files)
+    found["LoRA file"] = any(file.suffix == ".safetensors" and file.parent.name == "loras" for file in files)
     found["Pictures"] = pictures
     found |= {f"Workflow in {file.name}": carries_its_workflow(file) for file in pictures}
     return [name for name, value in found.items() if not value]
