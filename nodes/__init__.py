@@ -5,8 +5,8 @@ from .charts.nodes import Chart
 from .critique.nodes import ArtCritique, CritiqueReference, RankImages
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, SaveLora, ScheduleLora, StackLora
-from .lora.routes import add_routes
 from .studio.nodes import BestOf
+from .lora.routes import add_routes as add_lora_routes
 from .training.nodes import (
     Adapter,
     Concept,
@@ -16,13 +16,13 @@ from .training.nodes import (
     TrainingSet,
     TrainLora,
 )
-from .training.stop import add_route
+from .training.stop import add_route as add_training_route
 
 
 class BottegaExtension(ComfyExtension):
     async def on_load(self):
-        add_route()
-        add_routes()
+        add_lora_routes()
+        add_training_route()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

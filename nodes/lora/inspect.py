@@ -50,7 +50,7 @@ def inspect(lora: LoraFile, model=None) -> Inspection:
     fits = [change for change in side.changes if not change.problem]
     rows = [(c.alias, c.patch, lambda target=c.target: model_weight(model.model, target)) for c in fits]
     found, encoders = _energies(rows), _encoders(lora, outcome.unused)
-    blocks = {alias: found.get(alias) for alias in side.aliases} | _energies(encoders)
+    blocks = {alias: found.get(alias) for alias in side.aliases} | dict(sorted(_energies(encoders).items()))
     patches = {c.target: c.patch for c in side.changes} | {number: row[1] for number, row in enumerate(encoders)}
     return Inspection(patches, blocks, outcome)
 

@@ -4,6 +4,7 @@ from itertools import accumulate
 
 import comfy.lora
 import torch
+from comfy.weight_adapter import LoKrAdapter
 
 SLICED_BIAS = "().bias"  # where the host puts the bias of a slice of a fused weight, and then finds no such weight
 BIASES = (".diff_b", ".b_norm")
@@ -65,7 +66,21 @@ def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping, muted: Callabl
         _lose(tensors, "the host drops the bias of a slice", [key for key in biases if key in tensors])
     if len(set(names.values())) < len(names):
         _lose(tensors, "another name for the same weight comes after it", _overruled(names, tensors))
-    return patches | dict.fromkeys(silent.values())
+    return {target: coreless(patch) for target, patch in patches.items()} | dict.fromkeys(silent.values())
+
+
+def coreless(patch):
+    """A LoKr with a Tucker core as the LoKr of whole factors that it means; anything else as it is.
+
+    The host cannot apply the first: torch.kron refuses the strides that its einsum leaves."""
+    if type(patch) is not LoKrAdapter or patch.weights[7] is None or patch.weights[1] is not None:
+        return patch
+    w1, _, alpha, w1_a, w1_b, w2_a, w2_b, core, dora_scale = patch.weights
+    if core.ndim != 4 or core.shape[:2] != (len(w2_a), len(w2_b)):
+        return patch  # shapes.problem says so
+    w2 = torch.einsum("ijkl,jr,ip->prkl", core.float(), w2_b.float(), w2_a.float()).contiguous()
+    scaled = w2 if alpha is None else w2 * (alpha / len(w2_b))
+    return LoKrAdapter(patch.loaded_keys, (w1, scaled, None, w1_a, w1_b, None, None, None, dora_scale))
 
 
 def _lose(tensors: ReadKeys, reason: str, keys: list[str]) -> None:

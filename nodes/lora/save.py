@@ -15,9 +15,10 @@ from . import contents, report
 from .energy import model_weight, needs_weight
 from .export_names import Names, format_of, model_names, tensors_of
 from .language import parse
+from .loading import coreless
 from .merge import Piece, formed, joined, rows_of, widened
 from .output import file_stem, write_new
-from .patching import ReadKeys, Side, examine
+from .patching import Outcome, ReadKeys, Side, examine
 from .recipe import Source, recipe
 from .resize import resized
 from .schedule import encoder_part
@@ -36,6 +37,8 @@ class Part(NamedTuple):
 class Saved(NamedTuple):
     path: Path
     text: str
+    outcome: Outcome | None
+    """What the last source changes in the model; None without one."""
 
 
 def save(sources: Sequence[Source], name: str, style: str, rank: int, metadata: dict[str, str], model=None,
@@ -47,9 +50,10 @@ def save(sources: Sequence[Source], name: str, style: str, rank: int, metadata: 
     be done, before anything is written."""
     stem = file_stem(name)
     if model is None:
-        parts, lines = _from_names(sources, style), ["- names as they are in the file; no model was connected"]
+        parts, outcome = _from_names(sources, style), None
+        lines = ["- names as they are in the file; no model was connected"]
     else:
-        parts, lines = _from_model(sources, style, model, clip)
+        parts, lines, outcome = _from_model(sources, style, model, clip)
     if not parts:
         raise ValueError("blocks: nothing is left to save; every block or strength is 0, or no key belongs to the "
                          "model.")
@@ -59,7 +63,7 @@ def save(sources: Sequence[Source], name: str, style: str, rank: int, metadata: 
     tensors = {key: tensor for part in parts for key, tensor in _tensors(part, style).items()}
     about = recipe(sources, stem, style, rank, tensors, metadata)
     path = write_new(stem, tensors, about, partial(check_loads, model=model, clip=clip))
-    return Saved(path, "\n".join([_headline(path, parts, tensors), *lines]))
+    return Saved(path, "\n".join([_headline(path, parts, tensors), *lines]), outcome)
 
 
 def _made_smaller(parts: Sequence[Part], rank: int, dtype: torch.dtype) -> tuple[list[Part], str]:
@@ -91,8 +95,8 @@ def check_loads(tensors: dict[str, Tensor], model=None, clip=None) -> None:
                            f"to be saved, the first is {lost[0]}. Nothing was written.")
 
 
-def _from_model(sources: Sequence[Source], style: str, model, clip) -> tuple[list[Part], list[str]]:
-    """The parts named for a model, and what the report says of each source."""
+def _from_model(sources: Sequence[Source], style: str, model, clip) -> tuple[list[Part], list[str], Outcome]:
+    """The parts named for a model, what the report says of each source, and what became of the last."""
     names = model_names(model.model, style, clip and clip.cond_stage_model)
     by_key, parts, lines = {}, [], []
     for source in sources:
@@ -113,7 +117,7 @@ def _from_model(sources: Sequence[Source], style: str, model, clip) -> tuple[lis
     for key, (module, pieces) in by_key.items():
         parts += bake(key, pieces, names, partial(model_weight, module))
         bar.update(1)
-    return parts, lines
+    return parts, lines, outcome
 
 
 def _collect(by_key: dict, side: Side, module: torch.nn.Module) -> None:
@@ -216,7 +220,7 @@ def _named_parts(source: Source, tensors: dict[str, Tensor], style: str, missing
         encoder = place is not None and place.alias.startswith("TE.")
         strength = ratio * (source.strength_clip if encoder else source.strength_model)
         if strength:
-            parts.append(_under_its_name(target, joined([Piece(patch, strength)], None), style, missing))
+            parts.append(_under_its_name(target, joined([Piece(coreless(patch), strength)], None), style, missing))
     return parts
 
 

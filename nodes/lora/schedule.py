@@ -67,11 +67,12 @@ def after(previous, tensors: Mapping[str, torch.Tensor], strength_model: float, 
 
 
 def look(name: str, lora: LoraFile, strength_model: float, strength_clip: float, spec: tuple[Item, ...], model, clip):
-    """The report on the model and CLIP that are connected, and what the block weights mean there (None: not all is).
+    """The report on the model and CLIP that are connected, what the block weights mean there (None: not all is), and
+    the Outcome (None without a model).
 
     Raises ValueError where hooks will not work on them."""
     if model is None:
-        return "Connect model (and clip) to see what this changes there.", None
+        return "Connect model (and clip) to see what this changes there.", None, None
     check_model(model)
     outcome = examine(model, clip, lora, strength_model, strength_clip, spec)
     for side, module in zip(outcome.sides, (model.model, clip and clip.cond_stage_model), strict=False):
@@ -79,7 +80,7 @@ def look(name: str, lora: LoraFile, strength_model: float, strength_clip: float,
     places = blocks.model_places(model.model.state_dict())
     if clip:
         places |= blocks.encoder_places(clip.cond_stage_model.state_dict())
-    return report(name, outcome), resolve(spec, places.values()) if clip else None
+    return report(name, outcome), resolve(spec, places.values()) if clip else None, outcome
 
 
 class BlockHook(comfy.hooks.WeightHook):

@@ -108,6 +108,14 @@ def test_text_encoders_are_measured_beside_a_model(look):
     assert {"TE.te1.00", "TE.te1.01"} <= found.blocks.keys() and found.blocks["IN01"] is None
 
 
+def test_layers_of_text_encoders_stand_in_their_order(look):
+    numbers = [f"{n:02d}" for n in range(12)]
+    tensors = {f"lora_te_text_model_encoder_layers_{n}_mlp_fc1{end}": tensor for n in sorted(map(str, range(12)))
+               for end, tensor in small.adapter("lora", (64, 32)).items()}
+    found, _ = look(tensors, small_model("SD1.5"))
+    assert [alias for alias in found.blocks if alias.startswith("TE.")] == [f"TE.te1.{n}" for n in numbers]
+
+
 def test_an_empty_lora_is_described(look):
     assert "no adapter that ComfyUI knows" in look({})[1]
 

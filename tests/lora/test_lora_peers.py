@@ -12,6 +12,7 @@ KINDS = {
     "rank-stabilised": ("lora", 2, {"rs_lora": True}),
     "loha": ("loha", 4, {}), "loha with a Tucker core": ("loha", 4, {"use_tucker": True}),
     "lokr": ("lokr", 2, {"factor": 4}), "lokr of small matrices": ("lokr", 2, {"factor": 4, "decompose_both": True}),
+    "lokr with a Tucker core": ("lokr", 2, {"factor": 4, "use_tucker": True}),
     "lokr whole": ("lokr", 2, {"factor": 4, "full_matrix": True}), "glora": ("glora", 2, {}),
     "full": ("full", 2, {}), "oft": ("diag-oft", 2, {}), "boft": ("boft", 2, {"constraint": 100.0}),
     "dora of columns": ("lora", 2, {"weight_decompose": True, "wd_on_out": False}),

@@ -127,6 +127,8 @@ def variants(rows, columns, kernel=()):
         half = lambda n: {f".hada_w{n}_a": make(2, rows), f".hada_w{n}_b": make(2, columns),
                           f".hada_t{n}": make(2, 2, *kernel)}
         forms["loha core"] = half(1) | half(2)
+        forms["lokr core"] = {".lokr_w1": make(2, 2), ".lokr_t2": make(2, 2, *kernel), ".lokr_w2_a": make(2, rows // 2),
+                              ".lokr_w2_b": make(2, columns // 2), ".alpha": torch.tensor(3.0)}
     else:
         forms["lokr low rank"] = {".lokr_w1": make(2, 2), ".lokr_w2_a": make(rows // 2, 2),
                                   ".lokr_w2_b": make(2, columns // 2), ".alpha": torch.tensor(3.0)}

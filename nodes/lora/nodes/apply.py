@@ -7,9 +7,9 @@ from ..blocks_input import blocks_input
 from ..files import LoraFile, check, lora_path, read_lora_cached
 from ..language import parse
 from ..patching import apply_lora
-from ..report import block_list, report
+from ..report import report
 from ..values import Settings
-from .common import outputs, problem, strengths, version
+from .common import outputs, problem, shown, strengths, version
 
 
 class LoadLora(io.ComfyNode):
@@ -97,4 +97,4 @@ def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blo
     settings = Settings(**settings)
     model, clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks), settings)
     text = report(name, outcome)
-    return io.NodeOutput(model, clip, text, ui={"text": [text], "bottega_blocks": [block_list(outcome)]})
+    return io.NodeOutput(model, clip, text, ui=shown(text, outcome))

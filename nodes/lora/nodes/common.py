@@ -5,6 +5,7 @@ from comfy_api.v0_0_2 import io
 from .. import presets
 from ..files import file_version
 from ..language import parse
+from ..report import block_list
 
 
 def strengths() -> list:
@@ -24,6 +25,11 @@ def outputs() -> list:
         io.String.Output(display_name="report", tooltip="What was applied, what was left out and why, and the "
                                                         "weight of every block."),
     ]
+
+
+def shown(text: str, outcome=None) -> dict:
+    """What a node shows: its report and, for the editor of block weights, what a run on a model told of the blocks."""
+    return {"text": [text]} | ({"bottega_blocks": [block_list(outcome)]} if outcome else {})
 
 
 def version(lora_name: str | None) -> tuple:

@@ -1,10 +1,10 @@
 """The node that writes LoRAs."""
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
 from .. import presets
 from ..blocks_input import blocks_input
 from ..files import LoraFile, lora_path, read_lora_cached
-from .common import problem
+from .common import problem, shown
 from .stack import Stack
 
 
@@ -68,7 +68,7 @@ class SaveLora(io.ComfyNode):
         from ..recipe import read_metadata
         from ..save import save
         saved = save(_sources(stack, lora, blocks), name, format, rank, read_metadata(metadata), model, clip)
-        return io.NodeOutput(str(saved.path), ui=ui.PreviewText(saved.text))
+        return io.NodeOutput(str(saved.path), ui=shown(saved.text, saved.outcome if stack is None else None))
 
 
 def _sources(stack, lora, blocks: str) -> list:

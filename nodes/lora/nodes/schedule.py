@@ -1,11 +1,11 @@
 """The node for a LoRA whose strength changes while sampling."""
 import folder_paths
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
 from ..blocks_input import blocks_input
 from ..files import lora_path, read_lora_cached
 from ..language import parse
-from .common import problem, strengths, version
+from .common import problem, shown, strengths, version
 
 
 class ScheduleLora(io.ComfyNode):
@@ -54,10 +54,10 @@ class ScheduleLora(io.ComfyNode):
                 clip=None) -> io.NodeOutput:
         from ..schedule import after, look, notice, parse_keyframes
         frames, spec, lora = parse_keyframes(keyframes), parse(blocks), read_lora_cached(lora_path(lora_name))
-        text, weights = look(lora_name, lora, strength_model, strength_clip, spec, model, clip)
+        text, weights, outcome = look(lora_name, lora, strength_model, strength_clip, spec, model, clip)
         hooks = after(prev_hooks, lora.tensors, strength_model, strength_clip, spec, frames, weights)
         lines = [f"{lora_name}: {_in_words(frames)}", *filter(None, (notice(), text))]
-        return io.NodeOutput(hooks, ui=ui.PreviewText("\n".join(lines)))
+        return io.NodeOutput(hooks, ui=shown("\n".join(lines), outcome))
 
 
 def _in_words(frames) -> str:
