@@ -5,8 +5,8 @@ from .charts.nodes import Chart
 from .critique.nodes import ArtCritique, CritiqueReference, RankImages
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, SaveLora, ScheduleLora, StackLora
-from .studio.nodes import BestOf
 from .lora.routes import add_routes as add_lora_routes
+from .studio.nodes import BestOf
 from .training.nodes import (
     Adapter,
     Concept,
