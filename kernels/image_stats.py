@@ -37,8 +37,8 @@ def oriented_pairs(y: Tensor, x: Tensor, orientation: Tensor, weight: Tensor, sh
     """
     height, width = shape
     directions, stride = 2 * orientations, 2 * width - 1
-    cells = displacement_cells(height, width, near, far, directions).to(weight.device)
-    place, centre = y * stride + x, (height - 1) * stride + width - 1
+    cells = displacement_cells(height, width, near, far, directions).to(weight.device, torch.int32)
+    place, centre = (y * stride + x).int(), (height - 1) * stride + width - 1
     groups = [(orientation == o).nonzero()[:, 0] for o in range(orientations)]
     counts = weight.new_zeros(far - near, directions, orientations)
     for a, first in enumerate(groups):
@@ -55,5 +55,5 @@ def oriented_pairs(y: Tensor, x: Tensor, orientation: Tensor, weight: Tensor, sh
 def _count(table, place_i, weight_i, place_j, weight_j, cells):
     rows = PAIRS_AT_ONCE // max(1, len(place_j)) + 1
     for place, weight in zip(place_i.split(rows), weight_i.split(rows), strict=True):
-        cell = cells[(place_j - place[:, None]).flatten()]
+        cell = cells.index_select(0, (place_j - place[:, None]).flatten())
         table += torch.bincount(cell, (weight[:, None] * weight_j).flatten(), minlength=len(table))

@@ -85,7 +85,9 @@ class Picture:
 
 def check(images: Tensor) -> None:
     """Raises ValueError with one sentence when IMAGE `images` [B, H, W, C] cannot be measured."""
-    height, width, channels = images.shape[1:]
+    count, height, width, channels = images.shape
+    if not count:
+        raise ValueError("images: expected at least one picture, got none")
     if channels not in (1, 3, 4):
         raise ValueError(f"images: expected 1 (grey), 3 (RGB) or 4 (RGBA) channels, got {channels}")
     if min(height, width) < SHORTEST_SIDE:

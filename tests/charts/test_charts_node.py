@@ -25,6 +25,16 @@ def test_it_draws_what_the_critique_gives(host):
     assert len(outputs["3"]["images"]) == 1
 
 
+@pytest.mark.parametrize("form", ["bars", "radar"])
+def test_criteria_that_were_not_counted_do_not_stop_the_chart(host, form):
+    criteria = {"Line": {"points": 60.0}, "Shape": {"points": 40.0}, "Space": {"points": None}, "Value": {"points": 9.0}}
+    spec = f"frame(rows=criteria); {form}(label=name, value=points)"
+    outputs, _ = host.run(prompt(json.dumps([{"criteria": criteria}]), spec))
+    assert len(outputs["1"]["images"]) == 1
+    with pytest.raises(GraphError, match="points of at least one row, got null in all"):
+        host.run(prompt(json.dumps([{"criteria": {"Space": {"points": None}}}]), spec))
+
+
 def test_a_spec_that_cannot_be_read_is_refused_before_anything_runs(host):
     _, errors = host.validate(prompt("[]", "spread(a . rect(h=b)"))
     assert "spec: expected" in json.dumps(errors)

@@ -49,6 +49,17 @@ def columns_of(name: str, options: dict, rows) -> dict[str, str]:
     return chosen
 
 
+def known(name: str, columns: dict[str, str], rows) -> list[dict]:
+    """The rows that have a number wherever the form needs one; null says that there is none.
+
+    Raises ValueError where no row has."""
+    numbers = [column for option, column in columns.items() if FORMS[name].columns[option] == "number"]
+    kept = [row for row in rows if all(row[column] is not None for column in numbers)]
+    if not kept:
+        raise ValueError(f"data: expected a number in {' and '.join(numbers)} of at least one row, got null in all")
+    return kept
+
+
 def _first(rows, option, kind, taken):
     fitting = [c for c, value in rows[0].items() if c not in taken and _fits(value, kind)]
     return option if option in fitting else fitting[0] if fitting else option
@@ -59,7 +70,7 @@ def _check(rows, name, option, kind, column):
         if column not in row:
             raise ValueError(f"spec: {name} {option} expected a column of data, got {column!r}; row {number} has "
                              + (", ".join(map(str, row)) or "none"))
-        if not _fits(row[column], kind):
+        if not _fits(row[column], kind) and not (kind == "number" and row[column] is None):
             raise ValueError(f"data: {name} draws column {column!r} as {option} and needs a {kind} there, "
                              f"row {number} has {row[column]!r}")
 
