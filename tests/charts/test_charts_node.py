@@ -27,7 +27,8 @@ def test_it_draws_what_the_critique_gives(host):
 
 @pytest.mark.parametrize("form", ["bars", "radar"])
 def test_criteria_that_were_not_counted_do_not_stop_the_chart(host, form):
-    criteria = {"Line": {"points": 60.0}, "Shape": {"points": 40.0}, "Space": {"points": None}, "Value": {"points": 9.0}}
+    points = {"Line": 60.0, "Shape": 40.0, "Space": None, "Value": 9.0}
+    criteria = {name: {"points": value} for name, value in points.items()}
     spec = f"frame(rows=criteria); {form}(label=name, value=points)"
     outputs, _ = host.run(prompt(json.dumps([{"criteria": criteria}]), spec))
     assert len(outputs["1"]["images"]) == 1

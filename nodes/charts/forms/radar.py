@@ -7,7 +7,7 @@ from ..scales import lengths
 from ..scene import Node, place, text
 from ..theme import Theme
 
-SIZE, TOP = 22, 56
+LARGEST, SMALLEST, TOP = 22, 12, 56
 RINGS = 4
 FEWEST = 3
 
@@ -20,19 +20,21 @@ def radar(rows, frame: Frame, theme: Theme, label: str, value: str, by: str | No
     if (low := min(row[value] for row in rows)) < 0:
         raise ValueError(f"data: a radar draws lengths from its middle, so {value!r} must not be negative, got {low:g}")
     series = groups(rows, by) if by else {value: rows}
-    widest = max(text(name, SIZE, theme.ink).w for name in labels)
-    radius = min((frame.w - 2 * widest) / 2 - 24, (frame.h - TOP) / 2 - SIZE - 24)
+    size = max(SMALLEST, min(LARGEST, min(frame.w, frame.h) / 28))
+    widest = max(text(name, size, theme.ink).w for name in labels)
+    head = TOP if frame.title else 0
+    radius = min((frame.w - 2 * widest) / 2 - size, (frame.h - head) / 2 - 2.6 * size)
     if radius < 30:
         raise ValueError(f"spec: a radar of {frame.w} x {frame.h} pixels leaves no room; make it larger")
     scale = lengths(0.0, max(100.0 if high_is_percent(rows, value) else 0.0, *(row[value] for row in rows)), radius)
     flat = scene.layer([], len(labels), radius)
     drawn = [_outline(part, labels, label, value, scale, flat, radius, theme.series[i % len(theme.series)])
              for i, part in enumerate(series.values())]
-    disc = scene.layer([*_web(len(labels), flat, radius, theme), *drawn, *_numbers(scale, radius, theme)],
+    disc = scene.layer([*_web(len(labels), flat, radius, theme), *drawn, *_numbers(scale, radius, size, theme)],
                        2 * radius, 2 * radius)
-    left, top = frame.w / 2 - radius, TOP + (frame.h - TOP) / 2 - radius
+    left, top = frame.w / 2 - radius, head + (frame.h - head) / 2 - radius
     return scene.layer([place(28, 18, text(frame.title, 30, theme.ink, bold=True)), place(left, top, disc),
-                        *_labels(labels, flat, radius, left, top, theme), *_legend(series, by, frame, theme)],
+                        *_labels(labels, flat, radius, left, top, size, theme), *_legend(series, by, frame, theme)],
                        frame.w, frame.h)
 
 
@@ -58,23 +60,26 @@ def _outline(rows, labels, label, value, scale, flat, radius, colour) -> Node:
     return scene.layer([scene.line([*points, points[0]], colour, 4), *dots], 2 * radius, 2 * radius)
 
 
-def _numbers(scale, radius, theme) -> list[Node]:
-    return [place(radius + 6, radius - at - 14, text(name, 17, theme.muted)) for name, at in scale.ticks() if at > 0]
+def _numbers(scale, radius, size, theme) -> list[Node]:
+    return [place(radius + 6, radius - at - size / 2, text(name, 0.75 * size, theme.muted))
+            for name, at in scale.ticks() if at > 0]
 
 
-def _labels(labels, flat, radius, left, top, theme) -> list[Node]:
+def _labels(labels, flat, radius, left, top, size, theme) -> list[Node]:
+    """Words beside the disc begin or end at it; only those at its top and bottom are centred, and stand further off."""
     nodes = []
     for i, name in enumerate(labels):
         x, y = point(i, 0, flat, radius)
-        word = text(name, SIZE, theme.ink)
-        side = (x - radius) / radius
-        nodes.append(place(left + x - word.w * (1 - side) / 2 + 14 * side,
-                           top + y - word.h / 2 + 22 * (y - radius) / radius, word))
+        word = text(name, size, theme.ink)
+        side, up = (x - radius) / radius, (y - radius) / radius
+        centred = abs(side) < 0.15
+        at = x - word.w / 2 if centred else x + 0.5 * size if side > 0 else x - 0.5 * size - word.w
+        nodes.append(place(left + at, top + y - word.h / 2 + size * up * (1.4 if centred else 0.4), word))
     return nodes
 
 
 def _legend(series, by, frame, theme) -> list[Node]:
     if by is None:
         return []
-    words = [text(str(name), SIZE, theme.series[i % len(theme.series)]) for i, name in enumerate(series)]
+    words = [text(str(name), LARGEST, theme.series[i % len(theme.series)]) for i, name in enumerate(series)]
     return [place(28, frame.h - 40 - 30 * i, word) for i, word in enumerate(reversed(words))]
