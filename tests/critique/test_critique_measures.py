@@ -189,7 +189,7 @@ def test_pairs_are_counted_as_one_by_one(pack):
                 turn = math.atan2(y[j] - y[i], x[j] - x[i]) / (2 * math.pi) * 48 + 2 * orientation[i].item()
                 relative = (orientation[j] - orientation[i]).item() % orientations
                 expected[distance - near, round(turn) % 48, relative] += weight[i] * weight[j]
-    counted = pack.kernels.image_stats.oriented_pairs(y, x, orientation, weight, (20, 20), near, far, orientations)
+    counted = pack.kernels.oriented_pairs.oriented_pairs(y, x, orientation, weight, (20, 20), near, far, orientations)
     assert torch.allclose(counted, expected, rtol=1e-12, atol=1e-12)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ....kernels.image_stats import oriented_pairs
+from ....kernels.oriented_pairs import oriented_pairs
 from .. import resample
 from . import histogram
 
