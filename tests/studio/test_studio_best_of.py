@@ -1,15 +1,12 @@
 """Best of N: from a batch, from seeds through the core's sampler, and what choosing is worth."""
 import importlib
 import itertools
-import sys
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
 from real_host import GraphError
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "starter"))
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +68,6 @@ def test_a_cancel_before_the_first_picture_is_a_cancel(best_of, parts):
 
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         best_of.choose(cancelled(), *parts, lambda *_: None)
-
-
-@pytest.fixture(scope="module")
-def starter(host, tmp_path_factory):
-    import folder_paths
-    import install
-    models = tmp_path_factory.mktemp("starter")
-    install.install_models(models)
-    for kind in ("vae", "text_encoders", "diffusion_models"):
-        folder_paths.add_model_folder_path(kind, str(models / kind))
-    return install
 
 
 def graph(starter, **inputs):

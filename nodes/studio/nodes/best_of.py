@@ -1,11 +1,8 @@
-"""The nodes of this room."""
+"""The node that samples many pictures and keeps the best."""
 import comfy.utils
 from comfy_api.v0_0_2 import io, ui
 
-ReferenceType = io.Custom("BOTTEGA_REFERENCE")
-RUBRIC = ("What counts and how, as in Art Critique, such as `Balance=2; Value>70` or `@Arnheim`. Empty: the default "
-          "rubric.")
-PREVIEW = 512
+from .common import REFERENCE, RUBRIC, ReferenceType, check_rubric, preview
 
 
 class BestOf(io.ComfyNode):
@@ -33,7 +30,7 @@ class BestOf(io.ComfyNode):
                                                                        "used."),
                 io.Vae.Input("vae", optional=True, tooltip="Decodes what was sampled."),
                 ReferenceType.Input("reference", optional=True,
-                                    tooltip="Pictures to be held against instead of the 1,629 paintings."),
+                                    tooltip=REFERENCE),
             ],
             outputs=[
                 io.Image.Output("best", tooltip="The pictures with the highest scores, the highest first."),
@@ -46,21 +43,16 @@ class BestOf(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, rubric=None):
-        from ..critique.language import parse
-        try:
-            parse(rubric or "")
-        except ValueError as error:
-            return str(error)
-        return True
+        return check_rubric(rubric)
 
     @classmethod
     def execute(cls, count, keep, seed, rubric="", images=None, guider=None, sampler=None, sigmas=None,
                 latent_image=None, vae=None, reference=None):
         import torch
 
-        from ..critique.language import parse
-        from ..critique.reference import paintings
-        from . import best_of
+        from ...critique.language import parse
+        from ...critique.reference import paintings
+        from .. import best_of
         parts = {"guider": guider, "sampler": sampler, "sigmas": sigmas, "latent_image": latent_image, "vae": vae}
         missing = [name for name, part in parts.items() if part is None]
         if (images is None) == bool(missing):
@@ -70,7 +62,7 @@ class BestOf(io.ComfyNode):
             best_of.Graph(guider, sampler, sigmas, latent_image, vae), seed, count)
         bar = comfy.utils.ProgressBar(asked)
         chosen = best_of.choose(candidates, parse(rubric), reference,
-                                lambda best, done: bar.update_absolute(done, asked, ("JPEG", _pil(best), PREVIEW)))
+                                lambda best, done: bar.update_absolute(done, asked, preview(best)))
         kept = [chosen.candidates[place].picture for place in chosen.places[:keep]]
         text, sheet = best_of.report(chosen, keep, asked, reference), best_of.contact_sheet(chosen, keep)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
@@ -83,8 +75,3 @@ def _what_is_missing(missing: list[str]) -> str:
         return "images: expected either a batch or a sampler graph, got both."
     return ("images: expected a batch, or all of guider, sampler, sigmas, latent_image and vae; "
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not connected.")
-
-
-def _pil(picture):
-    from PIL import Image
-    return Image.fromarray((picture[0, ..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy())

@@ -1,0 +1,4 @@
+"""The nodes of this room."""
+from .best_of import BestOf
+
+__all__ = ["BestOf"]

@@ -1,0 +1,53 @@
+"""What the nodes of this room share: types, tooltips, the check of a rubric and the picture a progress bar shows."""
+import comfy.samplers
+from comfy_api.v0_0_2 import io
+
+ReferenceType = io.Custom("BOTTEGA_REFERENCE")
+RUBRIC = ("What counts and how, as in Art Critique, such as `Balance=2; Value>70` or `@Arnheim`. Empty: the default "
+          "rubric.")
+REFERENCE = "Pictures to be held against instead of the 1,629 paintings."
+PREVIEW = 512  # pixels of the longer side
+
+
+def check_rubric(rubric: str | None) -> bool | str:
+    """What `validate_inputs` answers: True, or the sentence that says what cannot be read."""
+    from ...critique.language import parse
+    try:
+        parse(rubric or "")
+    except ValueError as error:
+        return str(error)
+    return True
+
+
+def preview(picture) -> tuple:
+    """What a progress bar of the host shows: the first picture of an IMAGE [B, H, W, C]."""
+    from PIL import Image
+    pixels = (picture[0, ..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return "JPEG", Image.fromarray(pixels), PREVIEW
+
+
+def sampling_inputs() -> list:
+    """What KSampler asks for, and the VAE; `sampling_of` reads them. The model is the node's own input."""
+    return [
+        io.Conditioning.Input("positive", tooltip="Prompts; of several, joined by Conditioning (Combine), each is "
+                                                  "sampled by itself."),
+        io.Conditioning.Input("negative", tooltip="What to guide away from, as in KSampler."),
+        io.Latent.Input("latent_image", tooltip="Size of the pictures; the first of a batch is used."),
+        io.Vae.Input("vae", tooltip="Decodes what was sampled."),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                     tooltip="The first seed; the others follow it. It alone decides the result."),
+        io.Int.Input("sampling_steps", default=20, min=1, max=10000, tooltip="Steps of each picture."),
+        io.Float.Input("cfg", default=4.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance, as in KSampler."),
+        io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, default="euler",
+                       tooltip="As in KSampler."),
+        io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="simple",
+                       tooltip="As in KSampler."),
+    ]
+
+
+def sampling_of(positive, negative, latent_image, vae, sampling_steps, cfg, sampler_name, scheduler):
+    """The `Sampling` of those inputs. Raises ValueError where there is no prompt."""
+    from ..sampling import Sampling
+    if not positive:
+        raise ValueError("positive: expected at least one prompt, got none")
+    return Sampling(positive, negative, latent_image, vae, sampling_steps, cfg, sampler_name, scheduler)

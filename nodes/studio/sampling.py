@@ -1,0 +1,51 @@
+"""Pictures from a model, a prompt and a seed: what the host's KSampler and VAE Decode give, one at a time."""
+from typing import NamedTuple
+
+import comfy.model_management
+import comfy.sample
+import torch
+from torch import Tensor
+
+
+class Drawn(NamedTuple):
+    """latent: [1, C, ...] as the sampler left it; picture: IMAGE [1, H, W, C], of a video its first frame."""
+    latent: Tensor
+    picture: Tensor
+
+
+class Sampling(NamedTuple):
+    """How pictures are drawn. positive: CONDITIONING, of which every entry is a prompt of its own."""
+    positive: list
+    negative: list
+    latent: dict
+    vae: object
+    steps: int
+    cfg: float
+    sampler: str
+    scheduler: str
+
+    @property
+    def prompts(self) -> int:
+        return len(self.positive)
+
+    def draw(self, model, prompt: int, seed: int) -> Drawn:
+        """The picture of prompt number `prompt`, as KSampler draws it from `seed`; honours Cancel at every step."""
+        image = self._empty(model)
+        noise = comfy.sample.prepare_noise_inner(image, torch.Generator().manual_seed(seed))
+        latent = comfy.sample.sample(
+            model, noise, self.steps, self.cfg, self.sampler, self.scheduler, [self.positive[prompt]], self.negative,
+            image, noise_mask=self.latent.get("noise_mask"), callback=_honour_cancel, disable_pbar=True, seed=seed)
+        return Drawn(latent, self.decode(latent))
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """IMAGE [1, H, W, C]."""
+        picture = self.vae.decode(latent)
+        return picture.reshape(-1, *picture.shape[-3:])[:1]
+
+    def _empty(self, model):
+        spacial, temporal = (self.latent.get(f"downscale_ratio_{kind}") for kind in ("spacial", "temporal"))
+        return comfy.sample.fix_empty_latent_channels(model, self.latent["samples"][:1], spacial, temporal)
+
+
+def _honour_cancel(step, denoised, latent, steps):
+    comfy.model_management.throw_exception_if_processing_interrupted()

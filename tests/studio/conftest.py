@@ -1,0 +1,45 @@
+"""The starter: installed where the host lists models, and loaded for what needs no graph."""
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "starter"))
+
+
+@pytest.fixture(scope="session")
+def starter(host, tmp_path_factory):
+    """starter/install.py, after it has installed the models: MODEL, TEXT and VAE are their names."""
+    import folder_paths
+    import install
+    models = tmp_path_factory.mktemp("starter")
+    install.install_models(models)
+    for kind in ("vae", "text_encoders", "diffusion_models"):
+        folder_paths.add_model_folder_path(kind, str(models / kind))
+    return install
+
+
+@pytest.fixture(scope="session")
+def loaded(starter):
+    """model, clip and vae as the host's loaders give them; `encode(prompt)` makes CONDITIONING."""
+    import torch
+
+    import nodes
+    with torch.inference_mode():
+        model, = nodes.UNETLoader().load_unet(starter.MODEL, "default")
+        clip, = nodes.CLIPLoader().load_clip(starter.TEXT, "sd3")
+        vae, = nodes.VAELoader().load_vae(starter.VAE)
+
+    def encode(prompt):
+        with torch.inference_mode():
+            return nodes.CLIPTextEncode().encode(clip, prompt)[0]
+
+    return SimpleNamespace(model=model, clip=clip, vae=vae, encode=encode)
+
+
+@pytest.fixture(scope="session")
+def studio(pack):
+    """A module of the room by its name."""
+    return lambda name: importlib.import_module(f"{pack.__name__}.nodes.studio.{name}")
