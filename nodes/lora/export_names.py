@@ -80,10 +80,13 @@ class Names:
 
 def model_names(module: torch.nn.Module, style: str, encoders: torch.nn.Module | None = None) -> Names:
     """The names for the weights of a model of the host, and of its text encoders where they are given."""
-    known = comfy.lora.model_lora_keys_unet(module, {})
-    if encoders is not None:
-        known = comfy.lora.model_lora_keys_clip(encoders, known)
-    return Names(known, style, module.model_config.unet_config.get("image_model") == "flux2")
+    return Names(host_names(module, encoders), style, module.model_config.unet_config.get("image_model") == "flux2")
+
+
+def host_names(module: torch.nn.Module, encoders: torch.nn.Module | None = None) -> dict[str, Target]:
+    """Every name the host's loader knows for the weights of a model, and of its text encoders where they are given."""
+    names = comfy.lora.model_lora_keys_unet(module, {})
+    return names if encoders is None else comfy.lora.model_lora_keys_clip(encoders, names)
 
 
 def format_of(name: str) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import folder_paths
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
+
+from .files import write_lora
 
 
 def lora_folder() -> Path:
@@ -34,10 +36,10 @@ def write_new(stem: str, tensors: dict[str, Tensor], metadata: dict[str, str],
 
     The file is written beside, read back and given to check, which may raise, and only then gets its name."""
     folder = lora_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{stem}.{uuid.uuid4().hex}.tmp"
     try:
-        save_file({key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()}, beside, metadata)
+        # Copies, because parts of a fused weight share their down, and a file must not.
+        write_lora(beside, {key: t.detach().clone() for key, t in tensors.items()}, metadata)
         check(load_file(beside))
         return _named(beside, folder, stem)
     finally:

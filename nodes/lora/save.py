@@ -1,37 +1,28 @@
 """LoRAs with their strengths and block weights, written as one file that does the same at strength 1."""
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import comfy.lora
-import comfy.lora_convert
 import comfy.utils
 import torch
 from torch import Tensor
 
 from . import contents, report
-from .energy import model_weight, needs_weight
-from .export_names import Names, format_of, model_names, tensors_of
+from .baking import Part, bake
+from .energy import model_weight
+from .export_names import format_of, model_names
 from .language import parse
 from .loading import coreless
-from .merge import Piece, formed, joined, rows_of, widened
+from .merge import Piece, joined
 from .output import file_stem, write_new
-from .patching import Outcome, ReadKeys, Side, examine
+from .patching import Outcome, Side, examine
+from .proof import check_loads
 from .recipe import Source, recipe
 from .resize import resized
 from .schedule import encoder_part
 from .weights import resolve
-
-
-class Part(NamedTuple):
-    """What the file will hold for one weight or slice: the start of its keys, a patch of strength 1, and the weight."""
-    name: str
-    patch: object
-    weight: Callable[[], Tensor] | None
-    ending: str = ""
-    """Where it is not empty: the whole key is name + ending, because the weight is a bias."""
 
 
 class Saved(NamedTuple):
@@ -60,9 +51,10 @@ def save(sources: Sequence[Source], name: str, style: str, rank: int, metadata: 
     if rank:
         parts, line = _made_smaller(parts, rank, _storage(sources))
         lines.insert(0, line)
-    tensors = {key: tensor for part in parts for key, tensor in _tensors(part, style).items()}
+    tensors = {key: tensor for part in parts for key, tensor in part.tensors(style).items()}
     about = recipe(sources, stem, style, rank, tensors, metadata)
-    path = write_new(stem, tensors, about, partial(check_loads, model=model, clip=clip))
+    loads = partial(check_loads, model=model and model.model, encoders=clip and clip.cond_stage_model)
+    path = write_new(stem, tensors, about, loads)
     return Saved(path, "\n".join([_headline(path, parts, tensors), *lines]), outcome)
 
 
@@ -77,22 +69,6 @@ def _made_smaller(parts: Sequence[Part], rank: int, dtype: torch.dtype) -> tuple
         bar.update(1)
     share = kept / total if total else 1.0
     return small, f"- rank at most {rank}: {share:.2%} of the change is kept (squared norm)"
-
-
-def check_loads(tensors: dict[str, Tensor], model=None, clip=None) -> None:
-    """Raises RuntimeError unless the host's loader takes every key."""
-    if model is None:
-        names = {name: f"{name}.weight" for name in contents.module_names(tensors)}
-    else:
-        names = comfy.lora.model_lora_keys_unet(model.model, {})
-        names = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, names) if clip else names
-        names |= {n: f"{n}.weight" for n in contents.module_names(tensors) if n.startswith(report.ENCODER_NAMES)}
-    read = ReadKeys(comfy.lora_convert.convert_lora(tensors))
-    comfy.lora.load_lora(read, names, log_missing=False)
-    lost = sorted(read.keys() - read.read)
-    if lost:
-        raise RuntimeError(f"format: the host's LoRA loader does not know {len(lost)} of {len(tensors)} keys that were "
-                           f"to be saved, the first is {lost[0]}. Nothing was written.")
 
 
 def _from_model(sources: Sequence[Source], style: str, model, clip) -> tuple[list[Part], list[str], Outcome]:
@@ -126,60 +102,6 @@ def _collect(by_key: dict, side: Side, module: torch.nn.Module) -> None:
                                  else (*change.target, None, None)[:3])
         piece = Piece(change.patch, side.strength * change.ratio, offset, function)
         by_key.setdefault(key, (module, []))[1].append(piece)
-
-
-def bake(key: str, pieces: Sequence[Piece], names: Names, weight: Callable[[str | tuple], Tensor]) -> list[Part]:
-    """All pieces on one weight as parts under the names of a format. weight: gives the weight or slice of a target."""
-    whole = partial(weight, key)
-    if _entangled(pieces):
-        pieces = [Piece(formed(pieces, whole), 1.0)]
-    groups = {}
-    for piece in pieces:
-        groups.setdefault(piece.offset, []).append(piece._replace(offset=None))
-    parts, on_whole = {}, []
-    for offset, group in groups.items():
-        part_weight = partial(weight, (key, offset)) if offset else whole
-        patch = joined(group, part_weight)
-        named = names.part(key, offset) if offset else None
-        if named:
-            parts[named.name] = Part(named.name, patch, part_weight)
-        else:
-            on_whole.append(patch if not offset else widened(patch, offset, len(whole()), part_weight))
-    if on_whole:
-        patch = joined([Piece(patch, 1.0) for patch in on_whole], whole)
-        for part in _whole_parts(key, patch, names, whole):
-            if part.name in parts:
-                both = [Piece(p.patch, 1.0) for p in (parts[part.name], part)]
-                part = part._replace(patch=joined(both, part.weight))
-            parts[part.name] = part
-    return list(parts.values())
-
-
-def _entangled(pieces: Sequence[Piece]) -> bool:
-    """Whether one piece depends on rows of the weight that a piece for other rows changes."""
-    spans = {piece.offset for piece in pieces}
-    if len(spans) < 2 or not any(needs_weight(piece.patch) for piece in pieces):
-        return False
-    ordered = sorted((offset[1], offset[1] + offset[2]) for offset in spans if offset)
-    return None in spans or any(end > start for (_, end), (start, _) in zip(ordered, ordered[1:], strict=False))
-
-
-def _whole_parts(key: str, patch, names: Names, weight: Callable[[], Tensor]) -> list[Part]:
-    if key.endswith(".bias") and (named := names.bias(key)):
-        if isinstance(patch, tuple) and patch[0] == "set":
-            patch = ("diff", (patch[1][0].float().cpu() - weight().float().cpu(),))
-        return [Part(named[0], patch, weight, named[1])]
-    if name := names.whole(key):
-        return [Part(name, patch, weight)]
-    if parts := names.parts(key, len(weight())):
-        return [Part(part.name, rows_of(patch, part.offset, part.function, weight),
-                     partial(_rows, weight, part)) for part in parts]
-    return [Part(names.native(key) or key.removesuffix(".weight"), patch, weight)]
-
-
-def _rows(weight: Callable[[], Tensor], part) -> Tensor:
-    rows = weight().narrow(*part.offset) if part.offset else weight()
-    return part.function(rows) if part.function else rows
 
 
 def _from_names(sources: Sequence[Source], style: str) -> list[Part]:
@@ -230,12 +152,6 @@ def _under_its_name(target: str, patch, style: str, missing: str) -> Part:
         raise ValueError(f"{missing}: connect the {missing} to save as {style}. Without it names stay as they are, and "
                          f"{stem} is a name of {format_of(stem)}.")
     return Part(stem, patch, None, ".diff_b" if kind == "bias" else "")
-
-
-def _tensors(part: Part, style: str) -> dict[str, Tensor]:
-    if part.ending:
-        return {part.name + part.ending: part.patch[1][0]}
-    return tensors_of(part.name, part.patch, style)
 
 
 def _storage(sources: Sequence[Source]) -> torch.dtype:

@@ -1,9 +1,9 @@
 """What a run leaves on disk: states to continue from and LoRAs, whatever ends it."""
 import logging
-import os
 import time
 from pathlib import Path
 
+from ..lora.output import lora_folder
 from . import output
 from .checkpoint import rotate, save_state, state_folder, state_path, states_of
 from .session import Session
@@ -47,13 +47,10 @@ class Keeper:
 
     def save_lora(self, stem: str) -> str:
         session = self.session
-        path = output.free_path(stem)
-        title = os.path.splitext(os.path.basename(path))[0]
-        metadata = output.metadata(session.settings, session.shape, session.model, session.objective.kind,
-                                   len(session.dataset.samples), session.step, self.started, time.time(), title)
-        output.save_checked(path, session.tensors(), metadata, session.model, session.shape.file_format,
-                            session.denoiser.encoders)
-        return path
+        about = output.metadata(session.settings, session.shape, session.model, session.objective.kind,
+                                len(session.dataset.samples), session.step, self.started, time.time(), stem)
+        return output.save(stem, session.tensors(), about, session.model, session.shape.file_format,
+                           session.denoiser.encoders)
 
     def finish(self) -> str:
         """Saves the LoRA and the last state; returns the LoRA's path.
@@ -63,7 +60,7 @@ class Keeper:
         try:
             return self.save_lora(self.stem)
         except OSError as error:
-            raise OSError(f"name: the LoRA could not be written to {output.lora_folder()} ({error}). "
+            raise OSError(f"name: the LoRA could not be written to {lora_folder()} ({error}). "
                           f"{self.how_to_go_on()}") from error
 
     def rescue(self, error: BaseException) -> str:

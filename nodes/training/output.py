@@ -1,73 +1,24 @@
-"""LoRA files of a training run: where they go, what they say about themselves, and proof that the host loads them."""
+"""LoRA files of a training run, and what they say about themselves."""
 import datetime
 import json
-import os
 from dataclasses import asdict
 from functools import partial
 
-import comfy.lora
-import comfy.utils
-import folder_paths
 import torch
 
-from ..lora.energy import model_weight
-from ..lora.export_names import model_names, tensors_of
-from ..lora.files import write_lora
-from ..lora.merge import Piece
-from ..lora.save import bake
+from ..lora.baking import renamed
+from ..lora.output import write_new
+from ..lora.proof import check_loads
 from .adapters import LoraShape
 from .settings import Settings
 
 
-def lora_folder() -> str:
-    """The folder under ComfyUI's output that its LoRA loaders list."""
-    return os.path.join(folder_paths.get_output_directory(), "loras")
-
-
-def free_path(stem: str) -> str:
-    """<output>/loras/<stem>.safetensors, or <stem>_00001.safetensors and so on when that exists already."""
-    candidate, number = f"{stem}.safetensors", 0
-    while os.path.exists(os.path.join(lora_folder(), candidate)):
-        number += 1
-        candidate = f"{stem}_{number:05}.safetensors"
-    return os.path.join(lora_folder(), candidate)
-
-
-def check_loads(tensors: dict[str, torch.Tensor], model: torch.nn.Module,
-                encoders: torch.nn.Module | None = None) -> None:
-    """Raises RuntimeError unless the host's LoRA loader maps every key to a weight of `model` or of the encoders."""
-    mapped = comfy.lora.load_lora(tensors, _host_names(model, encoders), log_missing=False)
-    used = {key for patch in mapped.values() for key in patch.loaded_keys}
-    lost = sorted(tensors.keys() - used)
-    if lost:
-        raise RuntimeError(f"model: the host's LoRA loader does not know {len(lost)} of {len(tensors)} keys of the "
-                           f"trained LoRA, the first is {lost[0]}.")
-
-
-def save_checked(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str], model,
-                 file_format: str = "native", encoders: torch.nn.Module | None = None) -> None:
-    """Writes the file, reads it back and proves that the host maps all of it."""
-    write_lora(path, renamed(tensors, file_format, model, encoders), metadata)
-    check_loads(comfy.utils.load_torch_file(path, safe_load=True), model, encoders)
-
-
-def renamed(tensors: dict[str, torch.Tensor], file_format: str, model, encoders=None) -> dict[str, torch.Tensor]:
-    """Native names in another of FORMATS. diffusers names q, k and v of a fused weight by themselves; where a format
-    has no name for a weight, the native one stays."""
-    if file_format == "native":
-        return tensors
-    names, out = model_names(model, file_format, encoders), {}
-    for key, patch in comfy.lora.load_lora(tensors, _host_names(model, encoders), log_missing=False).items():
-        module = model if key.startswith("diffusion_model.") else encoders
-        for part in bake(key, [Piece(patch, 1.0)], names, partial(model_weight, module)):
-            # Copies, because the parts of a fused weight share their down, and a file must not.
-            out |= {name: t.clone() for name, t in tensors_of(part.name, part.patch, file_format).items()}
-    return out
-
-
-def _host_names(model, encoders):
-    names = comfy.lora.model_lora_keys_unet(model, {})
-    return names if encoders is None else comfy.lora.model_lora_keys_clip(encoders, names)
+def save(stem: str, tensors: dict[str, torch.Tensor], about: dict[str, str], model: torch.nn.Module,
+         file_format: str = "native", encoders: torch.nn.Module | None = None) -> str:
+    """Writes a LoRA under a name that is free, once the host has taken all of it, and returns where."""
+    if file_format != "native":
+        tensors = renamed(tensors, file_format, model, encoders)
+    return str(write_new(stem, tensors, about, partial(check_loads, model=model, encoders=encoders)))
 
 
 def metadata(settings: Settings, shape: LoraShape, model, kind: str, pictures: int, steps_done: int, started: float,

@@ -8,7 +8,7 @@ import torch
 
 from ..lora.files import read_lora
 from ..lora.output import file_stem
-from . import output
+from ..lora.proof import check_loads
 from .adapters import LoraShape
 from .checkpoint import find_state, free_run, load_state, state_folder
 from .dataset import TrainingSet
@@ -68,7 +68,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
     # The executor runs in inference mode, whose tensors cannot take part in a backward.
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
         session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape, clip)
-        output.check_loads(session.tensors(), session.model, session.denoiser.encoders)
+        check_loads(session.tensors(), session.model, session.denoiser.encoders)
         progress.say("checking the gradients")
         check = self_check(session.patcher, session.denoiser, session.objective, session.adapters, dataset.samples[0],
                            settings.batch_size, settings.seed)

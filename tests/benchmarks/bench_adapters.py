@@ -2,8 +2,6 @@
 
 The model and the data are those of bench_training: SD3 of depth 3, latents of 16 x 16, captions of 77 tokens.
 """
-import tempfile
-
 import bench_training
 import timing
 
@@ -28,9 +26,7 @@ def main():
 
 
 def compare(pack, batch, rounds):
-    import folder_paths
-    with tempfile.TemporaryDirectory() as folder:
-        folder_paths.set_output_directory(folder)
+    with timing.output_folder():
         sizes = {}
         seconds = timing.interleave({name: lambda name=name: step(pack, name, batch, sizes) for name in SHAPES}, rounds)
     return [(name, str(batch), timing.milliseconds(values), f"{timing.ratio(values, seconds['LoRA']):.2f}",

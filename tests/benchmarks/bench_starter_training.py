@@ -6,9 +6,7 @@ between patches of sampled pictures and of woodcuts drawn for the same prompts. 
 steps; ours gets the seconds that took, its own checks and encoding included, and is stopped when they are over.
 """
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import timing
 
@@ -27,12 +25,10 @@ def main():
     parser.add_argument("--pictures", type=int, default=4, help="sampled pictures a style distance is taken over")
     options = parser.parse_args()
     pack = timing.start_host("training", "../starter")
-    with tempfile.TemporaryDirectory() as folder:
+    with timing.output_folder() as folder:
         import comfy.utils
-        import folder_paths
         comfy.utils.PROGRESS_BAR_ENABLED = False        # the host's second bar, on the terminal
-        folder_paths.set_output_directory(folder)
-        workshop = Workshop(pack, Path(folder), options.pictures)
+        workshop = Workshop(pack, folder, options.pictures)
         base = workshop.judge(None)
         rows = [row for seed in range(options.rounds) for row in workshop.compare(seed, options.host_steps)]
     publish(base, rows, options)

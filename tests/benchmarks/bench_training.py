@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from typing import NamedTuple
 
@@ -66,9 +65,7 @@ def compared(pack, shape, rounds):
 
 
 def compare(pack, shape, batch, rounds):
-    with tempfile.TemporaryDirectory() as folder:
-        import folder_paths
-        folder_paths.set_output_directory(folder)
+    with timing.output_folder():
         seconds = timing.interleave(contenders(pack, shape, batch), rounds)
     return [(name, str(batch), timing.milliseconds(values), f"{timing.ratio(values, seconds[OURS]):.2f}")
             for name, values in seconds.items()]
@@ -91,9 +88,7 @@ def growth(pack, rounds):
         shape = Shape(3, side, 6)
         return lambda: ours(pack, shape, *data(shape), batch)
 
-    with tempfile.TemporaryDirectory() as folder:
-        import folder_paths
-        folder_paths.set_output_directory(folder)
+    with timing.output_folder():
         seconds = timing.interleave({name: run(*test) for name, test in tests.items()}, rounds)
     rows = [(name, timing.milliseconds(values), f"{timing.ratio(values, seconds['batch 1']):.2f}")
             for name, values in seconds.items()]
@@ -127,9 +122,7 @@ def peak(pack, name):
     latents, captions = latents.repeat(many, 1, 1, 1), captions * many
     network, second = model(LARGER), model(LARGER) if name.startswith("host") else None
     before = resident("VmRSS", reset=True)
-    with tempfile.TemporaryDirectory() as folder:
-        import folder_paths
-        folder_paths.set_output_directory(folder)
+    with timing.output_folder():
         if second is None:
             check = pack.nodes.training.run.self_check
             pack.nodes.training.run.self_check = lambda *a: check(*a)._replace(checkpoint="recomputed" in name)

@@ -7,8 +7,10 @@ import os
 import platform
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -33,6 +35,16 @@ def start_host(*helpers: str):
         importlib.import_module(f"{pack.__name__}.nodes.training.{module}")
     logging.getLogger().setLevel(logging.ERROR)
     return pack
+
+
+@contextmanager
+def output_folder() -> Iterator[Path]:
+    """An output folder that goes away, whose loras the host lists before all others."""
+    import folder_paths
+    with tempfile.TemporaryDirectory() as folder:
+        folder_paths.set_output_directory(folder)
+        folder_paths.add_model_folder_path("loras", os.path.join(folder, "loras"), is_default=True)
+        yield Path(folder)
 
 
 def timed(function: Callable) -> Callable[[], float]:

@@ -349,10 +349,10 @@ def test_no_file_is_ever_overwritten_and_none_is_left_half_written(pack, host):
     assert set(output.lora_folder().iterdir()) == before
 
 
-def test_a_key_that_the_host_would_not_load_keeps_the_file_from_being_written(room):
+def test_a_key_that_the_host_would_not_load_keeps_the_file_from_being_written(pack, room):
     model = small_model("SD3-medium")
-    with pytest.raises(RuntimeError, match="does not know 1 of 1 keys .* the first is lora_unet_nowhere.diff"):
-        room.check_loads({"lora_unet_nowhere.diff": torch.ones(1)}, model)
+    with pytest.raises(RuntimeError, match="does not know 1 of the 1 keys .* the first is lora_unet_nowhere.diff"):
+        pack.nodes.lora.proof.check_loads({"lora_unet_nowhere.diff": torch.ones(1)}, model.model)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "..", "///", "___"])

@@ -104,6 +104,7 @@ real_host.find_host()
 pack = real_host.load_pack()
 import importlib, folder_paths
 folder_paths.set_output_directory(sys.argv[3])
+folder_paths.add_model_folder_path("loras", os.path.join(sys.argv[3], "loras"), is_default=True)
 from training_models import caption, latents, tiny_sd3
 t = pack.nodes.training
 for name in ("run", "progress", "recipe", "settings", "dataset"):

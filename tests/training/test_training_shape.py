@@ -208,7 +208,7 @@ def test_other_names_say_the_same(pack, caplog, name, algorithm, style):
     with torch.no_grad():
         adapters.flat.add_(torch.randn(adapters.flat.shape, generator=torch.Generator().manual_seed(5)) * 0.1)
     native = adapters.tensors(torch.float32)
-    renamed = t.output.renamed(native, style, patcher.model)
+    renamed = pack.nodes.lora.baking.renamed(native, style, patcher.model)
     expected, weights = (merged_weights(patcher, lora) for lora in (native, renamed))
     assert "not loaded" not in caplog.text.lower()
     changed = [key for key, value in patcher.model.state_dict().items() if not torch.equal(value, expected[key])]

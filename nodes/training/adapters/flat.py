@@ -6,6 +6,7 @@ from typing import NamedTuple
 import comfy.lora
 import torch
 
+from ...lora.export_names import host_names
 from .base import Adapter
 
 ENCODERS = "text_encoders."
@@ -87,10 +88,7 @@ class Adapters:
         """Takes the values of a LoRA whose names the host maps; returns the layers it says nothing about.
 
         Raises ValueError when it has another shape or algorithm, or nothing for any layer."""
-        names = comfy.lora.model_lora_keys_unet(model, {})
-        if encoders is not None:
-            names = comfy.lora.model_lora_keys_clip(encoders, names)
-        loaded = comfy.lora.load_lora(dict(tensors), names, log_missing=False)
+        loaded = comfy.lora.load_lora(dict(tensors), host_names(model, encoders), log_missing=False)
         missing = []
         for name, adapter in self.layers.items():
             patch = loaded.get(f"{native(name).removeprefix(ENCODERS)}.weight")

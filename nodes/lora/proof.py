@@ -1,0 +1,31 @@
+"""Proof that the host's LoRA loader takes a file: it is asked, before the file gets its name."""
+from collections.abc import Mapping
+
+import comfy.lora
+import comfy.lora_convert
+import torch
+from torch import Tensor
+
+from . import contents, report
+from .export_names import host_names
+from .loading import ReadKeys
+
+
+def check_loads(tensors: Mapping[str, Tensor], model: torch.nn.Module | None = None,
+                encoders: torch.nn.Module | None = None) -> None:
+    """Raises RuntimeError unless the host's loader takes every key for the model and its text encoders.
+
+    Without encoders their keys are not judged, without a model only their endings are."""
+    if model is None:
+        names = {name: f"{name}.weight" for name in contents.module_names(tensors)}
+    else:
+        names = host_names(model, encoders)
+        if encoders is None:
+            names |= {name: f"{name}.weight" for name in contents.module_names(tensors)
+                      if name.startswith(report.ENCODER_NAMES)}
+    read = ReadKeys(comfy.lora_convert.convert_lora(dict(tensors)))
+    comfy.lora.load_lora(read, names, log_missing=False)
+    lost = sorted(read.keys() - read.read)
+    if lost:
+        raise RuntimeError(f"LoRA file: the host's loader does not know {len(lost)} of the {len(tensors)} keys it "
+                           f"would hold, the first is {lost[0]}. Nothing was written.")
