@@ -82,10 +82,10 @@ def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | Non
                    if column in reference.quantiles}
     counting = [criterion for criterion in rubric.criteria if not criterion.bipolar]
     uses = Counter(column for criterion in counting for column in criterion.columns)
-    voices = [_voices(criterion, percentiles, reference, uses) for criterion in counting]
-    weights = _weights(counting, voices, rubric)
-    readings = [(voice.mean(lambda signal, at, c=criterion: _reading(signal, c).of(signal.place(at))),
-                 voice.mean(lambda signal, at, c=criterion: _reading(signal, c).average))
+    voices = [voices_of(criterion, percentiles, reference, uses) for criterion in counting]
+    weights = weights_of(counting, voices, rubric)
+    readings = [(voice.mean(lambda signal, at, c=criterion: reading_of(signal, c).of(signal.place(at))),
+                 voice.mean(lambda signal, at, c=criterion: reading_of(signal, c).average))
                 for criterion, voice in zip(counting, voices, strict=True)]
     parts = np.array([weight * (points - average) if weight else 0.0
                       for weight, (points, average) in zip(weights, readings, strict=True)])
@@ -103,7 +103,7 @@ def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | Non
                     rubric)
 
 
-def _voices(criterion, percentiles, reference, uses) -> Voices:
+def voices_of(criterion, percentiles, reference, uses) -> Voices:
     signals = [signal for signal in criterion.signals if signal.column in percentiles]
 
     def share(signal):
@@ -116,11 +116,11 @@ def _voices(criterion, percentiles, reference, uses) -> Voices:
     return Voices(signals, weights, [percentiles[signal.column] for signal in signals])
 
 
-def _reading(signal: Signal, criterion: Criterion):
+def reading_of(signal: Signal, criterion: Criterion):
     return signal.reading or criterion.reading
 
 
-def _weights(criteria, voices, rubric) -> list[float]:
+def weights_of(criteria, voices, rubric) -> list[float]:
     """The share of each criterion in the total, 1 together."""
     weights = []
     for criterion, voice in zip(criteria, voices, strict=True):
@@ -149,7 +149,7 @@ def _mean(parts, weights, readings, reference):
 def _band(criteria, voices, weights, band: float) -> tuple[float, float]:
     """The lowest and the highest score when every percentile may lie anywhere in its own band."""
     def total(end):
-        means = [voice.mean(lambda signal, at, c=criterion: _reading(signal, c)
+        means = [voice.mean(lambda signal, at, c=criterion: reading_of(signal, c)
                             .over(signal.place(at) - band, signal.place(at) + band)[end])
                  for criterion, voice in zip(criteria, voices, strict=True)]
         return sum(weight * mean for weight, mean in zip(weights, means, strict=True) if weight)

@@ -4,6 +4,8 @@
 sigmoids, counts share a value between two neighbouring bins, minima become soft, and nothing is rounded to 8 bits. What
 cannot move smoothly (Otsu's threshold) is held still. Gradients are finite everywhere, grey included.
 """
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +18,7 @@ from .soft_colour import chroma_vector, grey, hue_and_saturation, lab, root, spr
 SOFT = {}
 SWITCH = 4.0  # grey levels over which a threshold turns
 SPECTRUM_SIDE = 1024
+BLUR = 1.5  # grey levels: the gradient of a histogram without it evens out neighbouring bins and nothing else
 SHARPEST = 0.02  # degrees within which turns of a harmony template count as equally good
 
 
@@ -119,10 +122,14 @@ def mean_lightness(image: Tensor) -> Tensor:
 
 @differentiable("Luminance entropy")
 def luminance_entropy(image: Tensor) -> Tensor:
-    """The range of values: entropy of CIE L* in 256 levels of its largest, bits, 0..8."""
+    """The range of values: entropy of CIE L* in 256 levels of its largest, blurred by BLUR levels, bits, 0..8."""
     plane = lab(image)[:, 0].flatten(1)
     largest = plane.amax(1, keepdim=True).clamp(min=1e-3)
-    return histogram.entropy(soft_counts((plane / largest * 255).clamp(0, 255), 256))
+    counts = soft_counts((plane / largest * 255).clamp(0, 255), 256)
+    reach = math.ceil(3 * BLUR)
+    bell = torch.exp(-(torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device) / BLUR) ** 2 / 2)
+    around = F.pad(counts[:, None], (reach, reach), mode="reflect")
+    return histogram.entropy(F.conv1d(around, bell[None, None])[:, 0])
 
 
 @differentiable("mean S channel")

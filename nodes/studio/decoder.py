@@ -1,0 +1,136 @@
+"""Cheap decoders that a gradient can pass: latents as the sampler holds them -> pictures."""
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
+import folder_paths
+import torch
+from comfy.taesd.taesd import TAESD
+from torch import Tensor
+
+COLOURS, TINY, FULL = "latent colours", "TAESD", "VAE"
+CHOICES = ("auto", COLOURS, TINY, FULL)
+VIDEO_TINY = ("taehv", "lighttae", "taeltx")  # the host's tiny decoders for video are another class
+
+
+class Decoder(NamedTuple):
+    """`decode` maps latents in the model's space, [B, C, h, w] or [B, C, F, h, w], to float sRGB, 0..1, and has
+    to be called outside of inference mode.
+
+    Of a video every latent frame is a picture: [B * F, 3, H, W], those of one video in a row. `detail` says whether
+    the pictures show more than one colour for each latent cell.
+    """
+    name: str
+    decode: Callable[[Tensor], Tensor]
+    detail: bool
+
+
+def decoder(model, choice: str = "auto", vae=None) -> Decoder:
+    """The decoder of a MODEL: the connected VAE, else the host's colours of a latent, else its TAESD, or the choice.
+
+    Raises ValueError with one sentence where there is none.
+    """
+    form = _owned(model.model.latent_format)
+    if form.latent_dimensions == 1:
+        raise ValueError(f"model: expected one that makes pictures, got latents of {_name(form)}")
+    if choice == "auto":
+        tiny = _tiny_path(form)
+        choice = FULL if vae is not None else COLOURS if form.latent_rgb_factors else TINY if tiny else FULL
+        if choice == FULL and vae is None:
+            raise ValueError(f"model: the host knows no colours for latents of {_name(form)}; connect a VAE")
+    return {COLOURS: _colours, TINY: _tiny, FULL: _full}[choice](form, vae)
+
+
+def _colours(form, vae) -> Decoder:
+    if not form.latent_rgb_factors:
+        raise ValueError(f"decoder: the host knows no colours for latents of {_name(form)}; connect a VAE and choose "
+                         f"auto or {FULL}")
+
+    def decode(latent: Tensor) -> Tensor:
+        cells = frames(latent if form.latent_rgb_factors_reshape is None else form.latent_rgb_factors_reshape(latent))
+        factors, bias = cells.new_tensor(form.latent_rgb_factors), form.latent_rgb_factors_bias
+        rgb = torch.einsum("bchw,cd->bdhw", cells, factors)
+        return _unit(rgb if bias is None else rgb + cells.new_tensor(bias)[:, None, None])
+
+    return Decoder("the host's colours of a latent", decode, form.spacial_downscale_ratio == 1)
+
+
+def _tiny(form, vae) -> Decoder:
+    path = _tiny_path(form)
+    if path is None:
+        wanted = form.taesd_decoder_name
+        raise ValueError("decoder: " + (
+            f"expected {wanted} in models/vae_approx, found none" if wanted and not wanted.startswith(VIDEO_TINY)
+            else f"there is no TAESD for latents of {_name(form)}") + f"; put it there, or choose {COLOURS} or {FULL}")
+    network = TAESD(None, path, latent_channels=form.latent_channels).requires_grad_(False)
+    return Decoder(TINY, lambda latent: _unit(_through(network, frames(latent))), True)
+
+
+def _full(form, vae) -> Decoder:
+    if vae is None:
+        raise ValueError(f"vae: expected a VAE for the choice {FULL}, got none; connect it or choose auto")
+    if vae.latent_dim not in (2, 3) or vae.output_channels not in (3, 4):
+        raise ValueError("vae: expected one of pictures, got one of sound or shapes")
+    dtype = torch.float32 if vae.vae_dtype == torch.float16 else vae.vae_dtype  # small gradients vanish in float16
+
+    def decode(latent: Tensor) -> Tensor:
+        cells = frames(form.process_out(latent)).to(dtype)
+        rgb = _through(vae.first_stage_model, cells[:, :, None] if vae.latent_dim == 3 else cells).float()
+        return frames(vae.process_output(rgb))[:, :3]
+
+    return Decoder("the VAE", decode, True)
+
+
+def frames(latent: Tensor) -> Tensor:
+    """[B, C, F, h, w] -> [B * F, C, h, w], the frames of one video in a row; pictures as they are."""
+    if latent.ndim not in (4, 5):
+        raise ValueError("model: expected latents of pictures or of video, got video and sound packed into one")
+    return latent.movedim(2, 1).flatten(0, 1) if latent.ndim == 5 else latent
+
+
+class _Decoding(torch.nn.Module):
+    """`functional_call` calls `forward`; what is wanted is `decode`."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, cells):
+        return self.network.decode(cells)
+
+
+def _through(network, cells: Tensor) -> Tensor:
+    """network.decode(cells) in the type of `cells`, with copies of its weights on their device.
+
+    The loaders make weights in inference mode, which autograd may not keep, and the weights stay where the host put
+    them: nothing is loaded or unloaded between two steps of a sampler.
+    """
+    decoding = _Decoding(network)
+    weights = {name: tensor.detach().to(cells if tensor.is_floating_point() else cells.device, copy=True)
+               for name, tensor in (*decoding.named_parameters(), *decoding.named_buffers())}
+    return torch.func.functional_call(decoding, weights, (cells,))
+
+
+def _owned(form):
+    """The latent format with tensors of its own: those that it was loaded with may be inference tensors."""
+    own = copy.copy(form)
+    with torch.inference_mode(False):
+        vars(own).update({name: value.clone() for name, value in vars(form).items() if isinstance(value, Tensor)})
+    return own
+
+
+def _unit(picture: Tensor) -> Tensor:
+    return ((picture + 1) / 2).clamp(0, 1)
+
+
+def _tiny_path(form) -> str | None:
+    name = form.taesd_decoder_name
+    if not name or name.startswith(VIDEO_TINY):
+        return None
+    files = folder_paths.get_filename_list("vae_approx")
+    found = next((file for file in files if file.startswith(name)), None)
+    return found and folder_paths.get_full_path("vae_approx", found)
+
+
+def _name(form) -> str:
+    return type(form).__name__
