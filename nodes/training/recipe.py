@@ -24,12 +24,14 @@ class SchedulePlan:
 @dataclass(frozen=True)
 class TimestepPlan:
     """shift: "model", "resolution", "none" or a number. low, high: share of noise that is trained on, 0 to 1.
-    strata: each draw comes from another of so many equally likely ranges until all had their turn."""
+    strata: each draw comes from another of so many equally likely ranges until all had their turn. expert: of Wan 2.2,
+    which has a range of its own."""
     density: str | None = None
     shift: str | float | None = None
     low: float = 0.0
     high: float = 1.0
     strata: int = 8
+    expert: str | None = None
 
 
 @dataclass(frozen=True)

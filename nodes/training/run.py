@@ -13,6 +13,7 @@ from .adapters import LoraShape
 from .checkpoint import find_state, free_run, load_state, state_folder
 from .dataset import TrainingSet
 from .denoiser import is_guidance_distilled
+from .experts import for_expert
 from .health import Health
 from .keeping import Keeper
 from .memory import is_memory_full
@@ -63,11 +64,14 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
     resume: "" or what checkpoint.find_state takes, or a LoRA to start from. A run that is cancelled or fails after its
     first step leaves <name>_interrupted.safetensors and a state to go on from. Raises ValueError for inputs that
     cannot be trained on or continued from and FloatingPointError when the loss stops being finite."""
-    stem = file_stem(name)
+    expert = for_expert(settings, patcher)
+    settings, stem = expert.settings, file_stem(name).removesuffix(expert.ending) + expert.ending
     begin, run = _beginning(resume, stem)
     # The executor runs in inference mode, whose tensors cannot take part in a backward.
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
         session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape, clip)
+        session.chosen += expert.chosen
+        session.notes += expert.notes if sample_prompts else ()
         check_loads(session.tensors(), session.model, session.denoiser.encoders)
         progress.say("checking the gradients")
         check = self_check(session.patcher, session.denoiser, session.objective, session.adapters, dataset.samples[0],

@@ -46,7 +46,7 @@ def recipe_from(values: dict):
         schedule=plans.SchedulePlan(_chosen(v["schedule"]), None if v["warmup_steps"] < 0 else v["warmup_steps"],
                                     v["final_rate"], v["schedule_cycles"]),
         timesteps=plans.TimestepPlan(_chosen(v["timesteps"]), _shift(v["shift"], v["shift_value"]), low, high,
-                                     v["timestep_strata"]),
+                                     v["timestep_strata"], _chosen(v["expert"])),
         loss=plans.LossPlan(_chosen(v["weighting"]), v["snr_gamma"], v["loss"], v["huber_delta"], v["huber_schedule"],
                             v["noise_offset"], v["prior_outside_mask"], v["regularisation_weight"]),
         validation=plans.ValidationPlan(v["validation_pictures"], v["validation_every"]),
@@ -103,10 +103,9 @@ def _timestep_inputs():
                "Moves a flow model's noise levels towards more noise: the model's own shift, by the size of the "
                "pictures, none, or shift_value. Automatic is what the family is usually trained with."),
         _number("shift_value", 3.0, 0.01, 100.0, 0.1, "The shift when it is fixed; 1 is none."),
-        _number("min_timestep", 0.0, 0.0, 1.0, 0.005, "Least share of noise that is trained on. Wan 2.2's high-noise "
-                "expert takes 0.875 (0.9 for image-to-video)."),
-        _number("max_timestep", 1.0, 0.0, 1.0, 0.005, "Largest share of noise that is trained on. Wan 2.2's low-noise "
-                "expert takes 0.875 (0.9 for image-to-video)."),
+        _number("min_timestep", 0.0, 0.0, 1.0, 0.005, "Least share of noise that is trained on. For Wan 2.2's experts "
+                "see expert."),
+        _number("max_timestep", 1.0, 0.0, 1.0, 0.005, "Largest share of noise that is trained on."),
     ]
 
 
@@ -156,4 +155,7 @@ def _rare_inputs():
                 "draws freely.", advanced=True),
         _number("guidance", 1.0, 0.0, 100.0, 0.1, "What guidance-distilled models such as Flux.1-dev are told unless a "
                 "caption sets it.", advanced=True),
+        _combo("expert", (AUTOMATIC, "none", *choices.EXPERTS), AUTOMATIC,
+               "Which of Wan 2.2's two experts the connected model is. It is trained on its own part of the noise, and "
+               "its files end in _high or _low. Automatic goes by the name of the model's file."),
     ]
