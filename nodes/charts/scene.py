@@ -3,6 +3,7 @@
 A scene is a tree of `Node`s measured in pixels. Marks: `rect`, `circle`, `text`, `line`, `polygon`, `image`. Operators:
 `spread`, `stack`, `layer`, `place`. `draw.render` turns a tree into an IMAGE.
 """
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,6 +12,10 @@ from PIL import ImageFont
 from torch import Tensor
 
 from .theme import Colour
+
+NO_LETTER = "\uffff"
+PLAIN = {"–": "-", "—": "-", "−": "-", "×": "x", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "ł": "l",
+         "Ł": "L", "→": "->", "≤": "<=", "≥": ">="}
 
 
 class Node(NamedTuple):
@@ -46,7 +51,7 @@ def polygon(points: Sequence[tuple[float, float]], fill: Colour | None, stroke: 
 
 def text(content: str, size: float, fill: Colour, bold: bool = False) -> Node:
     """One line of text; its box is the advance of the line by the height of ascender and descender."""
-    font = type_face(size)
+    font, content = type_face(size), drawable(content)
     return Node("text", font.getlength(content), sum(font.getmetrics()),
                 {"text": content, "size": size, "fill": fill, "bold": bold})
 
@@ -82,6 +87,20 @@ def spread(children: Sequence[Node], direction: str, spacing: float, align: str 
 def stack(children: Sequence[Node], direction: str) -> Node:
     """`spread` without spacing."""
     return spread(children, direction, 0)
+
+
+def drawable(content: str) -> str:
+    """The text with letters that the face lacks written plainly: "Wölfflin" as "Wolfflin", a dash as a hyphen."""
+    return content if content.isascii() else "".join(map(_letter, content))
+
+
+@lru_cache(1024)
+def _letter(letter: str) -> str:
+    face = type_face(20)
+    if letter.isascii() or bytes(face.getmask(letter)) != bytes(face.getmask(NO_LETTER)):
+        return letter
+    plain = PLAIN.get(letter) or "".join(c for c in unicodedata.normalize("NFKD", letter) if c.isascii())
+    return plain or "?"
 
 
 @lru_cache(64)

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..charts.draw import render
 from ..charts.profile import Row, Titles, profile
 from ..charts.theme import LIGHT
-from . import counterfactual, explain, space
+from . import counterfactual, explain, poles, space
 from .criteria import Rubric
 from .heat import EXACT, HeatMap, tiles
 from .measures import filter_bank, measure
@@ -56,17 +56,21 @@ def study(image: Tensor, asked: Asked, depth: Tensor | None = None, region=None)
     own = Picture.from_images(image.cpu())
     canonical, measures = examine(own, depth)
     native = measures if canonical is own else numbers(own, depth)
-    critique = judge(measures, asked.reference, asked.rubric)
+    critique = judge(measures, asked.reference, asked.rubric, total=False)
     found = explain.evidence(critique)
     changes = _changes(own, critique, asked, depth) if asked.what_if else None
     done = Study(critique, native, found, own.size, canonical.size, region, changes)
     shown = explain.heatmap(canonical, HeatMap(found.column, EXACT[found.column](canonical)[0], True))
     return Shown(done, render(chart(critique, asked.reference), LIGHT.paper), render(shown, LIGHT.paper),
-                 *tiles(canonical, [verdict.criterion for verdict in critique.verdicts]))
+                 *tiles(canonical, [each.criterion for each in critique.verdicts or critique.positions]))
 
 
 def chart(critique: Critique, reference: Reference):
-    """The scene of the chart: each criterion's measures among the paintings, and its points in the score."""
+    """The scene of the chart: each criterion's measures among the paintings, and its points in the score.
+
+    Of a rubric of nothing but positions, the places between their poles."""
+    if critique.positions_only:
+        return poles.chart(critique, reference, tradition(reference))
     rows = [Row(verdict.criterion.name, [critique.percentiles[column] for column in verdict.criterion.columns
                                          if column in critique.percentiles], verdict.contribution)
             for verdict in critique.counted]

@@ -25,9 +25,10 @@ class Evidence(NamedTuple):
 def evidence(critique: Critique) -> Evidence:
     """The column furthest from the median of the tradition, of those that are sums over places and of all.
 
-    Columns of the criteria that count come first; where none of them has places, any other one is drawn.
+    Columns of the criteria that count, or of the pairs where nothing does, come first; where none of them has places,
+    any other one is drawn.
     """
-    counted = {column for verdict in critique.counted for column in verdict.criterion.columns}
+    counted = {column for each in critique.counted or critique.positions for column in each.criterion.columns}
     order = sorted(critique.typicalities, key=lambda column: (column not in counted, critique.typicalities[column]))
     return Evidence(next(column for column in [*order, *critique.measures] if column in EXACT), order[0])
 

@@ -50,7 +50,8 @@ class ArtCritique(io.ComfyNode):
             ],
             outputs=[
                 io.Float.Output("score", tooltip="0 to 100, the mean over the batch. Paintings are spread evenly from "
-                                                 "0 to 100; 95 % band ±3.4."),
+                                                 "0 to 100; 95 % band ±3.4. 0 where a rubric holds positions only, as "
+                                                 "`@Wölfflin` does."),
                 io.Float.Output("scores", is_output_list=True, tooltip="One score for each picture, as a list."),
                 io.String.Output("report", tooltip="Markdown: what the score is, the strongest reasons, every "
                                                    "criterion with its measures, and what the heat map shows."),
@@ -160,7 +161,7 @@ class RankImages(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, rubric=None):
-        return _sentence(rubric)
+        return _sentence(rubric, total=True)
 
     @classmethod
     def execute(cls, images, rubric="", keep=1, reference=None):
@@ -168,10 +169,13 @@ class RankImages(io.ComfyNode):
         return stage.rank_images(images, rubric, keep, reference)
 
 
-def _sentence(rubric: str | None) -> bool | str:
+def _sentence(rubric: str | None, total: bool = False) -> bool | str:
     from .language import parse
+    from .score import check_total
     try:
-        parse(rubric or "")  # None: it comes from a link, and is read when it is there
+        read = parse(rubric or "")  # None: it comes from a link, and is read when it is there
+        if total:
+            check_total(read)
     except ValueError as error:
         return str(error)
     return True

@@ -3,11 +3,11 @@ import json
 from collections.abc import Sequence
 
 from .explain import reasons
-from .report import Study
+from .report import Study, total
 
 
 def payload(studies: Sequence[Study], strips: Sequence[dict], tiles: Sequence[dict[str, tuple[int, str]]]) -> str:
-    """JSON, one entry a picture.
+    """JSON, one entry a picture; score and band are null where there are positions only.
 
     `heat` names the file of the strip (filename, subfolder, type) and how many tiles it holds; a criterion with a heat
     map has the number of its tile, counted from the top, and the column that it shows.
@@ -18,7 +18,7 @@ def payload(studies: Sequence[Study], strips: Sequence[dict], tiles: Sequence[di
 
 def _entry(study: Study, strip: dict, tiles: dict[str, tuple[int, str]]) -> dict:
     entry = brief(study)
-    for criterion in entry["criteria"]:
+    for criterion in [*entry["criteria"], *entry["positions"]]:
         criterion["tile"], criterion["column"] = tiles.get(criterion["id"], (None, None))
     return {**entry, "size": list(study.size), "heat": {**strip, "tiles": len(tiles)}}
 
@@ -31,6 +31,5 @@ def brief(study: Study) -> dict:
                 for v in critique.verdicts]
     positions = [{"id": p.criterion.id, "name": p.criterion.name, "place": p.place, "low": p.criterion.low,
                   "high": p.criterion.high} for p in critique.positions]
-    return {"score": critique.score, "band": [critique.low, critique.high], "baseline": critique.baseline,
-            "rubric": critique.rubric.title, "criteria": criteria, "positions": positions,
+    return {**total(critique), "rubric": critique.rubric.title, "criteria": criteria, "positions": positions,
             "reasons": reasons(critique)}

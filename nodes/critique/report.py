@@ -1,6 +1,7 @@
 """The critique in words (Markdown) and in JSON."""
 from typing import NamedTuple
 
+from . import poles
 from .counterfactual import POINTS, Counterfactual, words
 from .explain import Evidence, reasons
 from .reference import Reference, paintings
@@ -27,9 +28,7 @@ def data(study: Study) -> dict:
     """The study as plain values, the measures by the column names of the published tables; null is "not known"."""
     critique = study.critique
     return {
-        "score": critique.score,
-        "band": [critique.low, critique.high],
-        "baseline": critique.baseline,
+        **total(critique),
         "rubric": critique.rubric.title,
         "ranked": critique.ranked,
         "size": list(study.size),
@@ -51,9 +50,20 @@ def data(study: Study) -> dict:
     }
 
 
+def total(critique: Critique) -> dict:
+    """Score, band and baseline as plain values; null where there are positions only."""
+    score, band, baseline = critique.score, [critique.low, critique.high], critique.baseline
+    known = not critique.positions_only
+    return {"score": score if known else None, "band": band if known else None, "baseline": baseline if known else None}
+
+
 def summary(critiques: list[Critique], reference: Reference) -> str:
     """The first lines: what the score is, how sure it is, and what it is not."""
     scores = [critique.score for critique in critiques]
+    if critiques[0].positions_only:
+        return (f"**Positions only**, no score: {critiques[0].rubric.title} everything lies between two poles, of which "
+                f"neither is better.\n\nA position is a place among {tradition(reference)}. It is not beauty, quality "
+                "or skill. The score output says 0.")
     if len(scores) == 1:
         lead = f"**Score {scores[0]:.1f} of 100** (95 % band {_band(critiques[0])})"
     else:
@@ -73,9 +83,9 @@ def write(studies: list[Study], reference: Reference) -> str:
     sections = [summary([study.critique for study in studies], reference)]
     sections += [reference.warning] if reference.warning else []
     for number, study in enumerate(studies, 1):
-        title = [] if len(studies) == 1 else [f"## Picture {number}: {study.critique.score:.1f}"]
-        sections += [*title, _numbered(study.critique), table(study.critique), *positions(study.critique),
-                     *what_if(study.changes), heat_note(study.evidence), size_note(study)]
+        title = [] if len(studies) == 1 else [_title(number, study.critique)]
+        sections += [*title, *_counted(study), *poles.section(study.critique, reference.band),
+                     *_not_counted(study), heat_note(study.evidence), size_note(study)]
     rubric = studies[0].critique.rubric
     sources = [f"Reference: {reference.source}."] + ([f"Rubric: {rubric.source}."] if rubric.source else [])
     return "\n\n".join([*sections, *sources])
@@ -93,17 +103,6 @@ def table(critique: Critique) -> str:
         rows += [f"| | {name} | {critique.measures[name]:.4g} | {_whole(critique.percentiles.get(name))} | | |"
                  for name in criterion.columns if name in critique.measures]
     return "\n".join([*rows, f"| sum | | | | | {critique.score - critique.baseline:+.1f} |", "", _legend(critique)])
-
-
-def positions(critique: Critique) -> list[str]:
-    """The pairs of poles, if the rubric has any: a section of its own, which the score knows nothing of."""
-    placed = [position for position in critique.positions if position.place is not None]
-    if not placed:
-        return []
-    rows = [f"| {p.criterion.name} | {p.criterion.low} | {p.place:+.2f} | {p.criterion.high} |" for p in placed]
-    return ["\n".join(["### Positions", "", "Between two poles, -1 to 1; 0 is the middle of the tradition. Neither "
-                       "pole is better, and none of this is in the score.", "", "| | -1 | | 1 |", "|---|---|---:|---|",
-                       *rows])]
 
 
 def what_if(changes: list[Counterfactual] | None) -> list[str]:
@@ -152,6 +151,21 @@ def _legend(critique: Critique) -> str:
             "criterion is met in full; unless the table says otherwise it asks to be typical: 100 at the median, 0 at "
             f"the ends. Contribution: what the criterion adds to or takes from {critique.baseline:.1f}, the score of "
             f"{average}. Not counted: nothing says how it is spread over them, or its weight is 0.")
+
+
+def _title(number: int, critique: Critique) -> str:
+    return f"## Picture {number}" + ("" if critique.positions_only else f": {critique.score:.1f}")
+
+
+def _counted(study: Study) -> list[str]:
+    return [] if study.critique.positions_only else [_numbered(study.critique), table(study.critique)]
+
+
+def _not_counted(study: Study) -> list[str]:
+    if not study.critique.positions_only:
+        return what_if(study.changes)
+    asked = [] if study.changes is None else ["counterfactuals: nothing to raise, positions have no better side."]
+    return [poles.measures(study.critique), *asked]
 
 
 def _numbered(critique: Critique) -> str:

@@ -39,7 +39,7 @@ class Critique(NamedTuple):
 
     `score` is 0..100 with its 95 % band from `low` to `high`; `baseline` is the score of the average picture, and the
     contributions of the verdicts sum to `score` - `baseline`. `ranked` scores are even over the tradition; the others
-    are weighted means of points.
+    are weighted means of points. A rubric of nothing but positions has no verdicts, and 0 for all four numbers.
     """
     score: float
     low: float
@@ -57,6 +57,11 @@ class Critique(NamedTuple):
     def counted(self) -> list[Verdict]:
         return [verdict for verdict in self.verdicts if verdict.weight > 0]
 
+    @property
+    def positions_only(self) -> bool:
+        """True where nothing is counted, so that there is no score."""
+        return not self.verdicts
+
 
 class Voices(NamedTuple):
     """The signals of a criterion that can be placed, with their weights, and the percentiles of their columns."""
@@ -72,15 +77,24 @@ class Voices(NamedTuple):
         return sum(values) / sum(weights) if values else None
 
 
-def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | None = None) -> Critique:
+def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | None = None,
+          total: bool = True) -> Critique:
     """The critique of one picture from its measures at the resolution of the reference.
 
-    Raises ValueError with one sentence where the rubric asks for what the reference does not know.
+    Raises ValueError with one sentence where the rubric asks for what the reference does not know, and, unless `total`
+    is False, where it holds nothing but positions between poles.
     """
     rubric = rubric or default()
+    if total:
+        check_total(rubric)
     percentiles = {column: reference.percentile(column, value) for column, value in measures.items()
                    if column in reference.quantiles}
+    positions = tuple(Position(criterion, position(criterion, percentiles)) for criterion in rubric.criteria
+                      if criterion.bipolar)
     counting = [criterion for criterion in rubric.criteria if not criterion.bipolar]
+    typicalities = {column: typicality(at) for column, at in percentiles.items()}
+    if not counting:
+        return Critique(0.0, 0.0, 0.0, 0.0, False, measures, percentiles, typicalities, (), positions, rubric)
     uses = Counter(column for criterion in counting for column in criterion.columns)
     voices = [voices_of(criterion, percentiles, reference, uses) for criterion in counting]
     weights = weights_of(counting, voices, rubric)
@@ -97,23 +111,42 @@ def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | Non
         Verdict(criterion, points, voice.mean(Signal.place), voice.mean(lambda _, at: typicality(at)), weight, part)
         for criterion, voice, weight, (points, _), part in zip(counting, voices, weights, readings, contributions,
                                                                strict=True))
-    return Critique(score, max(0.0, low), min(100.0, high), baseline, ranked, measures, percentiles,
-                    {column: typicality(at) for column, at in percentiles.items()}, verdicts,
-                    tuple(_position(criterion, percentiles) for criterion in rubric.criteria if criterion.bipolar),
-                    rubric)
+    return Critique(score, max(0.0, low), min(100.0, high), baseline, ranked, measures, percentiles, typicalities,
+                    verdicts, positions, rubric)
+
+
+def check_total(rubric: Rubric) -> None:
+    """Raises ValueError with one sentence where nothing of a rubric can count."""
+    if all(criterion.bipolar for criterion in rubric.criteria):
+        raise ValueError(f"rubric: expected something that can count, got only positions between two poles "
+                         f"({rubric.title}), of which neither is better; Art Critique shows them")
+
+
+def position(criterion: Criterion, percentiles: dict[str, float]) -> float | None:
+    """A bipolar criterion's place from -1 to 1; None where none of its columns was measured."""
+    place = voiced(criterion, percentiles).mean(Signal.place)
+    return None if place is None else place / 50 - 1
+
+
+def points(criterion: Criterion, percentiles: dict[str, float]) -> float | None:
+    """What the columns say to a criterion on its own, 0..100; None where none of them was measured."""
+    return voiced(criterion, percentiles).mean(lambda signal, at: reading_of(signal, criterion).of(signal.place(at)))
+
+
+def voiced(criterion: Criterion, percentiles: dict[str, float],
+           share: Callable[[Signal], float] = lambda _: 1.0) -> Voices:
+    """The voices of a criterion; a signal without a weight of its own weighs its `share`."""
+    signals = [signal for signal in criterion.signals if signal.column in percentiles]
+    weights = [share(signal) if signal.weight is None else signal.weight for signal in signals]
+    return Voices(signals, weights, [percentiles[signal.column] for signal in signals])
 
 
 def voices_of(criterion, percentiles, reference, uses) -> Voices:
-    signals = [signal for signal in criterion.signals if signal.column in percentiles]
-
-    def share(signal):
-        shared = reference.shares.get(signal.column, 0.0) / uses[signal.column]
-        return shared if signal.weight is None else signal.weight
-
-    weights = [share(signal) for signal in signals]
-    if criterion.asked and signals and sum(weights) == 0:  # by name: as much as an average column of the total
-        weights = [1 / len(reference.shares)] * len(signals)
-    return Voices(signals, weights, [percentiles[signal.column] for signal in signals])
+    found = voiced(criterion, percentiles,
+                   lambda signal: reference.shares.get(signal.column, 0.0) / uses[signal.column])
+    if criterion.asked and found.signals and sum(found.weights) == 0:  # by name: as an average column of the total
+        return found._replace(weights=[1 / len(reference.shares)] * len(found.signals))
+    return found
 
 
 def reading_of(signal: Signal, criterion: Criterion):
@@ -155,14 +188,6 @@ def _band(criteria, voices, weights, band: float) -> tuple[float, float]:
         return sum(weight * mean for weight, mean in zip(weights, means, strict=True) if weight)
 
     return total(0), total(1)
-
-
-def _position(criterion: Criterion, percentiles: dict[str, float]) -> Position:
-    signals = [signal for signal in criterion.signals if signal.column in percentiles]
-    voice = Voices(signals, [1.0 if signal.weight is None else signal.weight for signal in signals],
-                   [percentiles[signal.column] for signal in signals])
-    place = voice.mean(Signal.place)
-    return Position(criterion, None if place is None else place / 50 - 1)
 
 
 def shapley(parts: np.ndarray, worth: Callable[[np.ndarray], np.ndarray]) -> list[float]:

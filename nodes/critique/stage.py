@@ -11,7 +11,7 @@ from .language import parse
 from .picture import Picture, check
 from .reference import paintings
 from .region import regions
-from .score import judge
+from .score import check_total, judge
 
 METADATA = "bottega_critique"
 
@@ -35,6 +35,7 @@ def rank_images(images, rubric, keep, reference) -> io.NodeOutput:
     """Rank Images: every picture judged, then sorted."""
     check(images)
     progress, reference, asked = comfy.utils.ProgressBar(len(images)), reference or paintings(), parse(rubric)
+    check_total(asked)
     critiques = []
     for image in images.split(1):
         critiques.append(judge(critic.examine(Picture.from_images(image.cpu()))[1], reference, asked))

@@ -99,3 +99,9 @@ def test_a_profile_marks_each_position_and_draws_gains_to_the_right(charts):
     marks = losses[losses < track + profile.TRACK + 20].float()
     assert track + profile.TRACK * 0.99 == pytest.approx(marks.mean(), abs=2)
     assert gains[-1] > losses[-1]
+
+
+@pytest.mark.parametrize("words, drawn", [("Wölfflin", "Wolfflin"), ("95 % ± 3", "95 % ± 3"), ("a – b", "a - b"),
+                                          ("Groß", "Gross"), ("東", "?")])
+def test_letters_that_the_face_lacks_are_written_plainly(charts, words, drawn):
+    assert charts["scene"].text(words, 20, (0, 0, 0)).look["text"] == drawn

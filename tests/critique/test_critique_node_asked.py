@@ -94,6 +94,20 @@ def test_a_rubric_of_ones_own_counts_what_it_names(asked):
     assert value["reading"] == "the more the better" and value["points"] == pytest.approx(value["position"])
 
 
+def test_wölfflins_pairs_are_placed_and_never_scored(host, photograph):
+    outputs, _ = host.run({"1": loaded(photograph), "2": critique_of("1", rubric="@Wölfflin", counterfactuals=True),
+                           "3": shown("2", 0), "4": shown("2", 2), "5": shown("2", 3)})
+    entry, panel = json.loads(outputs["5"]["text"][0])[0], json.loads(outputs["2"]["bottega_critique"][0])[0]
+    assert outputs["3"]["text"] == ["0.0"]
+    for each in (entry, panel):
+        assert each["score"] is each["band"] is None and len(each["positions"]) == 5
+    assert all(-1 <= each["place"] <= 1 and each["tile"] is not None for each in panel["positions"])
+    report = outputs["4"]["text"][0]
+    assert report.startswith("**Positions only**, no score: after Heinrich Wölfflin")
+    assert "1,629 Western paintings" in report and "| Plane or recession | Anisotropy |" in report
+    assert "counterfactuals: nothing to raise" in report and outputs["2"]["images"]
+
+
 def test_a_mask_judges_its_rectangle_as_a_picture_of_its_own(asked):
     assert asked["12"]["region"] == [40, 30, 120, 90] and asked["12"]["size"] == [80, 60]
     assert asked["12"]["score"] == asked["13"]["score"] and asked["13"]["region"] is None
@@ -108,7 +122,7 @@ def test_a_depth_map_adds_the_measures_of_space(asked):
 
 @pytest.mark.parametrize("inputs, sentence", [
     ({"mask": ["9", 0]}, "mask: expected some white, which marks the part to judge, got an all-black mask"),
-    ({"rubric": "@Woelfflin"}, "rubric: expected at least one criterion with a weight above 0 that was measured"),
+    ({"rubric": "*=0"}, "rubric: expected at least one criterion with a weight above 0 that was measured"),
     ({"depth": ["8", 0]}, "depth: expected one map, or one for each of the 1 pictures, got 2"),
 ])
 def test_what_cannot_be_judged_gives_one_sentence(host, photograph, inputs, sentence):

@@ -83,6 +83,11 @@ def test_equal_scores_stay_in_the_order_of_the_batch(pack):
     assert pack.nodes.critique.rank.order([1.0, 3.0, 1.0, 3.0, 2.0]) == [1, 3, 4, 0, 2]
 
 
+def test_positions_between_poles_cannot_be_ranked(host, pictures):
+    _, errors = host.validate({"1": pictures[0], "2": ranked("1", rubric="@Wölfflin"), "3": previewed("2", 0)})
+    assert "expected something that can count, got only positions between two poles" in str(errors["nodes"]["2"])
+
+
 def test_a_faulty_rubric_is_refused_before_anything_runs(host, pictures):
     _, errors = host.validate({"1": pictures[0], "2": ranked("1", rubric="Valeu=2"), "3": previewed("2", 0)})
     assert "did you mean" in str(errors["nodes"]["2"])

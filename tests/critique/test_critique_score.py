@@ -85,10 +85,19 @@ def test_positions_run_from_pole_to_pole_and_never_count(judged):
 
 
 def test_a_critic_who_only_knows_pairs_gives_no_total(critique, judged):
-    with pytest.raises(ValueError, match="^rubric: expected at least one criterion with a weight above 0 that was"):
+    with pytest.raises(ValueError, match="^rubric: expected something that can count, got only positions between two"):
         judged("@Woelfflin")
     with pytest.raises(ValueError, match="^rubric: expected at least one"):
         judged("*=0")
+
+
+def test_without_a_total_the_pairs_alone_are_placed(critique):
+    reference = critique.reference.paintings()
+    measures = {column: quantiles[80] for column, quantiles in reference.quantiles.items()}
+    found = critique.score.judge(measures, reference, critique.language.parse("@Woelfflin"), total=False)
+    assert found.positions_only and found.score == 0 and not found.counted and len(found.positions) == 5
+    plane = next(position for position in found.positions if position.criterion.id == "WO2")
+    assert plane.place == pytest.approx(0.6)
 
 
 def test_what_has_no_distribution_cannot_be_asked_for(critique, judged):

@@ -1,6 +1,7 @@
 /** What Art Critique found, on the node: score, radar, reasons, and the heat map of whatever criterion is pointed at. */
 
 import { addPanel, chain, element, fit } from "../panel.js";
+import { poles } from "./poles.js";
 import { radar } from "./radar.js";
 import { shape } from "./svg.js";
 
@@ -38,8 +39,9 @@ class Panel {
     const rated = picture.criteria.filter(({ typicality }) => typicality !== null);
     this.heat = shape("svg", { class: "heat" });
     this.caption = element("div", "caption");
-    const drawn = radar(rated.map(({ id, name, typicality }) => ({ id, name, value: typicality })),
-      (id) => this.point(id));
+    const drawn = picture.score === null
+      ? poles(picture.positions, (id) => this.point(id))
+      : radar(rated.map(({ id, name, typicality }) => ({ id, name, value: typicality })), (id) => this.point(id));
     const upper = element("div", "upper");
     const stage = element("div", "stage");
     stage.append(this.heat, this.caption);
@@ -51,14 +53,15 @@ class Panel {
   /** Shows the heat map of a criterion, or of the heaviest one when nothing is pointed at. */
   point(id) {
     const picture = this.pictures[this.shown];
-    const mapped = picture.criteria.filter(({ tile }) => tile !== null);
+    const shown = picture.score === null ? picture.positions : picture.criteria;
+    const mapped = shown.filter(({ tile }) => tile !== null);
     const chosen = mapped.find((each) => each.id === id) ?? strongest(mapped);
     for (const part of this.root.querySelectorAll("[data-id]")) part.classList.toggle("on", part.dataset.id === chosen?.id);
     if (!chosen) {
       this.caption.textContent = "No heat map for these criteria.";
       return;
     }
-    const asked = id && chosen.id !== id ? picture.criteria.find((each) => each.id === id) : null;
+    const asked = id && chosen.id !== id ? shown.find((each) => each.id === id) : null;
     this.caption.textContent = asked
       ? `${asked.name} belongs to the picture as a whole; shown: ${chosen.name}`
       : `${chosen.name}: ${chosen.column}`;
@@ -76,12 +79,13 @@ class Panel {
     return this.api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
   }
 
-  #head({ score, band: [low, high], rubric }) {
+  #head({ score, band, rubric }) {
     const head = element("div", "head");
     const words = element("div", "words");
-    words.append(element("div", "band", `95 % band ${Math.round(low)} to ${Math.round(high)}`),
-      element("div", "rubric", rubric || "default rubric"));
-    head.append(element("div", "score", String(Math.round(score))), words, ...this.#pager());
+    words.append(element("div", "band", score === null ? "Positions only: neither pole is better"
+      : `95 % band ${band.map(Math.round).join(" to ")}`), element("div", "rubric", rubric || "default rubric"));
+    head.append(...(score === null ? [] : [element("div", "score", String(Math.round(score)))]), words,
+      ...this.#pager());
     return head;
   }
 
@@ -109,9 +113,10 @@ class Panel {
   }
 }
 
+/** The criterion that moves the score most; of pairs of poles the one furthest from the middle. */
 function strongest(criteria) {
-  return criteria.reduce((best, each) =>
-    (!best || Math.abs(each.contribution) > Math.abs(best.contribution) ? each : best), null);
+  const moves = ({ contribution, place }) => Math.abs(contribution ?? place ?? 0);
+  return criteria.reduce((best, each) => (!best || moves(each) > moves(best) ? each : best), null);
 }
 
 /** `**Line** adds ...` as an item whose first word is bold, and nothing in it is ever read as HTML. */

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..cards import Card
 from ..criteria import Criterion
 from ..reference import Reference
+from ..score import points, position
 from .eye import Eye
 from .readout import Reading, digit_ids, read
 
@@ -43,6 +44,7 @@ def ask(eye: Eye, image: Tensor, card: Card, percentiles: dict[str, float], done
     ids, answers = digit_ids(eye), []
     for concept in card.concepts:
         said = read(eye.next_logits(eye.tokens(image, question(concept))), ids)
+        measured = position if concept.bipolar else points
         answers.append(Answer(concept, said, measured(concept, percentiles)))
         done()
     return answers
@@ -50,20 +52,8 @@ def ask(eye: Eye, image: Tensor, card: Card, percentiles: dict[str, float], done
 
 def score(answers: list[Answer]) -> float | None:
     """The mean points of the concepts that are no position between poles; None where all are."""
-    points = [answer.value for answer in answers if not answer.concept.bipolar]
-    return sum(points) / len(points) if points else None
-
-
-def measured(concept: Criterion, percentiles: dict[str, float]) -> float | None:
-    """What the measured columns say to a concept, on the scale of its answer; None where none of them was measured."""
-    voices = [(1.0 if s.weight is None else s.weight, s.place(percentiles[s.column]), s.reading or concept.reading)
-              for s in concept.signals if s.column in percentiles]
-    whole = sum(weight for weight, _, _ in voices)
-    if not whole:
-        return None
-    if concept.bipolar:
-        return sum(weight * place for weight, place, _ in voices) / whole / 50 - 1
-    return sum(weight * reading.of(place) for weight, place, reading in voices) / whole
+    values = [answer.value for answer in answers if not answer.concept.bipolar]
+    return sum(values) / len(values) if values else None
 
 
 def measured_percentiles(data: str, count: int, reference: Reference) -> list[dict[str, float]]:

@@ -12,8 +12,9 @@ PREVIEW = 512  # pixels of the longer side
 def check_rubric(rubric: str | None) -> bool | str:
     """What `validate_inputs` answers: True, or the sentence that says what cannot be read."""
     from ...critique.language import parse
+    from ...critique.score import check_total
     try:
-        parse(rubric or "")
+        check_total(parse(rubric or ""))
     except ValueError as error:
         return str(error)
     return True
