@@ -64,6 +64,17 @@ def test_panels_are_neither_saved_nor_sent(page, critique):
     assert "bottega_critique" not in inputs
 
 
+def test_pairs_of_poles_are_shown_without_a_score(page):
+    # Another id: the host's Vue nodes keep what stood in a node of the same id.
+    run(page, {"one": node("LoadImage", image=PICTURE),
+               "pairs": node("BottegaCritique", images=("one", 0), rubric="@Wölfflin")})
+    page.wait_for_selector(".bottega-critique:not([hidden]) .pair", state="attached")
+    panel = page.locator(".bottega-critique")
+    assert panel.locator(".pair .mark").count() == 5 and panel.locator(".score").count() == 0
+    panel.locator('.pair[data-id="WO3"]').dispatch_event("pointerenter")
+    assert panel.locator(".caption").inner_text() == "Closed or open form: Mirror symmetry"
+
+
 def test_a_training_is_seen_and_can_be_stopped_and_kept(page):
     run(page, MODELS | training("bottega_woodcut", 400) | {"shown": node("PreviewAny", source=("train", 2))})
     page.wait_for_selector(".bottega-training:not([hidden])", state="attached")

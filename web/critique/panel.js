@@ -71,8 +71,10 @@ class Panel {
   /** Cuts one tile out of the strip; SVG keeps its shape, whatever room there is. */
   #place({ heat, size: [width, height] }, tile) {
     this.heat.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.heat.replaceChildren(shape("image", { href: this.#url(heat), width, height: height * heat.tiles, x: 0,
-      y: -tile * height, preserveAspectRatio: "none" }));
+    const window = shape("svg", { width, height, overflow: "hidden" });  // or the tiles beside it show where there is room
+    window.append(shape("image", { href: this.#url(heat), width, height: height * heat.tiles, x: 0, y: -tile * height,
+      preserveAspectRatio: "none" }));
+    this.heat.replaceChildren(window);
   }
 
   #url({ filename, subfolder, type }) {
