@@ -61,9 +61,9 @@ def summary(critiques: list[Critique], reference: Reference) -> str:
     """The first lines: what the score is, how sure it is, and what it is not."""
     scores = [critique.score for critique in critiques]
     if critiques[0].positions_only:
-        return (f"**Positions only**, no score: {critiques[0].rubric.title} everything lies between two poles, of which "
-                f"neither is better.\n\nA position is a place among {tradition(reference)}. It is not beauty, quality "
-                "or skill. The score output says 0.")
+        return (f"**Positions only**, no score: {critiques[0].rubric.title} everything lies between two poles, of "
+                f"which neither is better.\n\nA position is a place among {tradition(reference)}. It is not beauty, "
+                "quality or skill. The score output says 0.")
     if len(scores) == 1:
         lead = f"**Score {scores[0]:.1f} of 100** (95 % band {_band(critiques[0])})"
     else:
