@@ -45,20 +45,25 @@ class Keeper:
         rotate(self.run, max(1, self.session.settings.recipe.checkpoints.keep))
         return path
 
-    def save_lora(self, stem: str) -> str:
+    def save_lora(self, stem: str, best: bool = False) -> str:
+        """The last weights, or those that the critic likes best; returns the path."""
         session = self.session
+        step = session.best_step if best and session.best_step is not None else session.step
         about = output.metadata(session.settings, session.shape, session.model, session.objective.kind,
-                                len(session.dataset.samples), session.step, self.started, time.time(), stem)
-        return output.save(stem, session.tensors(), about, session.model, session.shape.file_format,
+                                len(session.dataset.samples), step, self.started, time.time(), stem)
+        return output.save(stem, session.tensors(best), about, session.model, session.shape.file_format,
                            session.denoiser.encoders)
 
     def finish(self) -> str:
-        """Saves the LoRA and the last state; returns the LoRA's path.
+        """Saves the LoRA and the last state; returns the LoRA's path. Where a critic prefers an earlier step, its
+        weights are the LoRA's, and the last ones are kept beside it.
 
         Raises OSError, naming what can still be continued from, when the LoRA cannot be written."""
         self.checkpoint()
         try:
-            return self.save_lora(self.stem)
+            if self.session.best_step is not None:
+                self.session.notes.append(f"The last step's LoRA is kept in {self.save_lora(f'{self.stem}_last')}.")
+            return self.save_lora(self.stem, best=True)
         except OSError as error:
             raise OSError(f"name: the LoRA could not be written to {lora_folder()} ({error}). "
                           f"{self.how_to_go_on()}") from error
@@ -73,11 +78,16 @@ class Keeper:
             # What led to no number is no state to go on from; the last one before it is.
             if not isinstance(error, FloatingPointError):
                 self.save_state()
-            told = f"The LoRA so far is kept in {path}. {self.how_to_go_on()}"
+            told = f"The LoRA so far is kept in {path}. {self._best_so_far()}{self.how_to_go_on()}"
         except Exception as trouble:
             told = f"The LoRA so far could not be kept ({trouble}). {self.how_to_go_on()}"
         logging.warning("Training ended after step %s. %s", self.session.step, told)
         return told
+
+    def _best_so_far(self):
+        if self.session.best_step is None:
+            return ""
+        return f"What the critic likes best is in {self.save_lora(f'{self.stem}_interrupted_best', best=True)}. "
 
     def how_to_go_on(self) -> str:
         newest = self.newest

@@ -13,6 +13,7 @@ def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
         f"**{len(run.losses)} steps on {len(dataset.samples)} pictures**, {run.seconds_a_step:.3g} s a step",
         f"- Loss: {first:.4f} at the start, {last:.4f} at the end (means of {tenth} steps)",
         *_validation(run),
+        *_critique(run),
         f"- Trained: {run.shape.algorithm} on {run.layers} layers, rank {' to '.join(map(str, sorted({*run.ranks})))}, "
         f"{run.parameters:,} parameters in fp32",
         f"- Self-check: {run.check.sentence()}",
@@ -23,7 +24,7 @@ def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
         "Chosen for you:",
         *(f"- {what}: {why}" for what, why in [*run.chosen, *_defaults(run, asked)]),
     ]
-    return "\n".join([*lines, *_told(asked.recipe)])
+    return "\n".join([*lines, *_told(asked.recipe), *_steps_judged(run), *_weights(run)])
 
 
 def _validation(run):
@@ -33,6 +34,34 @@ def _validation(run):
     levels = ", ".join(f"{loss:.4f}" for loss in last.by_level)
     return [f"- Validation: {run.validated[0].loss:.4f} at step {run.validated[0].step}, lowest {best.loss:.4f} at "
             f"step {best.step}, {last.loss:.4f} at the end ({levels} from little noise to much)"]
+
+
+def _critique(run):
+    """What the critic chose, in a sentence."""
+    if not run.favourite or run.favourite.weights is None:
+        return []
+    best, judged = run.favourite.best, run.favourite.judged
+    start = [f"{j.score:.4g} before the first step" for j in judged if j.step == 0]
+    return [f"- Critic ({run.favourite.critic.title}): best after step {best.step} with {best.score:.4g}, whose LoRA "
+            f"this is; {', '.join([*start, f'{judged[-1].score:.4g} at the end'])}"]
+
+
+def _steps_judged(run):
+    if not run.favourite:
+        return []
+    title, judged = run.favourite.critic.title, run.favourite.judged
+    lines = ["", f"The sample pictures by {title}:", "", "| step | mean score | of each |", "|---:|---:|---|"]
+    best = run.favourite.step if run.favourite.weights is not None else None
+    return [*lines, *(f"| {j.step}{' (best)' * (j.step == best)} | {j.score:.4g} | "
+                      f"{', '.join(f'{score:.4g}' for score in j.scores)} |" for j in judged)]
+
+
+def _weights(run):
+    if not run.weighed:
+        return []
+    ordered = sorted(run.weighed, key=lambda w: -w.score)
+    return ["", "What each picture counts:", "", "| picture | score | weight |", "|---|---:|---:|",
+            *(f"| {w.name} | {w.score:.4g} | {w.weight:.2f} |" for w in ordered)]
 
 
 def _defaults(run, asked):

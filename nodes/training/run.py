@@ -9,6 +9,7 @@ import torch
 from ..lora.files import read_lora
 from ..lora.output import file_stem
 from ..lora.proof import check_loads
+from . import critic as critics
 from .adapters import LoraShape
 from .checkpoint import find_state, free_run, load_state, state_folder
 from .dataset import TrainingSet
@@ -30,7 +31,8 @@ from .validation import Measured
 
 class Trained(NamedTuple):
     """tensors: the LoRA; settings: without gaps, and chosen: (what, why) for each gap that was filled; notes: what a
-    person should know. losses and rates hold one number a step, those before a resume included."""
+    person should know. losses and rates hold one number a step, those before a resume included. favourite: of a
+    critic, and weighed: the pictures of the data set as it sees them."""
     tensors: dict[str, torch.Tensor]
     losses: list[float]
     path: str
@@ -48,25 +50,34 @@ class Trained(NamedTuple):
     state: str
     checkpointed: bool
     ranks: tuple[int, int]
+    favourite: critics.Favourite | None = None
+    weighed: tuple[critics.Weighed, ...] = ()
 
     @property
     def loss_map(self) -> dict:
         """A LOSS_MAP: `loss` as the host's nodes read it, and what only Training Chart knows."""
         return {"loss": self.losses, "learning_rate": self.rates,
-                "validation": [(m.step, m.loss) for m in self.validated]}
+                "validation": [(m.step, m.loss) for m in self.validated],
+                "critique": [(j.step, j.score) for j in self.favourite.judged] if self.favourite else []}
 
 
 def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress: Progress,
           shape: LoraShape | None = None, sample_prompts: list | None = None, resume: str = "", vae=None,
-          clip=None) -> Trained:
+          clip=None, critic: critics.Critic | None = None, critic_weighting: float = 0.0) -> Trained:
     """Trains a LoRA on the model and leaves the model as it was, whatever happens. shape None: LoRA of settings.rank.
 
     resume: "" or what checkpoint.find_state takes, or a LoRA to start from. A run that is cancelled or fails after its
-    first step leaves <name>_interrupted.safetensors and a state to go on from. Raises ValueError for inputs that
-    cannot be trained on or continued from and FloatingPointError when the loss stops being finite."""
+    first step leaves <name>_interrupted.safetensors and a state to go on from. critic: judges the sample pictures, and
+    the best step's LoRA is the result; with critic_weighting it also says what each picture counts. Raises ValueError
+    for inputs that cannot be trained on or continued from and FloatingPointError when the loss stops being finite."""
+    critics.check(critic, sample_prompts, critic_weighting, patcher.model, vae)
     expert = for_expert(settings, patcher)
     settings, stem = expert.settings, file_stem(name).removesuffix(expert.ending) + expert.ending
     begin, run = _beginning(resume, stem)
+    weighed = []
+    if critic_weighting:
+        progress.say("criticising the data set")
+        dataset, weighed = critics.weigh(dataset, critic, critic_weighting, patcher.model, vae)
     # The executor runs in inference mode, whose tensors cannot take part in a backward.
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
         session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape, clip)
@@ -78,6 +89,9 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
                            settings.batch_size, settings.seed)
         progress.say("encoding the data set")
         session.prepare(check.checkpoint)
+        session.favourite = critics.Favourite(critic) if critic and sample_prompts else None
+        if critic and vae is None:
+            session.notes.append("The critic saw quick previews of latents. Connect vae to have it judge pictures.")
         begin(session)
         keeper = Keeper(session, stem, run)
         samples = _samples(session, sample_prompts, vae, run)
@@ -90,7 +104,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
             if told and isinstance(error, (FloatingPointError, MemoryError)):
                 raise type(error)(f"{error} {told}") from None
             raise
-        return _result(session, keeper, check, path)
+        return _result(session, keeper, check, path, tuple(weighed))
 
 
 def _beginning(resume: str, stem: str) -> tuple[Callable[[Session], None], str]:
@@ -148,7 +162,7 @@ def _go(session, keeper, samples, progress, asked_to_stop):
     """Steps until the last one or until someone asks to stop, with pauses for what is not learning."""
     steps, health = session.settings.steps, Health(session)
     if samples and session.step < steps:
-        _show(session, samples, progress)
+        _show(session, samples, progress, judged=session.step == 0)
     while session.step < steps and not asked_to_stop():
         memory_full, pause = False, _next_pause(session, samples, health)
         try:
@@ -184,17 +198,23 @@ def _between(session, keeper, samples, progress, health, last):
     if session.validation and (last or step % recipe.validation.every == 0):
         with session.showing():
             session.validated.append(session.validation.measure(step, session.memory.rows))
-    if samples and (last or step % _sample_every(session) == 0):
+    if samples and (last or any(n and step % n == 0 for n in (
+            _sample_every(session), session.favourite and recipe.checkpoints.every))):
         _show(session, samples, progress)
     health.look(last)
     if not last and (keeper.overdue() or recipe.checkpoints.every and step % recipe.checkpoints.every == 0):
         keeper.checkpoint()
 
 
-def _show(session, samples, progress):
-    progress.say(f"step {session.step}/{session.settings.steps}: drawing sample pictures")
+def _show(session, samples, progress, judged=True):
+    """judged: by the critic, if there is one; not where a run that was never cut would not have stopped to look."""
+    at = f"step {session.step}/{session.settings.steps}"
+    progress.say(f"{at}: drawing sample pictures")
     with session.showing():
         pictures = samples.draw(session.step)
+        if judged and session.favourite:
+            session.favourite.offer(session.step, pictures, session.adapters.flat)
+            progress.say(f"{at}: the critic gives {session.favourite.judged[-1].score:.4g}")
     _load(session.patcher, session.dataset, session.settings)       # a VAE may have pushed it off the device
     progress.show(session, pictures)
 
@@ -208,9 +228,10 @@ def _back_off(session, progress):
     progress.say(session.memory.notes[-1])
 
 
-def _result(session, keeper, check, path):
+def _result(session, keeper, check, path, weighed):
     notes = [*session.notes, *session.memory.notes, *session.dataset.notes]
-    return Trained(session.tensors(), session.losses, path, session.seconds / max(1, session.step), check,
+    return Trained(session.tensors(best=True), session.losses, path, session.seconds / max(1, session.step), check,
                    session.objective, session.shape, len(session.adapters.layers), session.adapters.flat.numel(),
                    session.settings, session.chosen, notes, session.rates, session.validated,
-                   str(keeper.newest or ""), session.memory.checkpoint, session.adapters.ranks())
+                   str(keeper.newest or ""), session.memory.checkpoint, session.adapters.ranks(),
+                   session.favourite, weighed)

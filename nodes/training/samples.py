@@ -3,11 +3,10 @@ from pathlib import Path
 
 import comfy.model_management
 import comfy.sample
-import numpy as np
 import torch
-from latent_preview import Latent2RGBPreviewer
 from PIL import Image
 
+from .decoding import decode
 from .recipe import SamplePlan
 
 USUAL_CFG = 4.0
@@ -30,7 +29,8 @@ class Samples:
         before, comfy.model_management.in_training = comfy.model_management.in_training, False
         try:
             with torch.inference_mode():
-                pictures = [self._decode(self._sample(number, entry)) for number, entry in enumerate(self.prompts)]
+                pictures = [decode(self._sample(number, entry), self.patcher.model, self.vae)
+                            for number, entry in enumerate(self.prompts)]
         finally:
             comfy.model_management.in_training = before
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -52,26 +52,3 @@ class Samples:
         zeros = {key: torch.zeros_like(v) if key == "pooled_output" and v is not None else v
                  for key, v in options.items()}
         return [None if caption is None else torch.zeros_like(caption), zeros]
-
-    def _decode(self, latent):
-        if self.vae is not None:
-            pixels = self.vae.decode(latent)
-            pixels = pixels[0] if pixels.ndim == 4 else pixels[0, 0]
-            return Image.fromarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
-        latent_format = self.patcher.model.latent_format
-        factors = latent_format.latent_rgb_factors
-        if factors is None:
-            return _plain(latent)
-        previewer = Latent2RGBPreviewer(factors, latent_format.latent_rgb_factors_bias,
-                                        latent_format.latent_rgb_factors_reshape)
-        small = previewer.decode_latent_to_preview(self.patcher.model.process_latent_in(latent).cpu().float())
-        return small.resize((small.width * 8, small.height * 8), Image.Resampling.BICUBIC)
-
-
-def _plain(latent):
-    """The first channel, stretched, for models the host knows no preview of."""
-    channel = latent.float()[0, 0]
-    channel = channel if channel.ndim == 2 else channel.reshape(-1, channel.shape[-1])
-    low, high = channel.min(), channel.max()
-    grey = ((channel - low) / (high - low).clamp(min=1e-6) * 255).to(torch.uint8).cpu().numpy()
-    return Image.fromarray(np.ascontiguousarray(grey)).convert("RGB")

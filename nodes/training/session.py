@@ -10,6 +10,7 @@ import torch
 
 from .adapters import LoraShape, attached, build, checkpointed
 from .batches import Order
+from .critic import Favourite
 from .dataset import TrainingSet
 from .denoiser import Denoiser
 from .differentiable import DifferentiableHost, training_mode
@@ -50,6 +51,7 @@ class Session:
         self.losses: list[float] = []
         self.rates: list[float] = []
         self.validated: list[Measured] = []
+        self.favourite: Favourite | None = None
         self.seconds, self.notes = 0.0, []
 
     def prepare(self, checkpoint: bool) -> None:
@@ -177,8 +179,16 @@ class Session:
         self.order.left, self.objective.levels.left = list(cursor["order"]), list(cursor["strata"])
         self.cursor = cursor
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The LoRA to keep. Half-precision models get a bf16 file: they cannot use more, and it is half the size."""
+    @property
+    def best_step(self) -> int | None:
+        """The step whose weights a critic prefers to the last ones, if there is one."""
+        best = self.favourite
+        return None if best is None or best.weights is None or best.step == self.step else best.step
+
+    def tensors(self, best: bool = False) -> dict[str, torch.Tensor]:
+        """The LoRA to keep; best: of best_step, where there is one. Half-precision models get a bf16 file: they cannot
+        use more, and it is half the size."""
         full = self.model.get_dtype_inference() == torch.float32
-        with self.kept_weights():
+        chosen = best and self.best_step is not None
+        with self.favourite.swapped_in(self.adapters.flat) if chosen else self.kept_weights():
             return self.adapters.tensors(torch.float32 if full else torch.bfloat16)

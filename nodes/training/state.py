@@ -20,6 +20,7 @@ def state_of(session: Session) -> dict[str, Any]:
         "average": {"mean": average.mean, "updates": average.updates} if average else None,
         "cursor": session.cursor, "identity": identity(session),
         "batch_size": session.settings.batch_size, "seed": session.settings.seed,
+        "critique": session.favourite.state() if session.favourite else None,
         "memory": {"rows": session.memory.rows, "checkpoint": session.memory.checkpoint},
     }
 
@@ -47,6 +48,8 @@ def restore(session: Session, state: dict[str, Any], where: str) -> None:
     session.losses, session.rates = state["losses"].tolist(), state["rates"].tolist()
     session.validated, session.seconds = [Measured(*m) for m in state["validated"]], state["seconds"]
     session.notes.append(f"Continued after step {session.step} from {where}.")
+    if session.favourite and (note := session.favourite.restore(state.get("critique"), session.adapters.flat.device)):
+        session.notes.append(note)
     cursor = dict(state["cursor"])
     if own["dataset"] != kept["dataset"] or session.settings.batch_size != state["batch_size"]:
         cursor["order"] = []

@@ -32,7 +32,7 @@ CONTRACT = {
                       "sample_every sample_steps sample_cfg clip_norm weight_decay beta1 beta2 schedule_cycles "
                       "snr_gamma huber_delta huber_schedule timestep_strata guidance", "BOTTEGA_RECIPE"),
     "BottegaTrainLora": ("model dataset steps batch_size learning_rate rank seed name adapter recipe sample_prompts "
-                         "resume vae clip", "LORA_MODEL LOSS_MAP STRING STRING"),
+                         "resume vae clip critic critic_weighting", "LORA_MODEL LOSS_MAP STRING STRING"),
     "BottegaTrainingChart": ("loss_map", "IMAGE"),
     "BottegaCritique": ("images rubric reference mask depth counterfactuals in_metadata",
                         "FLOAT FLOAT STRING STRING IMAGE IMAGE IMAGE"),
@@ -43,6 +43,7 @@ CONTRACT = {
     "BottegaChart": ("data spec width height theme", "IMAGE"),
     "BottegaBestOf": ("count keep seed rubric images guider sampler sigmas latent_image vae reference",
                       "IMAGE LATENT FLOAT STRING IMAGE"),
+    "BottegaTrainingCritic": ("rubric reference", "BOTTEGA_TRAINING_CRITIC"),
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)
 

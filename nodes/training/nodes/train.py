@@ -53,6 +53,13 @@ class TrainLora(io.ComfyNode):
                              "host's quick previews of the latents."),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoders, when they are to be trained too: "
                               "where targets of LoRA Shape names them (TE.*=8). Needs captions from Training Set."),
+                types.Critic.Input("critic", optional=True, tooltip="From Training Critic. It judges the sample "
+                                   "pictures, and the LoRA is that of the step it liked best; the last one is kept "
+                                   "beside it."),
+                io.Float.Input("critic_weighting", default=0.0, min=0.0, max=4.0, step=0.1, optional=True,
+                               tooltip="How much more the pictures of the data set count that the critic likes. 1: e "
+                               "times as much for one standard deviation of score, from a quarter to four times. 0: "
+                               "all alike."),
             ],
             outputs=[
                 io.LoraModel.Output("lora", tooltip="The trained LoRA, for Load LoRA Model or Save LoRA Weights."),
@@ -84,7 +91,7 @@ class TrainLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, dataset, steps, batch_size, learning_rate, rank, seed, name, adapter=None, recipe=None,
-                sample_prompts=None, resume="", vae=None, clip=None):
+                sample_prompts=None, resume="", vae=None, clip=None, critic=None, critic_weighting=0.0):
         from ..progress import Progress
         from ..recipe import Recipe
         from ..report import training_report
@@ -92,6 +99,7 @@ class TrainLora(io.ComfyNode):
         from ..settings import Settings
         settings = Settings(steps, batch_size, learning_rate, rank, seed, recipe or Recipe())
         trained = train(model, dataset, settings, name, Progress(steps, cls.hidden.unique_id), adapter,
-                        sample_prompts=sample_prompts, resume=resume, vae=vae, clip=clip)
+                        sample_prompts=sample_prompts, resume=resume, vae=vae, clip=clip, critic=critic,
+                        critic_weighting=critic_weighting)
         report = training_report(trained, dataset, settings)
         return io.NodeOutput(trained.tensors, trained.loss_map, report, trained.path, ui=ui.PreviewText(report))
