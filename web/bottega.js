@@ -5,12 +5,13 @@ import { app } from "/scripts/app.js";
 import { blocksWidget, TYPE } from "./block_weights/widget.js";
 import { showCritique } from "./critique/panel.js";
 import { styleSheet } from "./panel.js";
+import { showReport } from "./report/panel.js";
 import { followTrainings, showTraining } from "./training/panel.js";
 
 app.registerExtension({
   name: "bottega",
   init() {
-    for (const room of ["block_weights", "critique", "training"]) {
+    for (const room of ["block_weights", "critique", "report", "training"]) {
       styleSheet(new URL(`./${room}/style.css`, import.meta.url));
     }
     followTrainings({ app, api });
@@ -19,5 +20,6 @@ app.registerExtension({
   nodeCreated(node) {
     showCritique({ api })(node);
     showTraining({ api })(node);
+    showReport(node);
   },
 });

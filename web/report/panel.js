@@ -1,0 +1,137 @@
+/** What a node reports of its last run, on the node: a few lines, and all of it when unfolded. */
+
+import { addPanel, chain, element, fit } from "../panel.js";
+import { keep, recall } from "./kept.js";
+import { blocks } from "./markdown.js";
+
+const OURS = /^Bottega/;
+const SAY_IT_THEMSELVES = new Set(["BottegaCritique"]); // nodes whose own panel says what their text says
+const FOLDED = 96; // pixels of text
+const UNFOLDED = 420;
+const FOOT = 24;
+const MARGINS = 16;
+
+/** What to do with a new node of the page. */
+export const showReport = (node) => {
+  if (!OURS.test(node.comfyClass ?? "") || SAY_IT_THEMSELVES.has(node.comfyClass)) return;
+  const report = new Report(node);
+  chain(node, "onExecuted", (output) => report.read(output));
+  chain(node, "onConfigure", () => report.restore());
+};
+
+class Report {
+  constructor(node) {
+    Object.assign(this, { node, text: "", open: false, height: 0 });
+  }
+
+  read(output) {
+    if (!output || !("text" in output)) return;
+    const said = [output.text].flat().filter((part) => typeof part === "string").join("\n\n").trim();
+    if (said === this.text) return;
+    this.show(said, this.open);
+    keep(this.node, said ? { text: said, open: this.open } : null);
+    this.#grow();
+  }
+
+  /** What this node said before the graph was loaded anew. */
+  restore() {
+    const { text, open } = recall(this.node) ?? {};
+    if (text && text !== this.text) this.show(text, Boolean(open));
+  }
+
+  show(text, open) {
+    if (text && !this.root) this.#build();
+    Object.assign(this, { text, open });
+    if (!this.root) return;
+    this.root.hidden = !text;
+    this.page.replaceChildren(...(text ? blocks(text) : []));
+    this.body.scrollTop = 0;
+    this.measure();
+  }
+
+  /** Only a node that has something to say gets a panel: the others stay as small as they are. */
+  #build() {
+    this.root = element("div", "bottega-report");
+    this.body = element("div", "body");
+    this.page = element("div", "page");
+    this.body.append(this.page);
+    this.body.tabIndex = 0;
+    this.body.setAttribute("aria-label", "report");
+    this.handle = button("handle", "", () => this.unfold(!this.open));
+    this.copier = button("copy", "Copy", () => this.copy());
+    this.copier.title = "Copy the report as Markdown";
+    const foot = element("div", "foot");
+    foot.append(this.handle, this.copier);
+    this.root.append(this.body, foot);
+    for (const name of ["pointerdown", "copy", "keydown"]) this.body.addEventListener(name, (event) => event.stopPropagation());
+    this.body.addEventListener("wheel", (event) => this.#scrolls() && event.stopPropagation());
+    addPanel(this.node, "bottega_report", this.root, () => (this.text ? this.height + MARGINS : 0));
+    const observer = new ResizeObserver(() => this.measure());
+    observer.observe(this.root);
+    chain(this.node, "onRemoved", () => observer.disconnect());
+  }
+
+  #scrolls = () => this.open && this.body.scrollHeight > this.body.clientHeight + 1;
+
+  unfold(open) {
+    this.open = open;
+    keep(this.node, { text: this.text, open });
+    const [width, height] = this.node.size;
+    const before = this.height;
+    this.body.scrollTop = 0;
+    this.measure();
+    if (this.height < before) this.node.setSize([width, height + this.height - before]);
+    this.#grow();
+  }
+
+  /** Asks for the room that the text needs at this width, up to the most that it may have. */
+  measure() {
+    if (!this.text || !this.root.clientWidth) return;
+    const natural = this.page.offsetHeight;
+    const most = this.open ? UNFOLDED : FOLDED;
+    const height = Math.min(natural, most) + FOOT;
+    this.root.classList.toggle("open", this.open);
+    this.root.classList.toggle("cut", natural > this.body.clientHeight + 2 && !this.open);
+    this.handle.hidden = natural <= FOLDED;
+    this.handle.textContent = this.open ? "Less" : "All of it";
+    this.handle.setAttribute("aria-expanded", String(this.open));
+    if (height === this.height) return;
+    this.height = height;
+    this.root.style.minHeight = `${height}px`;
+    this.#grow();
+  }
+
+  /** Nodes 2.0 are as high as what is in them, and know better what that is. */
+  #grow() {
+    if (!LiteGraph.vueNodesMode) fit(this.node);
+  }
+
+  async copy() {
+    const done = await copied(this.text);
+    this.copier.textContent = done ? "Copied" : "Not allowed";
+    setTimeout(() => { this.copier.textContent = "Copy"; }, 1200);
+  }
+}
+
+function button(className, text, act) {
+  const made = element("button", className, text);
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
+}
+
+/** Pages from another machine without TLS have no clipboard, only the old command. */
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = element("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
+}
