@@ -4,6 +4,7 @@ from pages import open_page
 from prompts import MODELS, node
 
 LORA = "report_test.safetensors"
+SIZE = "kind => [...app.graph.nodes.find(node => node.comfyClass === kind).size]"
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def ran(page, renderer):
     page.idle_before = size(page, "BottegaStackLora")
     page.evaluate("() => app.queuePrompt(0)")
     page.wait_for_function("() => document.querySelectorAll('.bottega-report:not([hidden])').length === 2")
+    page.wait_for_function(f"() => ({SIZE})('BottegaInspectLora')[1] > 400")  # its picture has come
     page.wait_for_timeout(300)
     return page
 
@@ -63,7 +65,7 @@ def of(page, comfy_class):
 
 
 def size(page, comfy_class):
-    return page.evaluate("kind => [...app.graph.nodes.find(node => node.comfyClass === kind).size]", comfy_class)
+    return page.evaluate(SIZE, comfy_class)
 
 
 def test_the_report_of_a_run_is_seen_on_the_node(ran, renderer):
