@@ -95,12 +95,11 @@ def test_a_report_has_its_lists_and_tables(ran):
 
 
 def test_the_picture_of_a_node_stays_beside_its_report(ran):
-    images = "() => app.nodeOutputs[app.graph.nodes.find(node => node.comfyClass === 'BottegaInspectLora').id].images.length"
-    assert ran.evaluate(images) == 1
+    node = "app.graph.nodes.find(node => node.comfyClass === 'BottegaInspectLora')"
+    assert ran.evaluate(f"() => app.nodeOutputs[{node}.id].images.length") == 1
     box = of(ran, "BottegaInspectLora").bounding_box()
-    pos, (width, height) = ran.evaluate(
-        "() => [...app.graph.nodes.find(node => node.comfyClass === 'BottegaInspectLora').pos]"), size(ran, "BottegaInspectLora")
-    assert box["y"] >= pos[1] + 100 and box["y"] + box["height"] <= pos[1] + 100 + height + 1
+    (_, top), (width, height) = ran.evaluate(f"() => [...{node}.pos]"), size(ran, "BottegaInspectLora")
+    assert top + 100 <= box["y"] and box["y"] + box["height"] <= top + 100 + height + 1
     assert box["width"] > 0.85 * width and height > box["height"] + 200  # the picture has room of its own
 
 
@@ -132,7 +131,8 @@ def test_what_a_file_is_called_never_becomes_html(ran):
         { text: ["<img src=x onerror=window.bottegaHacked=1>: **<b>S*=0.5</b>**\\n- `<i>` and D*=1; S*=0"] })""")
     report = of(ran, "BottegaLoadLora")
     assert report.locator("img, i").count() == 0 and ran.evaluate("() => window.bottegaHacked") is None
-    assert report.locator(".page").inner_text().split("\n")[0] == "<img src=x onerror=window.bottegaHacked=1>: <b>S*=0.5</b>"
+    first = report.locator(".page > *").first.inner_text()
+    assert first == "<img src=x onerror=window.bottegaHacked=1>: <b>S*=0.5</b>"
     assert report.locator("code").inner_text() == "<i>" and report.locator(".item").inner_text().endswith("D*=1; S*=0")
 
 
