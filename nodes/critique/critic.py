@@ -1,5 +1,5 @@
 """From one picture of an IMAGE to everything the critique says and shows about it."""
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from .picture import CANONICAL, Picture
 from .reference import Reference, paintings
 from .report import Study, tradition
 from .rubric import default
-from .score import Critique, judge
+from .score import Critique, judge, needed
 
 
 class Asked(NamedTuple):
@@ -84,10 +84,20 @@ def chart(critique: Critique, reference: Reference):
     ), LIGHT)
 
 
-def numbers(picture: Picture, depth: Tensor | None = None) -> dict[str, float]:
-    """Every measure of a picture by column name."""
+def judge_only(image: Tensor, reference: Reference, rubric: Rubric, more: Collection[str] = ()) -> Critique:
+    """IMAGE of one picture [1, H, W, C] -> its critique, of which only the score and what counts in it are known.
+
+    Measures no more columns than these need, and those named in `more`: for where many pictures are judged."""
+    canonical = Picture.from_images(image.cpu()).at_longer_side(CANONICAL)
+    return judge(numbers(canonical, columns=needed(reference, rubric) | {*more}), reference, rubric)
+
+
+def numbers(picture: Picture, depth: Tensor | None = None, columns: Collection[str] | None = None) -> dict[str, float]:
+    """Every measure of a picture by column name, or those among `columns`."""
     bank = filter_bank.find(filter_bank.folders())
-    measured = {column: value.item() for column, value in measure(picture, bank).items()}
+    measured = {column: value.item() for column, value in measure(picture, bank, columns).items()}
+    if columns is not None and not {*space.BY_DEPTH, *space.BY_HEIGHT} & {*columns}:
+        return measured
     return {**measured, **space.measure(picture, depth)}
 
 

@@ -1,5 +1,4 @@
 """From measures to a score, and from the score back to what each criterion gave or took."""
-import math
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 from .criteria import Criterion, Rubric, Signal
 from .reference import Reference, typicality
 from .rubric import default
+from .shapley import shapley_values
 
 AVERAGE = 50.0  # the mean typicality of the tradition in every column, by construction
 
@@ -115,6 +115,21 @@ def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | Non
                     verdicts, positions, rubric)
 
 
+def needed(reference: Reference, rubric: Rubric) -> set[str]:
+    """The columns that decide the score and the criteria that count: of these alone `judge` says the same of them.
+
+    Raises what `judge` raises for the rubric."""
+    check_total(rubric)
+    counting = [criterion for criterion in rubric.criteria if not criterion.bipolar]
+    uses = Counter(column for criterion in counting for column in criterion.columns)
+    known = dict.fromkeys(reference.quantiles, AVERAGE)
+    voices = [voices_of(criterion, known, reference, uses) for criterion in counting]
+    weights = weights_of(counting, voices, rubric)
+    heard = {signal.column for criterion, voice, weight in zip(counting, voices, weights, strict=True) if weight
+             for signal, own in zip(voice.signals, voice.weights, strict=True) if own or criterion.asked}
+    return heard | reference.shares.keys() if rubric.plain else heard
+
+
 def check_total(rubric: Rubric) -> None:
     """Raises ValueError with one sentence where nothing of a rubric can count."""
     if all(criterion.bipolar for criterion in rubric.criteria):
@@ -191,18 +206,9 @@ def _band(criteria, voices, weights, band: float) -> tuple[float, float]:
 
 
 def shapley(parts: np.ndarray, worth: Callable[[np.ndarray], np.ndarray]) -> list[float]:
-    """Exact Shapley values of `worth(sum of the parts that take part)`, over all 2^n coalitions of the n parts.
-
-    They sum to worth(all) - worth(none), whatever the shape of `worth` (Shapley 1953). Parts of 0 get 0.
-    """
+    """Exact Shapley values of `worth(sum of the parts that take part)`, over all coalitions; parts of 0 get 0."""
     playing = np.flatnonzero(parts)
-    number = len(playing)
-    coalitions = np.arange(1 << number)
-    members = coalitions[:, None] >> np.arange(number) & 1
-    worths, sizes = worth(members @ parts[playing]), members.sum(1)
-    weight = np.array([1 / (number * math.comb(number - 1, size)) for size in range(number)])
+    members = np.arange(1 << len(playing))[:, None] >> np.arange(len(playing)) & 1
     values = np.zeros(len(parts))
-    for at, part in enumerate(playing):
-        without = coalitions[members[:, at] == 0]
-        values[part] = weight[sizes[without]] @ (worths[without | 1 << at] - worths[without])
+    values[playing] = shapley_values(worth(members @ parts[playing]))
     return values.tolist()

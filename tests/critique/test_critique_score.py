@@ -133,6 +133,33 @@ def test_shapley_values_equal_their_definition(critique):
     assert critique.score.shapley(np.zeros(3), worth) == [0, 0, 0]
 
 
+def test_shares_of_players_whose_worths_are_vectors_are_those_of_each_number_alone(critique):
+    worths = np.random.default_rng(3).normal(size=(32, 2))
+    values = critique.shapley.shapley_values(worths)
+    assert values.shape == (5, 2)
+    assert values[:, 1] == pytest.approx(critique.shapley.shapley_values(worths[:, 1]))
+    assert values.sum(0) == pytest.approx(worths[-1] - worths[0])
+
+
+def test_the_gains_over_all_orders_average_to_the_shares(critique):
+    worths = np.random.default_rng(4).normal(size=16)
+    gains = [critique.shapley.gains_of(order, [worths[sum(1 << player for player in order[:at])] for at in range(5)])
+             for order in itertools.permutations(range(4))]
+    assert np.mean(gains, 0) == pytest.approx(critique.shapley.shapley_values(worths))
+    assert np.sum(gains, 1) == pytest.approx([worths[15] - worths[0]] * 24)
+
+
+@pytest.mark.parametrize("text", [*RUBRICS, "Movement=high", "*=0; Complexity=1; Balance=1"])
+def test_the_needed_columns_alone_give_the_same_score_and_criteria(critique, text):
+    reference, rubric = critique.reference.paintings(), critique.language.parse(text)
+    measures = {column: quantiles[17] for column, quantiles in reference.quantiles.items()}
+    needed = critique.score.needed(reference, rubric)
+    few = critique.score.judge({column: measures[column] for column in needed}, reference, rubric)
+    whole = critique.score.judge(measures, reference, rubric)
+    assert needed < measures.keys() and (few.score, few.low, few.baseline) == (whole.score, whole.low, whole.baseline)
+    assert [(v.points, v.contribution) for v in few.counted] == [(v.points, v.contribution) for v in whole.counted]
+
+
 def test_the_band_of_a_mean_is_that_of_its_percentiles(critique, judged):
     band = critique.reference.paintings().band
     middle = judged("*=0; Texture=high", **{"Slope Redies": 50, "Fourier sigma": 50})

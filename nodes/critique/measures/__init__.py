@@ -5,6 +5,8 @@
 `OTHERS` those without a public distribution. Six more columns need a file of the user's, see `filter_bank`;
 `DIFFERENTIABLE` holds forms of some of them that float pictures can be steered by, see `soft`.
 """
+from collections.abc import Collection
+
 from torch import Tensor
 
 from . import (
@@ -100,7 +102,9 @@ FILTERED = tuple(filters.columns())
 DIFFERENTIABLE = soft.SOFT
 
 
-def measure(picture, bank: FilterBank | None = None) -> dict[str, Tensor]:
-    """Every measure of a `Picture`: column name -> [B]; with the filters of `filter_bank` the six of FILTERED too."""
+def measure(picture, bank: FilterBank | None = None, columns: Collection[str] | None = None) -> dict[str, Tensor]:
+    """Every measure of a `Picture`: column name -> [B]; with the filters of `filter_bank` the six of FILTERED too.
+
+    `columns` leaves out all but those that are named."""
     functions = {**MEASURES, **(filters.measures_of(bank) if bank else {})}
-    return {name: function(picture) for name, function in functions.items()}
+    return {name: function(picture) for name, function in functions.items() if columns is None or name in columns}
