@@ -43,6 +43,9 @@ CONTRACT = {
     "BottegaChart": ("data spec width height theme", "IMAGE"),
     "BottegaBestOf": ("count keep seed rubric images guider sampler sigmas latent_image vae reference",
                       "IMAGE LATENT FLOAT STRING IMAGE"),
+    "BottegaBlockEffect": ("model lora lora_name strength_model groups mode seeds positive negative latent_image vae "
+                           "seed sampling_steps cfg sampler_name scheduler value permutations rubric reference",
+                           "STRING IMAGE IMAGE IMAGE STRING"),
     "BottegaTrainingCritic": ("rubric reference", "BOTTEGA_TRAINING_CRITIC"),
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)

@@ -1,0 +1,166 @@
+"""What was found about the blocks of a LoRA: in words, as data, and in three pictures."""
+import json
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..charts.draw import render
+from ..charts.effects import Part, Words, effect_bars, effect_grid
+from ..charts.sheet import Cell, sheet, thumbnail
+from ..charts.theme import LIGHT, ramp
+from ..critique.report import tradition
+from .effect import LATENT, PIXELS, SCORE, Effects, Shown, Sitting
+
+UNITS = {SCORE: "points of 100", PIXELS: "mean difference, in levels of 255", LATENT: "difference, in % of the latent"}
+DOES = {"solo": "itself alone: what the LoRA does with this group only",
+        "ablate": "leaving it out: what is lost when the LoRA lacks this group only",
+        "shapley": "Shapley's share: the mean of what it adds, over all orders of adding the groups"}
+TABLE = 12  # groups that a table of all criteria has columns for
+
+
+def report(effects: Effects, value: str, sitting: Sitting) -> str:
+    """Markdown: which group does most, how sure that is, whether the parts make up the whole, and everything else."""
+    return "\n\n".join([_lead(effects, value), _how(effects, sitting), *_notes(effects), _sums(effects, value),
+                        _table(effects, value), *_criteria(effects),
+                        f"Criteria are in points of 100, placed among {tradition(sitting.reference)}: a position in "
+                        "that tradition, not beauty."])
+
+
+def order(effects: Effects, value: str) -> list[int]:
+    """Groups from the largest effect, either way, to the smallest; those not measured last."""
+    column = effects.values.by_player[:, effects.quantities.index(value)]
+    return sorted(range(len(column)), key=lambda n: math.inf if math.isnan(column[n]) else -abs(column[n]))
+
+
+def _lead(effects: Effects, value: str) -> str:
+    best, at = order(effects, value)[0], effects.quantities.index(value)
+    return (f"**{effects.divided.names[best]} changes {value} most: "
+            f"{_number(effects.values.by_player[best, at], effects.values.errors[best, at])}** "
+            f"({UNITS.get(value, 'points of 100')}).")
+
+
+def _number(value: float, error: float) -> str:
+    if math.isnan(value):
+        return "not measured"
+    return f"{value:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
+
+
+def _how(effects: Effects, sitting: Sitting) -> str:
+    values, played, prompts = effects.values, effects.played, sitting.sampling.prompts
+    what = f"Each of {played.players} groups, by {DOES[values.mode]}"
+    over = "orders" if played.orders and values.mode == "shapley" else "pictures"
+    sure = (f"± is a standard error over {values.draws} {over}" if values.draws > 1 else
+            "one picture, so nothing says how sure this is: raise seeds")
+    return (f"{what}. {effects.drawn} pictures drawn, {prompts} prompt{'s' * (prompts > 1)} x {sitting.seeds} "
+            f"seed{'s' * (sitting.seeds > 1)} from {sitting.seed}; {sure}.")
+
+
+def _notes(effects: Effects) -> list[str]:
+    asked, got, notes = effects.played.mode, effects.values.mode, []
+    if effects.cancelled:
+        notes.append(f"Cancelled after {effects.drawn} of {len(effects.played.tasks())} pictures; this is what they say"
+                     + (f" ({got} instead of {asked}, for which they do not suffice)." if asked != got else "."))
+    problems = sum(number < 0 for number in effects.divided.members)
+    if effects.divided.unused or problems:
+        notes.append(f"Not part of this: {effects.divided.unused} keys of the file that the model has no weight for "
+                     f"(such as those of text encoders) and {problems} weights that do not fit.")
+    return notes
+
+
+def _sums(effects: Effects, value: str) -> str:
+    """Whether the parts make up the whole."""
+    at = effects.quantities.index(value)
+    none, every = effects.ends[:, at]
+    parts, whole = float(np.nansum(effects.values.by_player[:, at])), float(effects.values.whole[at])
+    ends = f" ({none:.1f} without it, {every:.1f} with it)" if value not in (PIXELS, LATENT) else ""
+    lead = f"The whole LoRA changes {value} by {whole:+.2f}{ends}; its groups together make {parts:+.2f}"
+    gap = abs(parts - whole)
+    if effects.values.mode == "shapley":
+        return f"{lead}, which is all of it (gap {gap:.1e})."
+    return f"{lead}. The difference of {gap:.2f} is what groups do only together; shapley shares it out."
+
+
+def _table(effects: Effects, value: str) -> str:
+    columns = list(dict.fromkeys([value, SCORE, PIXELS, LATENT]))
+    places = [effects.quantities.index(name) for name in columns]
+    rows = [f"| {effects.divided.names[n]} | " + " | ".join(
+        _number(effects.values.by_player[n, at], effects.values.errors[n, at]) for at in places) + " |"
+        for n in order(effects, value)]
+    return "\n".join([f"| group | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns), *rows])
+
+
+def _criteria(effects: Effects) -> list[str]:
+    names = effects.divided.names
+    if len(names) > TABLE or len(effects.quantities) == 3:
+        return []
+    rows = [f"| {name} | " + " | ".join(_number(value, math.nan) for value in effects.values.by_player[:, at]) + " |"
+            for at, name in enumerate(effects.quantities) if at >= 3]
+    return ["\n".join([f"| criterion | {' | '.join(names)} |", "|---|" + "---:|" * len(names), *rows])]
+
+
+def data(effects: Effects, value: str) -> str:
+    """JSON: one row a group (for Chart: frame(rows=groups)), and the ends."""
+    values, names = effects.values, effects.quantities
+    rows = [{"name": group, "blocks": ",".join(effects.divided.groups[n].selectors),
+             "value": _plain(values.by_player[n, names.index(value)]),
+             "error": _plain(values.errors[n, names.index(value)]),
+             **{name: _plain(values.by_player[n, at]) for at, name in enumerate(names)}}
+            for n, group in enumerate(effects.divided.names)]
+    every = {key: dict(zip(names, map(_plain, numbers), strict=True)) for key, numbers in
+             (("whole", values.whole), ("sum", np.nansum(values.by_player, 0)))}
+    return json.dumps([{"mode": values.mode, "value": value, "draws": values.draws, "pictures": effects.drawn,
+                        "cancelled": effects.cancelled, **every, "groups": rows}])
+
+
+def _plain(number: float) -> float | None:
+    return None if math.isnan(number) else float(number)
+
+
+def chart(effects: Effects, value: str) -> Tensor:
+    """IMAGE: bars of the chosen quantity, the largest first."""
+    at, values = effects.quantities.index(value), effects.values
+    parts = [Part(effects.divided.names[n], _plain(values.by_player[n, at]), _plain(values.errors[n, at]))
+             for n in order(effects, value)]
+    whole, total = values.whole[at], float(np.nansum(values.by_player[:, at]))
+    foot = f"Whole LoRA {whole:+.3g}, sum of the groups {total:+.3g}. " + (
+        "Whiskers: two standard errors." if values.draws > 1 else "")
+    words = Words(f"What each group of blocks does: {value}", f"{DOES[values.mode].partition(':')[0]}; "
+                  f"{UNITS.get(value, 'points of 100')}", foot)
+    return render(effect_bars(parts, words, LIGHT), LIGHT.paper)
+
+
+def grid(effects: Effects) -> Tensor:
+    """IMAGE: every quantity by every group."""
+    rows = [(name, [_plain(value) for value in effects.values.by_player[:, at]])
+            for at, name in enumerate(effects.quantities)]
+    words = Words("Which block does what", f"{DOES[effects.values.mode].partition(':')[0]}, by quantity",
+                  "Blue raises, orange lowers; each row has its own scale.")
+    return render(effect_grid(rows, effects.divided.names, words, LIGHT), LIGHT.paper)
+
+
+def contact_sheet(effects: Effects, value: str) -> Tensor:
+    """IMAGE: the first sample without and with the LoRA, then with each group (or without it) and where it differs."""
+    at, ablated = effects.quantities.index(value), effects.played.mode == "ablate"
+    ends = {False: ("without the LoRA", "with all of it"), True: ("with all of it", "without the LoRA")}[ablated]
+    largest = max(float(each.difference.max()) for each in [effects.other, *filter(None, effects.shown)]) or 1.0
+    blank = torch.tensor(LIGHT.paper) / 255 * torch.ones(1, 1, 3)
+    cells = [Cell(_small(effects.base.picture), (ends[0], "compared with")), Cell(blank, ("", "")),  # rows hold pairs
+             *_pair(effects.other, ends[1], f"{effects.values.whole[at]:+.3g}", largest)]
+    names = effects.divided.names
+    for n, shown in enumerate(effects.shown):
+        if shown:
+            cells += _pair(shown, f"{'without' if ablated else 'only'} {names[n]}",
+                           f"{effects.values.by_player[n, at]:+.3g}", largest)
+    foot = f"Numbers: {value}. Heat: difference from the first picture, up to {255 * largest:.0f} of 255."
+    return render(sheet(cells, LIGHT, foot), LIGHT.paper)
+
+
+def _pair(shown: Shown, name: str, number: str, largest: float) -> list[Cell]:
+    heat = ramp(shown.difference / largest)
+    return [Cell(_small(shown.picture), (name, number)), Cell(_small(heat[None]), ("difference", ""))]
+
+
+def _small(picture: Tensor) -> Tensor:
+    return thumbnail(picture.to(torch.float32))

@@ -1,0 +1,82 @@
+"""The node that shows what each block of a LoRA does."""
+import comfy.utils
+from comfy_api.v0_0_2 import io, ui
+
+from .common import REFERENCE, RUBRIC, ReferenceType, check_rubric, preview, sampling_inputs, sampling_of
+from .lora import check_groups, groups_input, lora_file, lora_inputs, strength_input, version
+
+
+class BlockEffect(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaBlockEffect",
+            display_name="Block Effect",
+            category="bottega/studio",
+            description="Shows which blocks of a LoRA do what: draws fixed seeds with some groups of blocks and "
+                        "without others, and measures what changes in pixels, in the latent and in each criterion. "
+                        "Cancel keeps what was drawn.",
+            search_aliases=["lora block analysis", "block ablation", "shapley", "attribution", "which block",
+                            "lora block weight", "explain lora"],
+            is_output_node=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The model without the LoRA."),
+                *lora_inputs(),
+                strength_input(),
+                groups_input(),
+                io.Combo.Input("mode", options=["solo", "ablate", "shapley"], default="solo",
+                               tooltip="solo: each group alone. ablate: the LoRA without it. shapley: its share of the "
+                                       "whole, exact up to 8 groups (2^n pictures a sample), else by random orders."),
+                io.Int.Input("seeds", default=2, min=1, max=4096,
+                             tooltip="How many pictures of each prompt are drawn for every combination of groups."),
+                *sampling_inputs(),
+                io.String.Input("value", default="score", optional=True,
+                                tooltip="What the chart shows and the report ranks by: score, pixels, latent, or the "
+                                        "name of a criterion such as Balance. All of them are in data."),
+                io.Int.Input("permutations", default=16, min=2, max=100000, optional=True, advanced=True,
+                             tooltip="Orders of adding the groups, for shapley with more than 8 groups; each costs as "
+                                     "many pictures as there are groups. Four times as many halve the error."),
+                io.String.Input("rubric", default="", multiline=True, optional=True,
+                                tooltip=RUBRIC + " A rubric of few criteria, such as `*=0; Balance=1`, is judged "
+                                                 "much faster."),
+                ReferenceType.Input("reference", optional=True, tooltip=REFERENCE),
+            ],
+            outputs=[
+                io.String.Output("report", tooltip="Markdown: which group does most, how sure that is, and whether the "
+                                                   "groups make up the whole."),
+                io.Image.Output("chart", tooltip="Bars: the effect of each group on the chosen value, with errors."),
+                io.Image.Output("heat_grid", tooltip="Every quantity by every group, as coloured numbers."),
+                io.Image.Output("contact_sheet", tooltip="The first sample with each group, and where it differs."),
+                io.String.Output("data", tooltip="JSON with one row a group, for Chart with frame(rows=groups)."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, rubric=None, groups=None):
+        checked = check_rubric(rubric)
+        return checked if checked is not True else check_groups(groups)
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name=None, **inputs):
+        return version(lora_name)
+
+    @classmethod
+    def execute(cls, model, strength_model, groups, mode, seeds, seed, lora=None, lora_name=None, value="score",
+                permutations=16, rubric="", reference=None, **sampling):
+        from ...critique.language import parse
+        from ...critique.reference import paintings
+        from .. import effect, effect_report
+        from ..game import game
+        from ..groups import divide
+        sitting = effect.Sitting(sampling_of(**sampling), seed, seeds, reference or paintings(), parse(rubric))
+        value = effect.chosen(value, effect.quantities(sitting))
+        divided = divide(model, lora_file(lora, lora_name)[0], strength_model, groups)
+        played = game(mode, len(divided.groups), sitting.samples, permutations, seed)
+        total = len(played.tasks())
+        bar = comfy.utils.ProgressBar(total)
+        effects = effect.observe(divided, played, sitting,
+                                 lambda picture, done: bar.update_absolute(done, total, preview(picture)))
+        text, grid = effect_report.report(effects, value, sitting), effect_report.grid(effects)
+        chart, sheet = effect_report.chart(effects, value), effect_report.contact_sheet(effects, value)
+        shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
+        return io.NodeOutput(text, chart, grid, sheet, effect_report.data(effects, value), ui=shown)

@@ -1,0 +1,53 @@
+"""What the nodes that take a LoRA apart share: where it comes from, and what they say of its blocks."""
+import folder_paths
+from comfy_api.v0_0_2 import io
+
+GROUPS = """Blocks to tell apart, separated by ; or new lines, such as: D00-D09; D10-D18; S*
+Selectors are those of block weights: IN04,IN05 (both), L* (family), L12.attn (part).
+What no group names is one by itself.
+Empty: the LoRA's own blocks in at most 8 groups. each: every block by itself."""
+
+
+def lora_inputs() -> list:
+    return [
+        io.LoraModel.Input("lora", optional=True, tooltip="The LoRA from memory, such as one from Train LoRA."),
+        io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"), optional=True,
+                       tooltip="Or the LoRA file, from the loras folders. Ignored when lora is connected."),
+    ]
+
+
+def groups_input():
+    return io.String.Input("groups", default="", multiline=True, tooltip=GROUPS)
+
+
+def strength_input():
+    return io.Float.Input("strength_model", default=1.0, min=-100.0, max=100.0, step=0.01,
+                          tooltip="Strength of the whole LoRA; multiplies the weights of its groups.")
+
+
+def lora_file(lora, lora_name):
+    """(LoraFile, its name). Raises ValueError where there is neither."""
+    from ...lora.files import LoraFile, check, lora_path, read_lora_cached
+    if lora is not None:
+        check(lora, "lora: the LoRA from memory")
+        return LoraFile(lora, {}), "LoRA from memory"
+    if not lora_name:
+        raise ValueError("lora: expected a LoRA from Train LoRA, or a file chosen in lora_name, got neither")
+    return read_lora_cached(lora_path(lora_name)), lora_name
+
+
+def check_groups(groups: str | None) -> bool | str:
+    """What `validate_inputs` answers about groups."""
+    from ..groups import check
+    try:
+        check(groups or "")
+    except ValueError as error:
+        return str(error)
+    return True
+
+
+def version(lora_name: str | None):
+    """What `fingerprint_inputs` answers: changes when the file is written anew."""
+    from ...lora.files import file_version
+    path = lora_name and folder_paths.get_full_path("loras", lora_name)
+    return file_version(path) if path else lora_name
