@@ -6,6 +6,7 @@ are `TE.<encoder>.NN` and `TE.<encoder>.BASE`.
 """
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 
 MODEL_FAMILIES = {
@@ -71,13 +72,15 @@ def _base(path: str) -> Place:
 
 
 def _block_finder(paths: Iterable[str], families: Mapping[str, str]) -> Callable[[str], Place | None]:
+    """What tells the block of a weight; the weights of one module, of which there are several, share the search."""
     unknown = _containers_of_blocks(paths)
     owners = {}
 
-    def block_of(path: str) -> Place | None:
-        elements = list(_numbered(path))
+    @cache
+    def block_of_module(module: str) -> tuple[str, str] | None:
+        elements = list(_numbered(module))
         found = [e for e in elements if e[0] in families] or [e for e in elements if e[0] in unknown]
-        if not found or path.startswith("middle_block."):
+        if not found or module.partition(".")[0] == "middle_block":
             return None
         container, element, number = found[0]
         family = families.get(container)
@@ -85,26 +88,30 @@ def _block_finder(paths: Iterable[str], families: Mapping[str, str]) -> Callable
             alias = f"{container}.{number}"  # nobody named this family, or another list of this model has its letter
         else:
             alias = f"{family}{number:02d}"
-        return Place(alias, f"{container}.{element}", path[len(container) + len(element) + 2:])
+        return alias, f"{container}.{element}"
+
+    def block_of(path: str) -> Place | None:
+        found = block_of_module(path.rpartition(".")[0])
+        return found and Place(*found, path[len(found[1]) + 1:])
 
     return block_of
 
 
-def _numbered(path: str) -> Iterator[tuple[str, str, int]]:
-    """The numbered modules on a weight's path, outermost first: (container, element, number)."""
-    parts = path.split(".")
-    for i in range(1, len(parts) - 1):
-        if match := NUMBERED.fullmatch(parts[i]):
+def _numbered(module: str) -> Iterator[tuple[str, str, int]]:
+    """The numbered modules on the path of a module, outermost first: (container, element, number)."""
+    parts = module.split(".")
+    for i in range(1, len(parts)):
+        if parts[i][-1:].isdigit() and (match := NUMBERED.fullmatch(parts[i])):
             yield ".".join(parts[:i]), parts[i], int(match[1])
 
 
 def _containers_of_blocks(paths: Iterable[str]) -> set[str]:
     """The numbered containers with an element of at least LEAVES_OF_A_BLOCK modules that hold weights."""
     leaves = {}
-    for path in paths:
-        for container, element, _ in _numbered(path):
-            leaves.setdefault((container, element), set()).add(path.rpartition(".")[0])
-    return {container for (container, _), modules in leaves.items() if len(modules) >= LEAVES_OF_A_BLOCK} - NOT_BLOCKS
+    for module in {path.rpartition(".")[0] for path in paths}:
+        for container, element, _ in _numbered(module):
+            leaves[container, element] = leaves.get((container, element), 0) + 1
+    return {container for (container, _), count in leaves.items() if count >= LEAVES_OF_A_BLOCK} - NOT_BLOCKS
 
 
 def runs(labels: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -1,10 +1,12 @@
 """From the tensors of a LoRA to the patches of the host, by the names that the host has for a model's weights."""
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
 import comfy.lora
 import torch
 from comfy.weight_adapter import LoKrAdapter
+
+from . import maps
 
 SLICED_BIAS = "().bias"  # where the host puts the bias of a slice of a fused weight, and then finds no such weight
 BIASES = (".diff_b", ".b_norm")
@@ -20,6 +22,11 @@ class ReadKeys(dict):
         super().__init__(tensors)
         self.read = set()
         self.lost: dict[str, list[str]] = {}
+        self.stems: dict[str, list[str]] = {}
+        """The tensors whose names begin with each of these and a "." or "_lora."."""
+        for key in self:
+            for stem in _stems(key):
+                self.stems.setdefault(stem, []).append(key)
 
     def __getitem__(self, key):
         self.read.add(key)
@@ -30,8 +37,8 @@ class ReadKeys(dict):
 
     def skip(self, names: Mapping) -> None:
         """Counts the tensors of these names as taken, without making patches of them."""
-        if names:
-            self.read |= {key for key in self if not names.keys().isdisjoint(_stems(key))}
+        for name in names:
+            self.read.update(self.stems.get(name, ()))
 
 
 def nothing(target) -> bool:
@@ -44,12 +51,12 @@ def model_patches(tensors: Mapping[str, torch.Tensor], module, muted: Callable =
     A target is a state-dict key or, for a slice of a fused weight, (key, (dimension, start, length), ...).
     muted: whether a target is left out anyway; None then stands for its patch. Raises ValueError for half an adapter.
     """
-    return _patches(tensors, comfy.lora.model_lora_keys_unet(module, {}), muted)
+    return _patches(tensors, maps.of_model(module).names, muted)
 
 
 def clip_patches(tensors: Mapping[str, torch.Tensor], module, muted: Callable = nothing) -> dict:
     """The same for text encoders of the host, such as CLIP.cond_stage_model."""
-    return _patches(tensors, comfy.lora.model_lora_keys_clip(module, {}), muted)
+    return _patches(tensors, maps.of_encoders(module).names, muted)
 
 
 def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping, muted: Callable = nothing) -> dict:
@@ -88,12 +95,11 @@ def _lose(tensors: ReadKeys, reason: str, keys: list[str]) -> None:
         tensors.lost.setdefault(reason, []).extend(keys)
 
 
-def _mentioned(names: Mapping, tensors: Iterable[str]) -> dict:
-    """The names that some key of the file has before a "." or "_lora.", in the order of names.
+def _mentioned(names: Mapping, tensors: ReadKeys) -> dict:
+    """The names that some key of the file begins with, in the order of names.
 
     The host's load_lora tries each of its names, several for a weight, with every ending it knows."""
-    stems = {stem for key in tensors for stem in _stems(key)}
-    return {name: target for name, target in names.items() if name in stems}
+    return {name: names[name] for name in names if name in tensors.stems}
 
 
 def _stems(key: str) -> list[str]:
@@ -101,14 +107,13 @@ def _stems(key: str) -> list[str]:
     return stems + [stem.removesuffix("_lora") for stem in stems if stem.endswith("_lora")]
 
 
-def _overruled(names: Mapping, tensors: Iterable[str]) -> list[str]:
+def _overruled(names: Mapping, tensors: ReadKeys) -> list[str]:
     """The keys of the names that have a change for a weight for which a later name has one too."""
     by_target = {}
     for name, target in names.items():
         by_target.setdefault(target, []).append(name)
     found = []
-    changes = [key for key in tensors if not key.endswith(NO_CHANGE)]
     for rivals in filter(lambda rivals: len(rivals) > 1, by_target.values()):
-        keys = [[key for key in changes if key.startswith((f"{name}.", f"{name}_lora."))] for name in rivals]
+        keys = [[key for key in tensors.stems[name] if not key.endswith(NO_CHANGE)] for name in rivals]
         found += [key for own in list(filter(None, keys))[:-1] for key in own]
     return found

@@ -8,7 +8,7 @@ import comfy.utils
 import torch
 from comfy.weight_adapter import BOFTAdapter, OFTAdapter, WeightAdapterBase
 
-from . import blocks, shapes
+from . import blocks, maps, shapes
 from .files import LoraFile
 from .language import Item
 from .loading import ReadKeys, clip_patches, model_patches
@@ -70,8 +70,8 @@ def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip
 def examine(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
             settings: Settings = NAMED) -> Outcome:
     """What apply_lora would do, without doing it. Raises what it raises."""
-    places = blocks.model_places(model.model.state_dict())
-    clip_places = blocks.encoder_places(clip.cond_stage_model.state_dict()) if clip else {}
+    places = maps.of_model(model.model).places
+    clip_places = maps.of_encoders(clip.cond_stage_model).places if clip else {}
     tensors = ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))
     read = partial(resolve, spec, [*places.values(), *clip_places.values()], clip is not None, settings)
     weights = read() if settings.vector_mode == "named" else None  # Inspire's reading has to count the patches first

@@ -9,7 +9,7 @@ import torch
 from comfy.utils import get_attr
 from comfy.weight_adapter import LoRAAdapter
 
-from . import blocks, presets
+from . import blocks, maps, presets
 from .files import LoraFile
 from .language import DEFAULT, Item, Statement
 from .patching import Change, Side, blended, clip_side, examine, model_side, put_strengths
@@ -77,9 +77,9 @@ def look(name: str, lora: LoraFile, strength_model: float, strength_clip: float,
     outcome = examine(model, clip, lora, strength_model, strength_clip, spec)
     for side, module in zip(outcome.sides, (model.model, clip and clip.cond_stage_model), strict=False):
         check_hookable(module, side)
-    places = blocks.model_places(model.model.state_dict())
+    places = maps.of_model(model.model).places
     if clip:
-        places |= blocks.encoder_places(clip.cond_stage_model.state_dict())
+        places = places | maps.of_encoders(clip.cond_stage_model).places
     return report(name, outcome), resolve(spec, places.values()) if clip else None, outcome
 
 
@@ -109,10 +109,10 @@ class BlockHook(comfy.hooks.WeightHook):
 
     def _side(self, module, is_clip: bool) -> Side:
         if is_clip:
-            places = blocks.encoder_places(module.state_dict())
+            places = maps.of_encoders(module).places
             weights = self.ratios or resolve(encoder_part(self.spec, places), places.values())
             return clip_side(self.weights, module, places, weights, self._strength_clip)
-        places = blocks.model_places(module.state_dict())
+        places = maps.of_model(module).places
         weights = self.ratios or resolve(self.spec, places.values(), clip=False)
         return model_side(self.weights, module, places, weights, self._strength_model)
 
