@@ -16,7 +16,7 @@ class Maps(NamedTuple):
     """The target that each name of a file means to the host: a state-dict key, or a tuple for a slice of one."""
 
 
-# Nodes hold no state, yet moving one block's slider must not map thousands of names again. A model takes its maps along.
+# Nodes hold no state, yet one block's slider must not map thousands of names again. A model takes its maps along.
 _known: WeakKeyDictionary[torch.nn.Module, tuple[int, Maps]] = WeakKeyDictionary()
 
 
