@@ -47,6 +47,9 @@ CONTRACT = {
                            "seed sampling_steps cfg sampler_name scheduler value permutations rubric reference",
                            "STRING IMAGE IMAGE IMAGE STRING"),
     "BottegaTrainingCritic": ("rubric reference", "BOTTEGA_TRAINING_CRITIC"),
+    "BottegaRewrite": ("model clip vision prompt negative_prompt latent_image vae seed sampling_steps cfg sampler_name "
+                       "scheduler seeds rounds rubric reference negative ranges margin max_length temperature",
+                       "STRING IMAGE FLOAT STRING STRING IMAGE"),
 }
 NODES = pytest.mark.parametrize("node_id", CONTRACT)
 

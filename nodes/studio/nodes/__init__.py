@@ -1,6 +1,7 @@
 """The nodes of this room."""
 from .best_of import BestOf
 from .effect import BlockEffect
+from .rewrite import Rewrite
 from .training_critic import TrainingCritic
 
-__all__ = ["BestOf", "BlockEffect", "TrainingCritic"]
+__all__ = ["BestOf", "BlockEffect", "Rewrite", "TrainingCritic"]

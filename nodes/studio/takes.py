@@ -1,0 +1,46 @@
+"""The pictures of a prompt and a few numbers, drawn as KSampler draws them and judged one by one."""
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..critique import critic
+from ..critique.criteria import Rubric
+from ..critique.picture import Picture
+from ..critique.reference import Reference
+from ..critique.score import judge
+from .revision import Take
+from .rewrite import Shot
+from .sampling import Sampling
+
+
+class Easel(NamedTuple):
+    """What a take is drawn with. sampling: its prompts and numbers are those of the take; negative: CONDITIONING that
+    stands for the take's negative prompt, or None; done: called with every picture."""
+    model: object
+    clip: object
+    sampling: Sampling
+    negative: list | None
+    seed: int
+    seeds: int
+    rubric: Rubric
+    reference: Reference
+    done: Callable[[Tensor], None]
+
+    def draw(self, take: Take, fresh: bool = False) -> Shot:
+        """One picture a seed: of the seeds of the search, or of as many that follow them."""
+        sampling = self.sampling._replace(
+            positive=self.encode(take.prompt), steps=int(take.values["steps"]), cfg=take.values["cfg"],
+            negative=self.encode(take.negative or "") if self.negative is None else self.negative)
+        pictures, critiques = [], []
+        for number in range(self.seeds):
+            seed = (self.seed + number + fresh * self.seeds) % 2**64
+            pictures.append(sampling.draw(self.model, 0, seed).picture)
+            measures = critic.examine(Picture.from_images(pictures[-1].cpu()))[1]
+            critiques.append(judge(measures, self.reference, self.rubric))
+            self.done(pictures[-1])
+        return Shot(pictures, critiques)
+
+    def encode(self, words: str) -> list:
+        """CONDITIONING, as CLIP Text Encode makes it."""
+        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(words))
