@@ -100,3 +100,8 @@ class Rubric(NamedTuple):
     shared: bool = True
     plain: bool = True
     source: str = ""
+
+    @property
+    def manner(self) -> str:
+        """How it judges, for the middle of a sentence: "by the default rubric", "after Paul Klee"."""
+        return self.title if self.title.startswith("after ") else f"by {self.title}"

@@ -44,7 +44,7 @@ def report(found: Found, rubric: Rubric, reference: Reference) -> str:
     lead = (f"**Score {before.score:.1f} -> {after.score:.1f}**, the mean of {seeds} seed{'s' * (seeds > 1)}; "
             f"{kept} of {_rounds(len(found.rounds))} accepted." if kept else
             f"**Nothing accepted in {_rounds(len(found.rounds))}**: the start stands, with {before.score:.1f}.")
-    what = (f"Judged by {rubric.title}, each picture measured and placed among {tradition(reference)}: a position in "
+    what = (f"Judged {rubric.manner}, each picture measured and placed among {tradition(reference)}: a position in "
             "that tradition, not beauty. Every revision was drawn on the same seeds and kept only where the score "
             "rose by more than the margin and by two standard errors over the seeds."
             + (" With one seed there is no error to compare with." if seeds == 1 else ""))
