@@ -17,8 +17,8 @@ def write(critiques: Sequence[Critique], places: Sequence[int], keep: int, refer
     best, kept = critiques[places[0]], min(keep, len(places))
     lead = (f"**Best of {len(places)}: picture {places[0] + 1}** with {best.score:.1f} of 100 (95 % band "
             f"{best.low:.1f} to {best.high:.1f}). {'It is' if kept == 1 else f'The first {kept} are'} kept.")
-    what = (f"Judged {best.rubric.manner}, each measured in the pixels and placed among {tradition(reference)}. A rank is a "
-            "position in that tradition, not beauty.")
+    what = (f"Judged {best.rubric.manner}, each measured in the pixels and placed among {tradition(reference)}. A rank "
+            "is a position in that tradition, not beauty.")
     rows = ["| rank | picture | score | strongest reason |", "|---:|---:|---:|---|"]
     rows += [f"| {rank} | {place + 1} | {critiques[place].score:.1f} | {_first_reason(critiques[place])} |"
              for rank, place in enumerate(places, 1)]
