@@ -6,7 +6,7 @@ from .critique.nodes import ArtCritique, CritiqueReference, RankImages
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, SaveLora, ScheduleLora, StackLora
 from .lora.routes import add_routes as add_lora_routes
-from .studio.nodes import BestOf, BlockEffect, Rewrite, TrainingCritic
+from .studio.nodes import BestOf, BlockEffect, Rewrite, TrainingCritic, TuneBlocks
 from .training.nodes import (
     Adapter,
     Concept,
@@ -48,6 +48,7 @@ class BottegaExtension(ComfyExtension):
             Chart,
             BestOf,
             BlockEffect,
+            TuneBlocks,
             TrainingCritic,
             Rewrite,
         ]

@@ -84,21 +84,25 @@ def chart(critique: Critique, reference: Reference):
     ), LIGHT)
 
 
-def judge_only(image: Tensor, reference: Reference, rubric: Rubric, more: Collection[str] = ()) -> Critique:
+def judge_only(image: Tensor, reference: Reference, rubric: Rubric) -> Critique:
     """IMAGE of one picture [1, H, W, C] -> its critique, of which only the score and what counts in it are known.
 
-    Measures no more columns than these need, and those named in `more`: for where many pictures are judged."""
-    canonical = Picture.from_images(image.cpu()).at_longer_side(CANONICAL)
-    return judge(numbers(canonical, columns=needed(reference, rubric) | {*more}), reference, rubric)
+    Measures no more columns than these need: for where many pictures are judged."""
+    return judge(measured(image, needed(reference, rubric)), reference, rubric)
+
+
+def measured(image: Tensor, columns: Collection[str]) -> dict[str, float]:
+    """IMAGE of one picture [1, H, W, C] -> those of the columns that can be measured, at 1024 pixels."""
+    return numbers(Picture.from_images(image.cpu()).at_longer_side(CANONICAL), columns=columns)
 
 
 def numbers(picture: Picture, depth: Tensor | None = None, columns: Collection[str] | None = None) -> dict[str, float]:
     """Every measure of a picture by column name, or those among `columns`."""
     bank = filter_bank.find(filter_bank.folders())
-    measured = {column: value.item() for column, value in measure(picture, bank, columns).items()}
+    found = {column: value.item() for column, value in measure(picture, bank, columns).items()}
     if columns is not None and not {*space.BY_DEPTH, *space.BY_HEIGHT} & {*columns}:
-        return measured
-    return {**measured, **space.measure(picture, depth)}
+        return found
+    return {**found, **space.measure(picture, depth)}
 
 
 def _changes(own, critique, asked, depth):

@@ -46,6 +46,9 @@ CONTRACT = {
     "BottegaBlockEffect": ("model lora lora_name strength_model groups mode seeds positive negative latent_image vae "
                            "seed sampling_steps cfg sampler_name scheduler value permutations rubric reference",
                            "STRING IMAGE IMAGE IMAGE STRING"),
+    "BottegaTuneBlocks": ("model lora lora_name strength_model groups budget seeds held_out positive negative "
+                          "latent_image vae seed sampling_steps cfg sampler_name scheduler rubric closeness reference "
+                          "target critic method patience", "STRING STRING IMAGE IMAGE STRING"),
     "BottegaTrainingCritic": ("rubric reference", "BOTTEGA_TRAINING_CRITIC"),
     "BottegaRewrite": ("model clip vision prompt negative_prompt latent_image vae seed sampling_steps cfg sampler_name "
                        "scheduler seeds rounds rubric reference negative ranges margin max_length temperature",

@@ -1,0 +1,114 @@
+"""The node that finds the block weights of a LoRA."""
+import comfy.utils
+from comfy_api.v0_0_2 import io, ui
+
+from .common import RUBRIC, ReferenceType, check_rubric, preview, sampling_inputs, sampling_of
+from .lora import check_groups, groups_input, lora_file, lora_inputs, strength_input, version
+
+
+class TuneBlocks(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaTuneBlocks",
+            display_name="Tune Blocks",
+            category="bottega/studio",
+            description="Finds the weight of each group of a LoRA's blocks with which the pictures best meet a rubric "
+                        "and stay close to a style, a target picture or a critic. Checked on seeds the search has not "
+                        "seen. Cancel keeps the best so far.",
+            search_aliases=["lora block weight", "lbw", "optimize blocks", "cma-es", "find block weights", "auto lbw"],
+            is_output_node=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The model without the LoRA."),
+                *lora_inputs(),
+                strength_input(),
+                groups_input(),
+                io.Int.Input("budget", default=40, min=3, max=100000,
+                             tooltip="Most sets of weights to try, the whole LoRA and none of it among them."),
+                io.Int.Input("seeds", default=2, min=1, max=4096,
+                             tooltip="Pictures of each prompt that every set of weights is judged by."),
+                io.Int.Input("held_out", default=4, min=0, max=4096,
+                             tooltip="Further seeds of each prompt, which the search does not see. On them the result "
+                                     "is compared with the whole LoRA and with none of it."),
+                *sampling_inputs(),
+                io.String.Input("rubric", default="", multiline=True, optional=True,
+                                tooltip=RUBRIC + " A rubric of few criteria is judged much faster."),
+                io.Float.Input("closeness", default=0.5, min=0.0, max=1.0, step=0.05, optional=True,
+                               tooltip="Share of the goal that is staying close to reference, target or critic; the "
+                                       "rest is the score. 1: the rubric does not count. Not used without them."),
+                ReferenceType.Input("reference", optional=True,
+                                    tooltip="A style to stay close to, such as the training pictures, from Critique "
+                                            "Reference."),
+                io.Image.Input("target", optional=True, tooltip="Or a picture, or several, whose style to come close "
+                                                                "to."),
+                io.String.Input("critic", default="", optional=True,
+                                tooltip="Or a critic to agree with, such as @Arnheim."),
+                io.Combo.Input("method", options=["auto", "cma", "coordinate"], default="auto", optional=True,
+                               advanced=True, tooltip="How to search. auto: CMA-ES where the Python package cma is "
+                                                      "installed, else one group after another."),
+                io.Int.Input("patience", default=20, min=0, max=100000, optional=True, advanced=True,
+                             tooltip="Ends the search after so many evaluations without a gain; 0: never."),
+            ],
+            outputs=[
+                io.String.Output("blocks", tooltip="The weights, for the blocks input of Load LoRA (Block Weights). "
+                                                   "All 1 where tuning did not help on the held-out seeds."),
+                io.String.Output("report", tooltip="Markdown: whether the tuned weights are better on held-out seeds, "
+                                                   "and what the search did."),
+                io.Image.Output("chart", tooltip="The goal of every evaluation and the best so far."),
+                io.Image.Output("contact_sheet", tooltip="Held-out pictures without the LoRA, with all of it, and "
+                                                         "tuned, each with its goal."),
+                io.String.Output("data", tooltip="JSON: weights, held-out figures, and a row for each evaluation."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, rubric=None, groups=None, critic=None):
+        checks = (check_rubric(rubric), check_groups(groups), check_rubric(_at(critic)))
+        return next((check for check in checks if check is not True), True)
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name=None, **inputs):
+        return version(lora_name)
+
+    @classmethod
+    def execute(cls, model, strength_model, groups, budget, seeds, held_out, seed, lora=None, lora_name=None,
+                rubric="", closeness=0.5, reference=None, target=None, critic="", method="auto", patience=20,
+                **sampling):
+        from ...critique.language import parse
+        from ...critique.reference import paintings
+        from .. import tune, tune_report
+        from ..groups import divide
+        likeness = _likeness(reference, target, critic, paintings())
+        goal = tune.Goal(sampling_of(**sampling), seed, seeds, held_out, paintings(), parse(rubric), likeness,
+                         closeness)
+        divided = divide(model, lora_file(lora, lora_name)[0], strength_model, groups)
+        total = budget * len(goal.searched) + 3 * len(goal.unseen)
+        bar = comfy.utils.ProgressBar(total)
+        tuner = tune.Tuner(divided, goal, lambda picture, done: bar.update_absolute(done, total, preview(picture)))
+        tuned = tuner.run(method, budget, patience)
+        text, sheet = tune_report.report(tuned, goal), tune_report.contact_sheet(tuned)
+        shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
+        return io.NodeOutput(divided.spec(tuned.kept), text, tune_report.chart(tuned), sheet,
+                             tune_report.data(tuned, goal), ui=shown)
+
+
+def _at(critic: str | None) -> str:
+    """A critic as a rubric names it, with or without the @ in front."""
+    name = (critic or "").strip()
+    return f"@{name.removeprefix('@')}" if name else ""
+
+
+def _likeness(reference, target, critic, tradition):
+    """What to stay close to. Raises ValueError where that is more than one thing."""
+    from ...critique.language import parse
+    from .. import likeness
+    given = [name for name, value in (("reference", reference), ("target", target), ("critic", _at(critic) or None))
+             if value is not None]
+    if len(given) > 1:
+        raise ValueError(f"{given[0]}: expected one of reference, target and critic to stay close to, "
+                         f"got {' and '.join(given)}")
+    if reference is not None:
+        return likeness.style(reference, tradition)
+    if target is not None:
+        return likeness.target(target, tradition)
+    return likeness.critic(parse(_at(critic)), tradition) if given else None

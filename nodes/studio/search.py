@@ -1,0 +1,76 @@
+"""Searches for the highest value of a function of a few bounded numbers, one question at a time.
+
+A search is a generator: it yields weights, is sent their value, and ends when it has nothing more to ask.
+"""
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+Weights = tuple[float, ...]
+Search = Generator[Weights, float, None]
+
+FIRST_STEP, LAST_STEP = 1.0, 0.1
+SPREAD = 0.4  # standard deviation that CMA-ES begins with
+METHODS = ("auto", "cma", "coordinate")
+
+
+def search(method: str, start: Weights, value: float, low: float, high: float, seed: int) -> tuple[str, Search]:
+    """(its name, the search) from `start`, whose value is known. `auto`: CMA-ES where the package cma is installed.
+
+    Raises ValueError for an unknown method, and where cma is asked for and missing."""
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    cma = None if method == "coordinate" else _package()
+    if method == "cma" and not cma:
+        raise ValueError("method: cma needs the Python package cma, which is not installed; install it where ComfyUI "
+                         "runs, or choose coordinate")
+    if cma:
+        return "CMA-ES", evolution(cma, start, low, high, seed)
+    return "coordinate search", coordinates(start, value, low, high)
+
+
+def _package():
+    try:
+        import cma
+    except ImportError:
+        return None
+    return cma
+
+
+def coordinates(start: Weights, value: float, low: float, high: float) -> Search:
+    """One number after another is moved down or up by a step and stays where that is better; when no move is, the
+    step is halved."""
+    best, step = start, FIRST_STEP
+    while step >= LAST_STEP:
+        improved = False
+        for at in range(len(start)):
+            for way in (-step, step):
+                moved = (*best[:at], rounded(min(high, max(low, best[at] + way))), *best[at + 1:])
+                if moved == best:
+                    continue
+                found = yield moved
+                if found > value:
+                    best, value, improved = moved, found, True
+                    break
+        if not improved:
+            step /= 2
+
+
+def evolution(cma, start: Sequence[float], low: float, high: float, seed: int) -> Search:
+    """CMA-ES (Hansen 2016) as the package cma has it, with a generator of its own."""
+    random = np.random.default_rng(seed)
+    options = {"bounds": [low, high], "seed": np.nan, "randn": lambda *size: random.standard_normal(size),
+               "verbose": -9, "tolx": LAST_STEP / 10}
+    strategy = cma.CMAEvolutionStrategy(list(start), SPREAD, options)  # seed NaN: numpy's own generator is left alone
+    while not strategy.stop():
+        asked = strategy.ask()
+        losses = []
+        for point in asked:
+            found = yield tuple(rounded(min(high, max(low, number))) for number in point)
+            losses.append(-found)
+        strategy.tell(asked, losses)
+
+
+def rounded(number: float) -> float:
+    """To hundredths, so that a text of weights says exactly what was tried."""
+    return round(float(number), 2) + 0.0

@@ -1,0 +1,186 @@
+"""Finds the weights of a LoRA's groups of blocks that best meet a rubric and stay close to what is held up to them."""
+from collections.abc import Callable
+from typing import NamedTuple
+
+import comfy.model_management
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..critique.criteria import Rubric
+from ..critique.critic import measured
+from ..critique.reference import Reference
+from ..critique.score import judge, needed
+from .groups import Divided
+from .likeness import Likeness
+from .sampling import Sampling
+from .search import Weights, search
+
+LOW, HIGH = 0.0, 1.5
+LEAST_GAIN = 0.05  # points by which the goal has to rise for the search to count as going on
+SHOWN = 256
+
+
+class Goal(NamedTuple):
+    """What is drawn and wanted: (1 - closeness) x score + closeness x likeness, 0..100, the mean over samples.
+
+    Samples are numbered prompt by prompt; those that the search sees come first, the held-out ones after them."""
+    sampling: Sampling
+    seed: int
+    seeds: int
+    held_out: int
+    tradition: Reference
+    rubric: Rubric
+    likeness: Likeness | None
+    closeness: float
+
+    @property
+    def searched(self) -> range:
+        return range(self.seeds * self.sampling.prompts)
+
+    @property
+    def unseen(self) -> range:
+        return range(self.searched.stop, self.searched.stop + self.held_out * self.sampling.prompts)
+
+    def draw(self, model, sample: int) -> Tensor:
+        """IMAGE [1, H, W, 3]."""
+        prompt, number = sample % self.sampling.prompts, sample // self.sampling.prompts
+        return self.sampling.draw(model, prompt, (self.seed + number) % 2**64).picture[..., :3].cpu()
+
+    def mark(self, picture: Tensor) -> tuple[float, float, float]:
+        """(goal, score, likeness) of a picture; likeness NaN where nothing is held up to it."""
+        columns = needed(self.tradition, self.rubric) | (self.likeness.columns if self.likeness else set())
+        measures = measured(picture, columns)
+        score = judge(measures, self.tradition, self.rubric).score
+        if not self.likeness:
+            return score, score, float("nan")
+        near = self.likeness.of(measures)
+        return (1 - self.closeness) * score + self.closeness * near, score, near
+
+
+class Trial(NamedTuple):
+    """Weights, and (goal, score, likeness) of each sample drawn with them: [samples, 3]."""
+    weights: Weights
+    marks: np.ndarray
+
+    @property
+    def value(self) -> float:
+        return float(self.marks[:, 0].mean())
+
+
+class Unseen(NamedTuple):
+    """Marks [samples, 3] on held-out seeds of no LoRA, the whole LoRA and the tuned one, and their pictures."""
+    zeros: Trial
+    ones: Trial
+    tuned: Trial
+    pictures: list[tuple[Tensor, Tensor, Tensor]]
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """(mean, standard error) of what tuning adds to the whole LoRA, picture by picture; NaN where there is one."""
+        gains = self.tuned.marks[:, 0] - self.ones.marks[:, 0]
+        return float(gains.mean()), float(gains.std(ddof=1) / len(gains) ** 0.5) if len(gains) > 1 else float("nan")
+
+
+class Tuned(NamedTuple):
+    """trials in the order they were made, the whole LoRA and none of it first; ended: why the search did.
+
+    unseen None: not checked, because of a cancel or because there are no held-out seeds."""
+    divided: Divided
+    trials: list[Trial]
+    method: str
+    ended: str
+    unseen: Unseen | None
+    cancelled: bool
+
+    @property
+    def best(self) -> Trial:
+        """The best on the seeds that the search saw; of equals the first."""
+        return max(self.trials, key=lambda trial: trial.value)
+
+    @property
+    def kept(self) -> Weights:
+        """The best of the search; the whole LoRA where that is at least as good on seeds the search has not seen."""
+        if self.unseen and self.unseen.gain[0] <= 0:
+            return self.trials[0].weights
+        return self.best.weights
+
+
+class Tuner:
+    """One run: counts pictures and tells `show` (picture, how many are done), which may cancel."""
+
+    def __init__(self, divided: Divided, goal: Goal, show: Callable[[Tensor, int], None]):
+        self.divided, self.goal, self.show, self.done = divided, goal, show, 0
+        self.trials: list[Trial] = []
+
+    def run(self, method: str, budget: int, patience: int) -> Tuned:
+        """Searches with at most `budget` different weights, then looks at the held-out seeds.
+
+        A cancel keeps the best so far; before the whole LoRA is known it is a cancel."""
+        name, ended, unseen, cancelled = method, "cancelled", None, False
+        try:
+            self.trials.append(self.trial((1.0,) * len(self.divided.groups), self.goal.searched))
+            self.trials.append(self.trial((0.0,) * len(self.divided.groups), self.goal.searched))
+            first = self.trials[0]
+            name, asking = search(method, first.weights, first.value, LOW, HIGH, self.goal.seed)
+            ended = self.follow(asking, budget, patience)
+            unseen = self.look() if self.goal.held_out else None
+        except comfy.model_management.InterruptProcessingException:
+            if not self.trials:
+                raise
+            cancelled = True
+        return Tuned(self.divided, self.trials, name, ended, unseen, cancelled)
+
+    def follow(self, asking, budget: int, patience: int) -> str:
+        """Answers a search until it, the budget or the patience ends; says which."""
+        known = {trial.weights: trial.value for trial in self.trials}
+        best, since, answer = max(known.values()), 0, None
+        repeats = 0
+        while len(self.trials) < budget:
+            try:
+                weights = asking.send(answer)
+            except StopIteration:
+                return "it found no better neighbour"
+            repeats = repeats + 1 if weights in known else 0
+            if repeats > 50:  # it asks for nothing new
+                return "it found no better neighbour"
+            if weights not in known:
+                self.trials.append(self.trial(weights, self.goal.searched))
+                known[weights] = self.trials[-1].value
+                since = 0 if known[weights] > best + LEAST_GAIN else since + 1
+                best = max(best, known[weights])
+            answer = known[weights]
+            if patience and since >= patience:
+                return f"nothing better came in {patience} evaluations"
+        return f"the budget of {budget} was used"
+
+    def look(self) -> Unseen:
+        """The held-out seeds with no LoRA, the whole and the best."""
+        best = max(self.trials, key=lambda trial: trial.value).weights
+        weights = [(0.0,) * len(best), (1.0,) * len(best), best]
+        pictures, marks = [], []
+        for sample in self.goal.unseen:
+            drawn = [self.goal.draw(self.divided.weighted(each), sample) for each in weights[:2]]
+            drawn.append(drawn[weights.index(best)] if best in weights[:2] else
+                         self.goal.draw(self.divided.weighted(best), sample))
+            marks.append([self.goal.mark(picture) for picture in drawn])
+            pictures.append(tuple(map(_reduced, drawn)))
+            self.done += 3
+            self.show(drawn[2], self.done)
+        trials = [Trial(each, np.array(marks)[:, number]) for number, each in enumerate(weights)]
+        return Unseen(*trials, pictures)
+
+    def trial(self, weights: Weights, samples: range) -> Trial:
+        model, marks = self.divided.weighted(weights), []
+        for sample in samples:
+            picture = self.goal.draw(model, sample)
+            marks.append(self.goal.mark(picture))
+            self.done += 1
+            self.show(picture, self.done)
+        return Trial(weights, np.array(marks))
+
+
+def _reduced(picture: Tensor) -> Tensor:
+    scale = min(1.0, SHOWN / max(picture.shape[1:3]))
+    size = [max(1, round(side * scale)) for side in picture.shape[1:3]]
+    return F.interpolate(picture.movedim(-1, 1).float(), size, mode="area").movedim(1, -1)

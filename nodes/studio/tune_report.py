@@ -1,0 +1,130 @@
+"""What tuning found: in words, as data, as the curve of the search, and in pictures before and after."""
+import json
+import math
+
+import torch
+from torch import Tensor
+
+from ..charts.draw import render
+from ..charts.picture import picture as drawn
+from ..charts.sheet import Cell, sheet, thumbnail
+from ..charts.theme import LIGHT
+from ..critique.report import tradition
+from .tune import Goal, Trial, Tuned
+
+ROWS = 10  # of the contact sheet
+KINDS = ("whole LoRA", "tried", "best so far")
+
+
+def report(tuned: Tuned, goal: Goal) -> str:
+    """Markdown: the weights, whether they are better where the search has not looked, and how it went."""
+    spec = tuned.divided.spec(tuned.kept)
+    return "\n\n".join([_verdict(tuned, goal), f"    {spec}", _wanted(goal), *_unseen(tuned), _went(tuned, goal),
+                        _weights(tuned)])
+
+
+def _verdict(tuned: Tuned, goal: Goal) -> str:
+    if not tuned.unseen:
+        why = "Cancelled" if tuned.cancelled else "No held-out seeds"
+        gain = tuned.best.value - tuned.trials[0].value
+        return (f"**{why}: the best of {len(tuned.trials)} weights on the seeds of the search is kept, {gain:+.2f} "
+                "points over the whole LoRA there; it was not checked on other seeds.**")
+    gain, error = tuned.unseen.gain
+    said = f"{gain:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
+    if tuned.best.weights == tuned.trials[0].weights:
+        return "**The search found nothing better than the whole LoRA. blocks leaves every group at 1.**"
+    if gain <= 0:
+        return (f"**Tuned is not better: on held-out seeds it is {said} points against the whole LoRA. blocks leaves "
+                "every group at 1.**")
+    unsure = "" if math.isnan(error) or gain > 2 * error else ", which is within its error: raise held_out to be sure"
+    return f"**Tuned is better by {said} points than the whole LoRA on held-out seeds{unsure}.**"
+
+
+def _wanted(goal: Goal) -> str:
+    score = f"the score by {goal.rubric.title} among {tradition(goal.tradition)}"
+    if not goal.likeness:
+        return f"Wanted, 0 to 100: {score}."
+    return (f"Wanted, 0 to 100: {1 - goal.closeness:.0%} {score}, {goal.closeness:.0%} how close it is to "
+            f"{goal.likeness.name}.")
+
+
+def _unseen(tuned: Tuned) -> list[str]:
+    if not tuned.unseen:
+        return []
+    looked = tuned.unseen
+    rows = [("without the LoRA", looked.zeros), ("the whole LoRA", looked.ones), ("tuned", looked.tuned)]
+    best = max(rows, key=lambda row: row[1].value)[0]
+    lines = ["| held-out seeds | goal | score | likeness |", "|---|---:|---:|---:|",
+             *(f"| {name} | " + " | ".join(_means(trial)) + " |" for name, trial in rows)]
+    note = ["By this goal the pictures are best without the LoRA."] if best == "without the LoRA" else []
+    return ["\n".join(lines), *note]
+
+
+def _means(trial: Trial) -> list[str]:
+    return ["-" if math.isnan(mean) else f"{mean:.2f}" for mean in trial.marks.mean(0)]
+
+
+def _went(tuned: Tuned, goal: Goal) -> str:
+    first, best = tuned.trials[0].value, tuned.best.value
+    samples, prompts = len(goal.searched), goal.sampling.prompts
+    return (f"{tuned.method}: {len(tuned.trials)} weights tried on {samples} picture{'s' * (samples > 1)} each "
+            f"({prompts} prompt{'s' * (prompts > 1)} x {goal.seeds} seed{'s' * (goal.seeds > 1)} from {goal.seed}), "
+            f"from {first:.2f} to {best:.2f}; it ended because {tuned.ended}."
+            if not tuned.cancelled else
+            f"{len(tuned.trials)} weights were tried before the cancel, from {first:.2f} to {best:.2f}.")
+
+
+def _weights(tuned: Tuned) -> str:
+    rows = [f"| {name} | {best:g} | {kept:g} |" for name, best, kept in
+            zip(tuned.divided.names, tuned.best.weights, tuned.kept, strict=True)]
+    return "\n".join(["| group | best of the search | in blocks |", "|---|---:|---:|", *rows])
+
+
+def data(tuned: Tuned, goal: Goal) -> str:
+    """JSON: the weights, the held-out figures, and a row for each evaluation (Chart: frame(rows=trials))."""
+    rows = [{"evaluation": number, "goal": trial.value, "score": float(trial.marks[:, 1].mean()),
+             "likeness": _known(trial.marks[:, 2].mean()), "weights": list(trial.weights)}
+            for number, trial in enumerate(tuned.trials, 1)]
+    looked = tuned.unseen and {
+        name: {"goal": trial.value, "score": float(trial.marks[:, 1].mean()),
+               "likeness": _known(trial.marks[:, 2].mean()), "goals": trial.marks[:, 0].tolist()}
+        for name, trial in (("zeros", tuned.unseen.zeros), ("ones", tuned.unseen.ones), ("tuned", tuned.unseen.tuned))}
+    return json.dumps([{
+        "blocks": tuned.divided.spec(tuned.kept), "groups": tuned.divided.names, "kept": list(tuned.kept),
+        "best": list(tuned.best.weights), "method": tuned.method, "ended": tuned.ended, "cancelled": tuned.cancelled,
+        "closeness": goal.closeness if goal.likeness else 0.0, "held_out": looked,
+        "gain": tuned.unseen and [_known(number) for number in tuned.unseen.gain], "trials": rows}])
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else float(number)
+
+
+def chart(tuned: Tuned) -> Tensor:
+    """IMAGE: the goal of each evaluation, the best so far, and the whole LoRA."""
+    values = [trial.value for trial in tuned.trials]
+    rows, best = [], -math.inf
+    for number, value in enumerate(values, 1):
+        best = max(best, value)
+        rows.append({"evaluation": number, "goal": value, "best": best, "first": values[0]})
+    spec = ('frame(title="Goal of each evaluation; line: the best so far, grey: the whole LoRA", legend=false); '
+            "scatter(x=evaluation, y=first) . line(stroke=muted, stroke_width=2); "
+            "scatter(x=evaluation, y=best) . line(stroke=gain); "
+            "scatter(x=evaluation, y=goal) . circle(r=5, fill=loss)")
+    return drawn(json.dumps(rows), spec, 960, 480, "light")
+
+
+def contact_sheet(tuned: Tuned) -> Tensor:
+    """IMAGE: each held-out sample without the LoRA, with the whole of it, and tuned; a line of words without them."""
+    if not tuned.unseen:
+        blank = torch.tensor(LIGHT.paper) / 255 * torch.ones(1, 1, 3)
+        return render(sheet([Cell(blank, ("no held-out", "pictures"))], LIGHT), LIGHT.paper)
+    looked, cells = tuned.unseen, []
+    names = ("without the LoRA", "whole LoRA", "tuned")
+    trials = (looked.zeros, looked.ones, looked.tuned)
+    for sample, pictures in enumerate(looked.pictures[:2 * ROWS]):
+        marks = [trial.marks[sample, 0] for trial in trials]
+        cells += [Cell(thumbnail(picture), (name, f"{mark:.1f}"), LIGHT.gain if mark == max(marks) else None)
+                  for picture, name, mark in zip(pictures, names, marks, strict=True)]
+    rest = len(looked.pictures) - 2 * ROWS
+    return render(sheet(cells, LIGHT, f"and {rest} more" if rest > 0 else ""), LIGHT.paper)

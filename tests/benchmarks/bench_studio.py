@@ -1,0 +1,198 @@
+"""The studio's claims on the starter: shares of blocks, tuned blocks on held-out seeds, what the best of 8 is worth.
+
+Shares: a weak LoRA in every part of every block, one part of it planted strongly, each part in turn. Tuning: a LoRA of
+the woodcut style, one block of which is then spoilt. Best of 8: disjoint groups of 8 pictures against the order
+statistic of the whole pool. All seeds are fixed.
+"""
+import statistics
+import tempfile
+from pathlib import Path
+
+import timing
+
+STEPS, GUIDANCE, SPOILT, SPOILT_TIMES = 12, 3.0, "J01", 25
+PARTS = [f"J0{block}.{part}" for block in range(3) for part in ("attn", "mlp")]
+PROMPTS = [f"a {thing}, woodcut style" for thing in ("red circle", "blue star", "green square", "purple heart")]
+CHEAP = "*=0; Balance=1; Value=1; Symmetry=1; Colour richness=1"
+
+
+def main():
+    parser = timing.parser(__doc__, 1)
+    parser.add_argument("--held-out", type=int, default=16, help="held-out seeds of each of the four prompts")
+    parser.add_argument("--budget", type=int, default=24, help="weights that tuning tries")
+    parser.add_argument("--pool", type=int, default=128, help="pictures that the best of 8 are taken from")
+    options = parser.parse_args()
+    pack = timing.start_host("training", "../starter")
+    with tempfile.TemporaryDirectory() as folder:
+        import torch
+        studio = Studio(pack, Path(folder))
+        lora = studio.train()
+        with torch.inference_mode():
+            parts = [*studio.shares(), *studio.tuning(studio.spoil(lora), options), *studio.best(options.pool)]
+    timing.publish("studio", "What the studio's claims are worth on the starter",
+                   f"128 x 128 pictures, {STEPS} steps, guidance {GUIDANCE:g}, fixed seeds.", *parts)
+
+
+class Studio:
+    """The starter, the woodcuts, and the modules of the room."""
+
+    def __init__(self, pack, folder):
+        import comfy.utils
+        import evaluate
+        import folder_paths
+        import install
+        import woodcut
+
+        import nodes
+        comfy.utils.PROGRESS_BAR_ENABLED = False        # the host's second bar, on the terminal
+        folder_paths.set_output_directory(str(folder))
+        install.install_models(folder / "models")
+        self.pack, self.woodcut, self.starter = pack, woodcut, evaluate.Starter(folder / "models")
+        self.size, = nodes.EmptyLatentImage().generate(128, 128, 1)
+
+    def module(self, name):
+        import importlib
+        return importlib.import_module(f"{self.pack.__name__}.nodes.{name}")
+
+    def sampling(self, prompts):
+        words = [entry for prompt in prompts for entry in self.starter.encode(prompt)]
+        return self.module("studio.sampling").Sampling(words, self.starter.empty, self.size, self.starter.vae, STEPS,
+                                                       GUIDANCE, "euler", "simple")
+
+    def divided(self, tensors, groups):
+        file = self.module("lora.files").LoraFile(tensors, {})
+        return self.module("studio.groups").divide(self.starter.model, file, 1.0, groups)
+
+    def drawn_woodcuts(self):
+        import torch
+        return torch.stack([self.woodcut.draw_woodcut(thing) for thing in self.woodcut.things()]).movedim(1, -1)
+
+    def train(self, steps=80):
+        """A LoRA of the woodcut style."""
+        import torch
+
+        import nodes
+        with torch.inference_mode():
+            latents = nodes.VAEEncode().encode(self.starter.vae, self.drawn_woodcuts())[0]["samples"]
+            captions = [self.starter.encode(self.woodcut.caption(thing)) for thing in self.woodcut.things()]
+            dataset = self.module("training.dataset").from_core_nodes([{"samples": latents}], captions)
+            settings = self.module("training.settings").Settings(steps, 4, 0.002, 8, 1)
+            progress = self.module("training.progress").Progress(steps, "1")
+            return self.module("training.run").train(self.starter.model, dataset, settings, "bench", progress).tensors
+
+    def spoil(self, lora):
+        """The LoRA with noise of SPOILT_TIMES its own size in the MLP of one block."""
+        import torch
+        generator = torch.Generator().manual_seed(3)
+        return {key: torch.randn(tensor.shape, generator=generator) * tensor.std() * SPOILT_TIMES
+                if f"joint_blocks.{int(SPOILT[1:])}.x_block.mlp" in key and key.endswith("lora_up.weight") else tensor
+                for key, tensor in lora.items()}
+
+    def planted(self, number):
+        """A weak random LoRA in every part, ten times as strong in PARTS[number]."""
+        import torch
+        generator, tensors = torch.Generator().manual_seed(11), {}
+        block, part = divmod(number, 2)
+        strong = f"joint_blocks.{block}.x_block.{('attn', 'mlp')[part]}."
+        for key, weight in self.starter.model.model.state_dict().items():
+            if ".x_block." in key and key.endswith(("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight")):
+                name, size = key.removesuffix(".weight"), 0.3 if strong in key else 0.03
+                tensors[f"{name}.lora_up.weight"] = torch.randn(weight.shape[0], 2, generator=generator) * size
+                tensors[f"{name}.lora_down.weight"] = torch.randn(2, weight.shape[1], generator=generator) * 0.1
+        return tensors
+
+    def sitting(self, prompts, seeds):
+        critique = self.module("critique.reference"), self.module("critique.language")
+        return self.module("studio.effect").Sitting(self.sampling(prompts), 0, seeds, critique[0].paintings(),
+                                                    critique[1].parse("*=0; Balance=1"))
+
+    def shares(self):
+        """Which part is named when each is planted, the gap of the sum, and random orders against all coalitions."""
+        game, effect = self.module("studio.game"), self.module("studio.effect")
+        sitting, rows, off = self.sitting(PROMPTS[:1], 1), [], []
+        for number, name in enumerate(PARTS):
+            divided = self.divided(self.planted(number), "; ".join(PARTS))
+            viewer = effect.Viewer(divided, game.game("shapley", 6, 1, 0, 0), sitting)
+            worths, _ = game.play(viewer.played, viewer.worth, lambda done: None, KeyboardInterrupt)
+            exact = game.values(viewer.played, worths)
+            gap = abs(exact.by_player.sum(0) - exact.whole).max()
+            shares, score = exact.by_player[:, 1], exact.by_player[:, 0]
+            by_size, by_score = (PARTS[abs(column).argmax()] for column in (shares, score))
+            estimate = self.estimated(worths)
+            off += (abs(estimate.by_player[:, 1] - shares) / estimate.errors[:, 1]).tolist()
+            rows.append((name, by_size, by_score, f"{shares[number]:.1f}", f"{sorted(shares)[-2]:.1f}",
+                         f"{exact.whole[1]:.1f}", f"{gap:.0e}",
+                         f"{abs(estimate.by_player.sum(0) - estimate.whole).max():.0e}"))
+            print(*rows[-1], flush=True)
+        named = sum(row[0] == row[1] for row in rows)
+        return ["## A planted part is named",
+                "Six parts of the starter's three blocks, 64 coalitions each, 384 pictures in all. Shares are of the "
+                "change in pixels (levels of 255); the gap is the largest of all quantities between the sum of the "
+                "shares and the whole.",
+                timing.table(["planted", "named by pixels", "named by score", "its share", "next", "whole", "gap",
+                              "gap, random orders"], rows),
+                f"Named by pixels: {named} of {len(rows)}. Shares from 64 random orders lie {statistics.mean(off):.2f} "
+                f"standard errors from the exact ones on average (0.80 expected), {max(off):.1f} at most."]
+
+    def estimated(self, worths):
+        """Shares from 64 random orders of the same game."""
+        import random
+        game, rng = self.module("studio.game"), random.Random(0)
+        orders = tuple(tuple(rng.sample(range(6), 6)) for _ in range(64))
+        return game.values(game.Game("shapley", 6, 1, orders), worths)
+
+    def tuning(self, spoilt, options):
+        """Tuned weights against the whole LoRA and none of it, on seeds that the search has not seen."""
+        tune, report = self.module("studio.tune"), self.module("studio.tune_report")
+        paintings = self.module("critique.reference").paintings()
+        likeness = self.module("studio.likeness").target(self.drawn_woodcuts(), paintings)
+        goal = tune.Goal(self.sampling(PROMPTS), 0, 1, options.held_out, paintings,
+                         self.module("critique.language").parse("*=0; Balance=1"), likeness, 0.9)
+        rows, wins = [], []
+        for method in ("coordinate", "cma"):
+            divided = self.divided(spoilt, "")
+            tuned = tune.Tuner(divided, goal, lambda picture, done: None).run(method, options.budget, 0)
+            gain, error = tuned.unseen.gain
+            gains = tuned.unseen.tuned.marks[:, 0] - tuned.unseen.ones.marks[:, 0]
+            wins.append(f"{tuned.method} {(gains > 0).sum()} of {len(gains)}")
+            rows.append((tuned.method, divided.spec(tuned.best.weights).replace("; ", " "), str(len(tuned.trials)),
+                         *(f"{trial.value:.2f}" for trial in tuned.unseen[:3]), f"{gain:+.2f} ± {error:.2f}"))
+            print(report.report(tuned, goal), flush=True)
+        return ["## Tuned blocks on held-out seeds",
+                f"A LoRA of the woodcut style (80 steps), whose block {SPOILT} was then filled with noise. Goal: 10 % "
+                f"Balance, 90 % likeness to the twelve woodcuts. Four pictures a trial, {len(goal.unseen)} held-out "
+                "pictures.",
+                timing.table(["search", "weights found", "tried", "no LoRA", "all ones", "tuned", "gain over ones"],
+                             rows),
+                f"Pictures on which tuned is above all ones: {', '.join(wins)}."]
+
+    def best(self, pool):
+        """The best of disjoint groups of 8 against a random draw and the order statistic of the pool."""
+        from comfy_extras.nodes_custom_sampler import BasicScheduler, CFGGuider, KSamplerSelect
+        best_of = self.module("studio.best_of")
+        starter, prompt = self.starter, "a red circle on a white background, flat style"
+        guider = CFGGuider.execute(starter.model, starter.encode(prompt), starter.empty, GUIDANCE).result[0]
+        sampler = KSamplerSelect.execute("euler").result[0]
+        sigmas = BasicScheduler.execute(starter.model, "simple", STEPS, 1.0).result[0]
+        graph = best_of.Graph(guider, sampler, sigmas, self.size, starter.vae)
+        rubric = self.module("critique.language").parse(CHEAP)
+        groups = [best_of.choose(best_of.from_seeds(graph, seed, 8), rubric,
+                                 self.module("critique.reference").paintings(), lambda picture, done: None)
+                  for seed in range(0, pool // 8 * 8, 8)]
+        scores = [[critique.score for critique in group.critiques] for group in groups]
+        every = [score for group in scores for score in group]
+        bests = [max(group) for group in scores]
+        mean, expected = statistics.mean(every), best_of.expected_best(every, 8)
+        spread, error = statistics.stdev(every), statistics.stdev(bests) / len(bests) ** 0.5
+        return ["## The best of 8",
+                f"{len(every)} seeds of one prompt in {len(bests)} groups of 8, rubric `{CHEAP}`.",
+                timing.table(["what", "score"], [
+                    ("a random draw (mean)", f"{mean:.2f}"), ("its standard deviation", f"{spread:.2f}"),
+                    ("best of 8, expected from the pool", f"{expected:.2f}"),
+                    ("best of 8, mean of the groups", f"{statistics.mean(bests):.2f} ± {error:.2f}")]),
+                f"Gain over a random draw: {statistics.mean(bests) - mean:.2f}, expected {expected - mean:.2f}; the "
+                f"difference is {abs(statistics.mean(bests) - expected) / error:.1f} standard errors."]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Tune Blocks: searches on functions whose best is known, then a real LoRA on the starter in the real host."""
+import importlib
+import json
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from real_host import GraphError
+
+HARMFUL = "J01"
+
+
+@pytest.fixture(scope="module")
+def find(studio):
+    module = studio("search")
+
+    def run(method, function, players, most=200, seed=3):
+        start = (1.0,) * players
+        name, asking = module.search(method, start, function(start), 0.0, 1.5, seed)
+        asked, answer = [], None
+        while len(asked) < most:
+            try:
+                asked.append(asking.send(answer))
+            except StopIteration:
+                break
+            answer = function(asked[-1])
+        return max(asked, key=function), asked, name
+    return run
+
+
+def hill(top):
+    return lambda weights: -sum((weight - best) ** 2 for weight, best in zip(weights, top, strict=True))
+
+
+@pytest.mark.parametrize("method, near", [("coordinate", 0.13), ("cma", 0.1)])
+def test_a_search_finds_the_top_of_a_hill_within_bounds(find, method, near):
+    if method == "cma":
+        pytest.importorskip("cma", reason="cma is test-only")
+    best, asked, _ = find(method, hill((0.0, 0.7, 1.5)), 3)
+    assert np.abs(np.subtract(best, (0.0, 0.7, 1.5))).max() <= near
+    assert all(0 <= weight <= 1.5 and round(weight, 2) == weight for weights in asked for weight in weights)
+
+
+def test_coordinate_search_takes_out_what_harms_at_its_first_step(find):
+    best, asked, name = find("coordinate", lambda weights: -weights[1], 3)
+    assert (1.0, 0.0, 1.0) in asked[:3] and best[1] == 0 and name == "coordinate search"
+
+
+def test_cma_leaves_numpys_own_generator_alone_and_follows_its_seed(find):
+    pytest.importorskip("cma", reason="cma is test-only")
+    before = np.random.get_state()[1].copy()
+    first, second, other = (find("auto", hill((0.2, 1.0)), 2, 12, seed)[1] for seed in (1, 1, 2))
+    assert np.array_equal(before, np.random.get_state()[1])
+    assert first == second != other
+
+
+def test_without_the_package_auto_is_coordinate_search_and_cma_a_sentence(studio, monkeypatch):
+    module = studio("search")
+    monkeypatch.setattr(module, "_package", lambda: None)
+    assert module.search("auto", (1.0,), 0.0, 0.0, 1.5, 0)[0] == "coordinate search"
+    with pytest.raises(ValueError, match="package cma, which is not installed"):
+        module.search("cma", (1.0,), 0.0, 0.0, 1.5, 0)
+
+
+@pytest.fixture(scope="module")
+def likeness(studio):
+    return studio("likeness")
+
+
+def test_likeness_is_all_at_the_style_and_falls_with_distance(likeness, pack):
+    paintings = pack.nodes.critique.reference.paintings()
+    near = likeness.style(paintings, paintings)
+    middle = {column: paintings.quantiles[column][50] for column in likeness.STYLE}
+    width = {column: paintings.quantiles[column][75] - paintings.quantiles[column][25] for column in likeness.STYLE}
+    away = [near.of({column: middle[column] + step * width[column] for column in middle}) for step in (0, 1, -1, 3, 50)]
+    assert away == pytest.approx([100, 50, 50, 25, 100 / 51])
+    with pytest.raises(ValueError, match="none of them in odd"):
+        likeness.style(paintings._replace(name="odd", quantiles={}), paintings)
+
+
+def test_a_target_picture_is_most_like_itself(likeness, pack):
+    paintings = pack.nodes.critique.reference.paintings()
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(2, 8, 8, 3, generator=generator).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    near = likeness.target(pictures[:1], paintings)
+    own, other = (importlib.import_module(f"{pack.__name__}.nodes.critique.critic").measured(picture, near.columns)
+                  for picture in pictures.split(1))
+    assert near.of(own) == pytest.approx(100) and near.of(other) < 99 and near.name == "the target picture"
+
+
+@pytest.fixture(scope="module")
+def harmful(loaded):
+    """A LoRA that does next to nothing, but for one block that tears the picture apart."""
+    generator = torch.Generator().manual_seed(3)
+    tensors = {}
+    for key, weight in loaded.model.model.state_dict().items():
+        if ".x_block.mlp.fc" in key and key.endswith("weight"):
+            name, strength = key.removesuffix(".weight"), 4.0 if ".1." in key else 0.01
+            tensors[f"{name}.lora_up.weight"] = torch.randn(weight.shape[0], 2, generator=generator) * strength
+            tensors[f"{name}.lora_down.weight"] = torch.randn(2, weight.shape[1], generator=generator) * 0.1
+    return tensors
+
+
+@pytest.fixture(scope="module")
+def file(harmful, host):
+    from safetensors.torch import save_file
+    folder = host.tmp / "output" / "loras"
+    folder.mkdir(exist_ok=True)
+    save_file({key: tensor.contiguous() for key, tensor in harmful.items()}, folder / "harmful.safetensors")
+    return "harmful.safetensors"
+
+
+def graph(starter, file, **inputs):
+    def node(class_type, **values):
+        return {"class_type": class_type, "inputs": values}
+    return {
+        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
+        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
+        "vae": node("VAELoader", vae_name=starter.VAE),
+        "words": node("CLIPTextEncode", text="a red circle on a white background", clip=["clip", 0]),
+        "empty": node("CLIPTextEncode", text="", clip=["clip", 0]),
+        "size": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
+        "plain": node("KSampler", model=["model", 0], positive=["words", 0], negative=["empty", 0],
+                      latent_image=["size", 0], seed=40, steps=2, cfg=1.0, sampler_name="euler", scheduler="simple",
+                      denoise=1.0),
+        "target": node("VAEDecode", samples=["plain", 0], vae=["vae", 0]),
+        "tune": node("BottegaTuneBlocks", **{
+            "model": ["model", 0], "lora_name": file, "strength_model": 1.0, "groups": "J00,J02; J01", "budget": 5,
+            "seeds": 1, "held_out": 2, "positive": ["words", 0], "negative": ["empty", 0],
+            "latent_image": ["size", 0], "vae": ["vae", 0], "seed": 7, "sampling_steps": 2, "cfg": 1.0,
+            "sampler_name": "euler", "scheduler": "simple", "rubric": "*=0; Balance=1", "closeness": 1.0,
+            "target": ["target", 0], "method": "coordinate"} | inputs),
+        "load": node("BottegaLoadLora", model=["model", 0], lora_name=file, strength_model=1.0, strength_clip=1.0,
+                     blocks=["tune", 0]),
+        "data": node("PreviewAny", source=["tune", 4]),
+        "report": node("PreviewAny", source=["load", 2]),
+        "chart": node("PreviewImage", images=["tune", 2]),
+    }
+
+
+def test_a_harmful_block_is_turned_down_and_the_result_loads(host, starter, file):
+    outputs, _ = host.run(graph(starter, file))
+    data = json.loads(outputs["data"]["text"][0])[0]
+    assert data["groups"] == ["J00,J02", HARMFUL] and data["kept"][1] < 0.5 < data["kept"][0]
+    assert data["gain"][0] > 1 and "**Tuned is better by +" in outputs["tune"]["text"][0]
+    assert data["blocks"] == f"J00,J02={data['kept'][0]:g}; J01={data['kept'][1]:g}"
+    assert f"J01={data['kept'][1]:g}" in outputs["report"]["text"][0] or "muted" in outputs["report"]["text"][0]
+    assert len(data["trials"]) == 5 and len(data["held_out"]["tuned"]["goals"]) == 2
+    assert outputs["tune"]["images"] and outputs["chart"]["images"]
+
+
+@pytest.fixture(scope="module")
+def run(studio, pack, loaded, harmful):
+    """Tunes without the executor: (Tuned, Goal). `marks` replaces what a picture is worth by a function of its mean."""
+    import nodes
+    tune, critique = studio("tune"), pack.nodes.critique
+
+    def make(marks=None, show=lambda picture, done: None, held_out=1, budget=6, patience=0):
+        with torch.inference_mode():
+            size, = nodes.EmptyLatentImage().generate(128, 128, 1)
+            words = loaded.encode("a red circle on a white background")
+            sampling = studio("sampling").Sampling(words, words, size, loaded.vae, 1, 1.0, "euler", "simple")
+            goal = tune.Goal(sampling, 0, 1, held_out, critique.reference.paintings(),
+                             critique.language.parse("*=0; Balance=1"), None, 0.5)
+            divided = studio("groups").divide(loaded.model, pack.nodes.lora.files.LoraFile(harmful, {}), 1.0, "")
+            tuner = tune.Tuner(divided, goal, show)
+            if marks:
+                tuner.trial = lambda weights, samples: tune.Trial(weights, np.array([[marks(weights), 0.0, np.nan]]))
+            return tuner.run("coordinate", budget, patience), goal
+    return make
+
+
+def test_weights_that_are_not_better_on_held_out_seeds_are_not_returned(run, studio):
+    tuned, goal = run(marks=lambda weights: weights[0])      # the search likes 1.5, the held-out pictures are unmoved
+    assert tuned.best.weights[0] == 1.5
+    ones = tuned.unseen.ones._replace(marks=tuned.unseen.tuned.marks + 1)
+    worse = tuned._replace(unseen=tuned.unseen._replace(ones=ones))
+    text = studio("tune_report").report(worse, goal)
+    assert worse.kept == (1.0, 1.0, 1.0) and "Tuned is not better" in text and "J00=1; J01=1; J02=1" in text
+
+
+def test_the_search_stops_early_when_nothing_gets_better(run):
+    tuned, _ = run(marks=lambda weights: -abs(weights[0] - 1), budget=50, patience=4, held_out=0)
+    assert tuned.ended == "nothing better came in 4 evaluations" and len(tuned.trials) == 6
+    assert tuned.unseen is None and tuned.kept == (1.0, 1.0, 1.0)
+    spent, _ = run(marks=lambda weights: sum(weights), budget=3, held_out=0)
+    assert spent.ended == "the budget of 3 was used"
+
+
+def test_a_cancel_keeps_the_best_so_far(run, studio):
+    import comfy.model_management
+
+    def cancel_at(count):
+        def show(picture, done):
+            if done == count:
+                raise comfy.model_management.InterruptProcessingException()
+        return show
+
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        run(show=cancel_at(1))
+    tuned, goal = run(show=cancel_at(4))
+    report = studio("tune_report")
+    assert tuned.cancelled and len(tuned.trials) == 3 and tuned.kept == tuned.best.weights
+    assert "Cancelled: the best of 3 weights" in report.report(tuned, goal)
+    assert report.chart(tuned).shape == (1, 480, 960, 3) and report.contact_sheet(tuned).shape[0] == 1
+    assert json.loads(report.data(tuned, goal))[0]["held_out"] is None
+
+
+@pytest.mark.parametrize("inputs, words", [
+    ({"critic": "Arnheim"}, "got target and critic"), ({"critic": "Nobody"}, 'expected one of.*got "Nobody"'),
+    ({"groups": "J*"}, "at least two"), ({"budget": 2}, "budget"), ({"rubric": "@Nobody"}, "Nobody"),
+    ({"lora_name": "missing.safetensors"}, "missing"),
+])
+def test_bad_input_gets_a_sentence(host, starter, file, inputs, words):
+    with pytest.raises(GraphError, match=words):
+        host.run(deepcopy(graph(starter, file, **inputs)))
