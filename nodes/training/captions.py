@@ -3,6 +3,7 @@ import random
 from collections.abc import Sequence
 
 from .dataset import TEXT
+from .folder import shown
 
 Encoding = tuple  # (embedding [1, T, D] or None, options)
 
@@ -20,9 +21,8 @@ def fill_in(captions: Sequence[str | None], names: Sequence[str], default: str) 
     """The captions, with `default` where a picture has none. Raises ValueError that names them when that is empty."""
     missing = [name for name, caption in zip(names, captions, strict=True) if caption is None]
     if missing and not default.strip():
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise ValueError(f"captions: expected a text file beside every picture; {len(missing)} of {len(names)} have "
-                         f"none ({shown}). Write them, or give a default_caption for all.")
+                         f"none ({shown(missing)}). Write them, or give a default_caption for all.")
     return [default.strip() if caption is None else caption for caption in captions]
 
 

@@ -13,6 +13,7 @@ from .dataset import Sample, TrainingSet
 from .folder import Found
 from .latents import Latents, pixel_step
 
+OTHER_SHAPE = 0.02          # of width by height, beyond what rounding makes
 MASKS = ("none", "files", "alpha")
 UNREADABLE = ("stop", "skip")
 
@@ -26,6 +27,7 @@ class Source(NamedTuple):
     reference: Callable[[], Image.Image] | None = None
     repeats: int = 1
     is_regularisation: bool = False
+    before: Callable[[], Image.Image] | None = None
 
 
 class Preparation(NamedTuple):
@@ -45,7 +47,8 @@ class Preparation(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What became of one picture: for the report and the contact sheet. thumbnail [h, w, 3], mask [h, w] or None."""
+    """What became of one picture: for the report and the contact sheet. thumbnail [h, w, 3], of a pair both,
+    mask [h, w] or None."""
     source: Source
     size: Size
     cut: Size
@@ -67,13 +70,16 @@ def from_folder(found: list[Found], captions: list[str], plan: Preparation, is_r
     for picture, caption in zip(found, captions, strict=True):
         mask = picture.mask if plan.masks == "files" else None
         sources.append(Source(picture.name, _opener(picture.path), caption, mask and _opener(mask),
-                              picture.reference and _opener(picture.reference), picture.repeats, is_regularisation))
+                              picture.reference and _opener(picture.reference), picture.repeats, is_regularisation,
+                              picture.before and _opener(picture.before)))
     return sources
 
 
-def from_tensors(images: list[torch.Tensor], masks: list[torch.Tensor], captions: list[str]) -> list[Source]:
-    """Sources for IMAGEs [1, H, W, C]; masks [1, H, W], one an image, or none."""
-    return [Source(f"image {i + 1}", _from_tensor(image), captions[i], _from_mask(masks[i]) if masks else None)
+def from_tensors(images: list[torch.Tensor], masks: list[torch.Tensor], captions: list[str],
+                 before: list[torch.Tensor]) -> list[Source]:
+    """Sources for IMAGEs [1, H, W, C]; masks [1, H, W] and before [1, H, W, C], one an image, or none."""
+    return [Source(f"image {i + 1}", _from_tensor(image), captions[i], _from_mask(masks[i]) if masks else None,
+                   before=_from_tensor(before[i]) if before else None)
             for i, image in enumerate(images)]
 
 
@@ -87,14 +93,15 @@ def collect(sources: list[Source], vae, clip, plan: Preparation, progress: Calla
     samples, prepared, notes = [], [], []
     for source in sources:
         try:
-            cut, reference = _cut(source, plan, sizes)
+            cut = _cut(source, plan, sizes)
+            beside = _beside(source, cut)
         except ValueError as error:
             if plan.unreadable != "skip":
                 raise
             notes.append(f"Left out: {error}")
         else:
-            samples += _samples(source, cut, reference, plan, encode, latents)
-            prepared.append(_prepared(source, cut))
+            samples += _samples(source, cut, beside, plan, encode, latents)
+            prepared.append(_prepared(source, cut, beside.get("before")))
         progress()
     if not any(not sample.is_regularisation for sample in samples):
         raise ValueError("folder: expected at least one picture that can be read, got none. " + " ".join(notes[:3]))
@@ -102,41 +109,54 @@ def collect(sources: list[Source], vae, clip, plan: Preparation, progress: Calla
     return Collected(dataset, prepared, latents.reused)
 
 
-def _cut(source: Source, plan: Preparation, sizes) -> tuple[pictures.Cut, torch.Tensor | None]:
+def _cut(source: Source, plan: Preparation, sizes) -> pictures.Cut:
     image = source.open()
     mask = source.mask() if source.mask else pictures.alpha_mask(image) if plan.masks == "alpha" else None
-    cut = pictures.cut(image, mask, sizes, source.name)
-    if source.reference is None:
-        return cut, None
-    return cut, pictures.cut(source.reference(), None, [Size(*cut.pixels.shape[2:0:-1])], source.name).pixels
+    return pictures.cut(image, mask, sizes, source.name)
 
 
-def _samples(source, cut, reference, plan: Preparation, encode: Encoder, latents: Latents) -> Iterator[Sample]:
+def _beside(source: Source, cut: pictures.Cut) -> dict[str, torch.Tensor]:
+    """Pixels [1, H, W, 3] of "reference" and "before", where there are such, in the picture's size."""
+    size, found = Size(*cut.pixels.shape[2:0:-1]), {}
+    if source.reference:
+        found["reference"] = pictures.cut(source.reference(), None, [size], source.name).pixels
+    if source.before:
+        before = source.before()
+        if abs(before.width * cut.size.height / (before.height * cut.size.width) - 1) > OTHER_SHAPE:
+            raise ValueError("before: expected both pictures of a pair in one shape, {} has {} x {} pixels, the other "
+                             "{} x {}.".format(source.name, *cut.size, *before.size))
+        found["before"] = pictures.cut(before, None, [size], source.name).pixels
+    return found
+
+
+def _samples(source, cut, beside, plan: Preparation, encode: Encoder, latents: Latents) -> Iterator[Sample]:
     """The picture, and with `flip` its mirror image."""
     embedding, options = encode(source.caption)
     others = tuple(map(encode, variants(source.caption, plan.tag_shuffles, plan.keep_first, plan.seed)))
     for mirror in (False, True) if plan.flip else (False,):
-        latent, with_reference = latents(_mirrored(cut.pixels, mirror, 2)), options
-        if reference is not None:
-            with_reference = {**options, "reference_latents": [latents(_mirrored(reference, mirror, 2))]}
+        latent, *others_of = (latents(_mirrored(pixels, mirror, 2)) for pixels in (cut.pixels, *beside.values()))
+        of = dict(zip(beside, others_of, strict=True))
+        reference = {"reference_latents": [of["reference"]]} if "reference" in of else {}
         yield Sample(
-            latent, embedding, with_reference,
+            latent, embedding, {**options, **reference},
             mask=None if cut.mask is None else _mirrored(cut.mask, mirror, 3),
             weight=plan.regularisation_weight if source.is_regularisation else 1.0,
             is_regularisation=source.is_regularisation,
-            variants=tuple((e, {**o, **({"reference_latents": with_reference["reference_latents"]}
-                                        if reference is not None else {})}) for e, o in others),
-            repeats=source.repeats * plan.repeats, name=source.name + (" (mirrored)" if mirror else ""))
+            variants=tuple((e, {**o, **reference}) for e, o in others),
+            repeats=source.repeats * plan.repeats, name=source.name + (" (mirrored)" if mirror else ""),
+            before=of.get("before"))
 
 
 def _mirrored(tensor, mirror: bool, dim: int):
     return tensor.flip(dim) if mirror else tensor
 
 
-def _prepared(source, cut) -> Prepared:
+def _prepared(source, cut, before) -> Prepared:
     height, width = cut.pixels.shape[1:3]
     mask = None if cut.mask is None else thumbnail(cut.mask.movedim(1, -1))[..., 0]
-    return Prepared(source, cut.size, Size(width, height), cut.scale, thumbnail(cut.pixels), mask)
+    seen = cut.pixels if before is None else torch.cat([before, torch.ones_like(before[:, :, :width // 16]),
+                                                        cut.pixels], 2)
+    return Prepared(source, cut.size, Size(width, height), cut.scale, thumbnail(seen), mask)
 
 
 def _notes(prepared: list[Prepared]) -> list[str]:

@@ -12,6 +12,9 @@ def slider(dataset: TrainingSet, more: Conditioning | None, less: Conditioning |
     goal = base(caption) + strength * (base(more) - base(less)) (Concept Sliders, Gandikota et al. 2023,
     arXiv:2311.12092, eq. 7). None is the caption itself. The pictures are only where it is taught; further captions
     and dropout are left out."""
+    if any(sample.before is not None for sample in dataset.samples):
+        raise ValueError("dataset: expected single pictures to teach a slider from prompts on, got pairs, which say "
+                         "themselves what is learnt.")
     pair = [(sign * strength, _entry(side, name)) for sign, side, name in ((1, more, "more"), (-1, less, "less"))]
     samples = [sample._replace(variants=(), lesson=_lesson(sample, pair)) for sample in dataset.samples]
     note = f"A slider of strength {strength:g}: pictures are where it is taught, not what is learnt."
@@ -36,7 +39,7 @@ def preserving(dataset: TrainingSet, kept: Conditioning, weight: float) -> Train
         caption, options = entries[number % len(entries)]
         samples.append(sample._replace(
             caption=caption, options=options, lesson=((1.0, caption, options),), weight=weight, variants=(), mask=None,
-            is_regularisation=True, name=f"{sample.name or number + 1}, kept"))
+            before=None, is_regularisation=True, name=f"{sample.name or number + 1}, kept"))
     note = f"{len(entries)} prompt{'s' * (len(entries) > 1)} kept as before, on {len(dataset.samples)} pictures."
     return dataset._replace(samples=samples, notes=[*dataset.notes, note])
 

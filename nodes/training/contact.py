@@ -21,9 +21,10 @@ def contact_sheet(collected: Collected) -> torch.Tensor:
 
 def _cell(each: Prepared) -> Cell:
     pixels = each.thumbnail
-    if each.mask is not None:
+    if each.mask is not None and each.source.before is None:
         pixels = pixels * (DIMMED + (1 - DIMMED) * each.mask[..., None])
-    size = f"{each.cut.width} x {each.cut.height}" + (" regularisation" if each.source.is_regularisation else "")
+    size = f"{each.cut.width} x {each.cut.height}" + (" regularisation" if each.source.is_regularisation else
+                                                      " before, after" if each.source.before else "")
     return Cell(pixels, (size, each.source.caption or "(no words)"))
 
 
@@ -43,6 +44,8 @@ def report(collected: Collected, plan: Preparation) -> str:
         f"Captions are left away in {plan.caption_dropout:.0%} of the steps." if plan.caption_dropout else "",
         f"Each caption has {plan.tag_shuffles} further orders of its tags; the first {plan.keep_first} stay in place."
         if plan.tag_shuffles else "",
+        f"Pairs: {sum(p.source.before is not None for p in own)}. Only the change from what is before to the picture "
+        "is learnt, forwards at strength 1 and backwards at -1." if any(p.source.before for p in own) else "",
         "Every picture is also shown mirrored." if plan.flip else "",
         f"Masked: {sum(p.mask is not None for p in own)} of {len(own)} pictures." if plan.masks != "none" else "",
         f"Latents kept from earlier runs: {collected.reused}." if collected.reused else "") if sentence]

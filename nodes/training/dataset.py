@@ -16,7 +16,8 @@ class Sample(NamedTuple):
     mask: [1, 1, H, W] in 0 to 1, of any size, where to learn; None everywhere. variants: further (caption, options)
     pairs, one of all is drawn each time. repeats: how often an epoch shows the picture. name: for messages. lesson:
     (share, caption, options) whose predictions by the untrained model, times their shares, sum to what is learnt
-    instead of the picture; empty for the picture."""
+    instead of the picture; empty for the picture. before: the latent of a picture of the same size, where only what
+    changes from it to this one is to be learnt (see pairs.py)."""
     latent: torch.Tensor
     caption: torch.Tensor | None
     options: dict[str, Any]
@@ -27,6 +28,7 @@ class Sample(NamedTuple):
     repeats: int = 1
     name: str = ""
     lesson: tuple[tuple[float, torch.Tensor | None, dict[str, Any]], ...] = ()
+    before: torch.Tensor | None = None
 
 
 class TrainingSet(NamedTuple):

@@ -20,7 +20,7 @@ class Conds(dict):
 class Encoded(NamedTuple):
     """latent [1, C, ...] in the model's own latent space, fp32; conds with one row each; mask [1, 1, h, w] like the
     latent, or None. All on the CPU. variants: further conds, drawn as often as conds; empty: conds of an empty prompt.
-    lesson: (share, conds), see Sample.
+    lesson: (share, conds), see Sample. before: a latent like latent, or None.
     """
     latent: torch.Tensor
     conds: Conds
@@ -29,6 +29,7 @@ class Encoded(NamedTuple):
     variants: tuple[Conds, ...] = ()
     empty: Conds | None = None
     lesson: tuple[tuple[float, Conds], ...] = ()
+    before: torch.Tensor | None = None
 
 
 class Denoiser:
@@ -53,9 +54,10 @@ class Denoiser:
             conds, *others = [self._conds(latent, *pair) for pair in
                               ((sample.caption, sample.options), *sample.variants, *([empty] if empty else []))]
             lesson = tuple((share, self._conds(latent, *pair)) for share, *pair in sample.lesson)
+            before = None if sample.before is None else self.model.process_latent_in(sample.before.float())
         mask = None if sample.mask is None else fit_mask(_normal(sample.mask, "cpu"), latent)
         return Encoded(_normal(latent, "cpu"), conds, mask, sample.weight, tuple(others[:len(sample.variants)]),
-                       others[-1] if empty else None, lesson)
+                       others[-1] if empty else None, lesson, None if before is None else _normal(before, "cpu"))
 
     def _conds(self, latent, caption, options):
         entry = comfy.sampler_helpers.convert_cond([[caption, options]])[0]
@@ -95,6 +97,7 @@ def same_shapes(a: Encoded, b: Encoded) -> bool:
     """True when the two samples can share a forward pass without padding."""
     return (
         a.latent.shape == b.latent.shape
+        and (a.before is None) == (b.before is None)
         and a.conds.keys() == b.conds.keys()
         and all(a.conds[k].size() == b.conds[k].size() and a.conds[k].can_concat(b.conds[k]) for k in a.conds)
     )

@@ -12,6 +12,9 @@ def encoders_to_train(clip, targets: str, dataset: TrainingSet, device: torch.de
     Raises ValueError when that cannot work: a data set without words, or encoders on another device."""
     if clip is None or not targets.strip() or not names_encoders(targets):
         return None
+    if any(sample.before is not None for sample in dataset.samples):
+        raise ValueError("targets: TE trains text encoders, which pairs of pictures do not reach: what changes between "
+                         "two pictures with one caption is the model's to learn. Leave TE out of LoRA Shape's targets.")
     for sample in dataset.samples:
         if TEXT not in sample.options:
             raise ValueError("dataset: expected the words of every caption to train text encoders with, as Training "

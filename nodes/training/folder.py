@@ -1,7 +1,8 @@
 """A folder of pictures as trainers lay it out: captions and masks beside them, repeats in the names of subfolders.
 
 `05.png` has its caption in `05.txt` (or `05.caption`), its mask in `05_mask.png` or `05-masklabel.png`, and for editing
-models the picture it starts from in `05_reference.png`. A subfolder `10_lantern` shows its pictures ten times an epoch.
+models the picture it starts from in `05_reference.png`. Where only a change is to be learnt, `05_before.png` is the
+picture without it. A subfolder `10_lantern` shows its pictures ten times an epoch.
 """
 import os
 import re
@@ -13,19 +14,20 @@ import folder_paths
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 CAPTIONS = (".txt", ".caption")
-MASKS, REFERENCE = ("_mask", "-masklabel"), "_reference"
+MASKS, REFERENCE, BEFORE = ("_mask", "-masklabel"), "_reference", "_before"
 REPEATS = re.compile(r"(\d+)_\S")
 MOST_REPEATS = 10_000
 
 
 class Found(NamedTuple):
-    """One picture of a folder. name: its path below the folder; caption, mask, reference: None where there is none."""
+    """One picture of a folder. name: its path below the folder; caption and what lies beside it: None where none is."""
     path: Path
     name: str
     caption: str | None
     mask: Path | None
     reference: Path | None
     repeats: int
+    before: Path | None = None
 
 
 def locate(folder: str) -> Path:
@@ -41,11 +43,27 @@ def locate(folder: str) -> Path:
 
 
 def scan(folder: Path) -> list[Found]:
-    """Every picture in a folder and its subfolders, by name. Raises ValueError when there is none."""
-    pictures = sorted(_pictures(folder))
+    """Every picture in a folder and its subfolders, by name. Raises ValueError when there is none, or half a pair."""
+    files = sorted(_pictures(folder))
+    pictures = [path for path in files if not path.stem.endswith((*MASKS, REFERENCE, BEFORE))]
     if not pictures:
         raise ValueError(f"folder: expected at least one picture ({', '.join(sorted(PICTURES))}), {folder} has none.")
-    return [_found(folder, path) for path in pictures]
+    found = [_found(folder, path) for path in pictures]
+    _check_pairs(folder, found, [path for path in files if path.stem.endswith(BEFORE)])
+    return found
+
+
+def _check_pairs(folder: Path, found: list[Found], before: list[Path]) -> None:
+    partners = {picture.before for picture in found}
+    for path in before:
+        if path not in partners:
+            name = path.relative_to(folder).as_posix()
+            raise ValueError(f"folder: {name} has no partner; expected {path.stem.removesuffix(BEFORE)}{path.suffix} "
+                             "beside it, the picture it becomes.")
+    alone = [picture.name for picture in found if picture.before is None]
+    if before and alone:
+        raise ValueError(f"folder: expected a picture named {Path(alone[0]).stem}{BEFORE}.png beside {alone[0]}, as "
+                         f"other pictures have one; {len(alone)} of {len(found)} have none ({shown(alone)}).")
 
 
 def fingerprint(folder: Path) -> tuple:
@@ -57,15 +75,14 @@ def fingerprint(folder: Path) -> tuple:
 def _pictures(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        beside = path.stem.endswith((*MASKS, REFERENCE))
-        if path.suffix.lower() in PICTURES and path.is_file() and not hidden and not beside:
+        if path.suffix.lower() in PICTURES and path.is_file() and not hidden:
             yield path
 
 
 def _found(folder: Path, path: Path) -> Found:
     mask = next((m for ending in MASKS if (m := _beside(path, ending))), None)
     return Found(path, path.relative_to(folder).as_posix(), _caption(path), mask, _beside(path, REFERENCE),
-                 _repeats(folder, path))
+                 _repeats(folder, path), _beside(path, BEFORE))
 
 
 def _beside(path: Path, ending: str) -> Path | None:
@@ -87,6 +104,11 @@ def _caption(path: Path) -> str | None:
 def _repeats(folder: Path, path: Path) -> int:
     match = REPEATS.match(path.parent.name) if path.parent != folder else None
     return min(MOST_REPEATS, max(1, int(match[1]))) if match else 1
+
+
+def shown(names: list[str], most: int = 5) -> str:
+    """The first few of many names."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _input() -> str:

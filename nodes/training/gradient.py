@@ -1,12 +1,25 @@
 """One training step's loss and gradient."""
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 
 import torch
 
+from .adapters import Adapters
 from .denoiser import Denoiser, Encoded, same_shapes
 from .objective import Objective
+from .pairs import pair_goals, sides
 
-Teacher = Callable[..., torch.Tensor]       # called like a Denoiser: the model without its adapters, or the like
+
+class Teacher:
+    """The model without its adapters, called like a Denoiser, and the model at other strengths of them. reach: how many
+    times half of a pair's change a full strength goes."""
+
+    def __init__(self, denoiser: Denoiser, adapters: Adapters):
+        self.denoiser, self.at, self.device, self.reach = denoiser, adapters.at, denoiser.device, 1.0
+
+    def __call__(self, noisy, sigma, conds):
+        with self.at(0.0):
+            return self.denoiser(noisy, sigma, conds)
 
 
 def backward(denoiser: Denoiser, objective: Objective, batch: list[Encoded], noise: list[torch.Tensor],
@@ -19,17 +32,32 @@ def backward(denoiser: Denoiser, objective: Objective, batch: list[Encoded], noi
     """
     total = torch.zeros((), device=denoiser.device)
     for group in group_by_shape(batch, rows):
-        losses = sample_losses(denoiser, objective, [batch[i] for i in group], [noise[i] for i in group], sigma[group],
-                               teacher)
-        mean = losses.sum() / len(batch)
-        (mean * share if share != 1 else mean).backward()
-        total += mean.detach()
+        with closing(group_losses(denoiser, objective, [batch[i] for i in group], [noise[i] for i in group],
+                                  sigma[group], teacher)) as parts:
+            for losses in parts:
+                mean = losses.sum() / len(batch)
+                (mean * share if share != 1 else mean).backward()
+                total += mean.detach()
     return total
 
 
+def group_losses(denoiser: Denoiser, objective: Objective, group: list[Encoded], noise: list[torch.Tensor],
+                 sigma: torch.Tensor, teacher: Teacher | None = None) -> Iterator[torch.Tensor]:
+    """[B] losses of samples that share their shapes: those of pictures at once, those of pairs in two parts, a side
+    each, whose sum is meant. A backward belongs before the next part is asked for, while the strength is the part's."""
+    if group[0].before is None:
+        yield sample_losses(denoiser, objective, group, noise, sigma, teacher)
+        return
+    goals = pair_goals(teacher, objective, group, noise, sigma, teacher.reach)
+    for (strength, side), goal in zip(sides(group), goals, strict=True):
+        with teacher.at(strength):
+            yield sample_losses(denoiser, objective, side, noise, sigma, teacher, goal) / 2
+
+
 def sample_losses(denoiser: Denoiser, objective: Objective, group: list[Encoded], noise: list[torch.Tensor],
-                  sigma: torch.Tensor, teacher: Teacher | None = None) -> torch.Tensor:
-    """[B] losses of samples that share their shapes, in one forward pass.
+                  sigma: torch.Tensor, teacher: Teacher | None = None, goal: torch.Tensor | None = None
+                  ) -> torch.Tensor:
+    """[B] losses of samples that share their shapes, in one forward pass. goal [B, C, ...]: what to learn instead.
 
     Where a mask is 0 the teacher, if given, is what the model should stay with (masked prior preservation); a sample
     with a lesson learns what the teacher makes of it instead of its picture."""
@@ -38,7 +66,9 @@ def sample_losses(denoiser: Denoiser, objective: Objective, group: list[Encoded]
     sigma = sigma.to(device)
     noisy = objective.add_noise(clean, torch.cat(noise).to(device), sigma)
     conds = [sample.conds for sample in group]
-    if teacher is not None:
+    if goal is not None:
+        clean = goal
+    elif teacher is not None:
         clean = _taught(teacher, group, clean, noisy, sigma)
     denoised, mask = denoiser(noisy, sigma, conds), _masks(group, clean)
     losses = objective.losses(denoised, clean, sigma, mask)
@@ -49,6 +79,10 @@ def sample_losses(denoiser: Denoiser, objective: Objective, group: list[Encoded]
         losses = losses + objective.plan.outside_mask * outside * objective.losses(denoised, kept, sigma, 1 - mask)
     weights = [sample.weight for sample in group]
     return losses if all(w == 1 for w in weights) else losses * torch.tensor(weights, device=device)
+
+
+def needs_teacher(sample: Encoded) -> bool:
+    return bool(sample.lesson) or sample.before is not None
 
 
 def group_by_shape(batch: list[Encoded], rows: int | None = None) -> list[list[int]]:

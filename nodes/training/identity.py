@@ -22,8 +22,9 @@ def adapters_identity(tensors: dict[str, torch.Tensor]) -> str:
 
 
 def dataset_identity(dataset: TrainingSet) -> str:
-    """A hash of every picture's shape and first values, in order."""
-    return _hash(*(part for s in dataset.samples for part in (str(tuple(s.latent.shape)), s.latent)))
+    """A hash of every picture's shape and first values, in order, and of those it is paired with."""
+    return _hash(*(part for s in dataset.samples for latent in (s.latent, s.before) if latent is not None
+                   for part in (str(tuple(latent.shape)), latent)))
 
 
 def _hash(*parts):

@@ -77,7 +77,7 @@ class _Probe:
         self.patcher, self.denoiser, self.objective, self.adapters = patcher, denoiser, objective, adapters
         self.network = denoiser.model.diffusion_model
         generator = torch.Generator().manual_seed(seed)
-        self.micro = denoiser.encode(sample._replace(latent=_crop(sample.latent)))
+        self.micro = denoiser.encode(sample._replace(latent=_crop(sample.latent), before=None))
         self.noise = torch.randn(self.micro.latent.shape, generator=generator)
         self.sigma = objective.draw_sigmas(1, generator)
 

@@ -17,11 +17,12 @@ from .differentiable import DifferentiableHost, training_mode
 from .ema import Average
 from .encoders import encoders_to_train
 from .families import settle
-from .gradient import backward
+from .gradient import Teacher, backward, needs_teacher
 from .layers import repeated_blocks
 from .memory import Memory
 from .objective import Objective, prediction_kind
 from .optimizers import Optimizer
+from .pairs import place
 from .settings import Settings
 from .validation import Measured, Validation
 
@@ -46,6 +47,7 @@ class Session:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.adapters = build(self.shape, self.model, patcher.load_device, self.generator,
                               self.denoiser.encoders)
+        self.teacher = Teacher(self.denoiser, self.adapters)
         self.optimizer = Optimizer(self.adapters, recipe.optimizer)
         self.average = Average(self.adapters.flat, recipe.ema) if recipe.ema else None
         self.losses: list[float] = []
@@ -63,7 +65,8 @@ class Session:
         self.names = [self.dataset.samples[i].name or str(i + 1) for i in learnt]
         plan = self.settings.recipe.validation
         self.validation = Validation(self.denoiser, self.objective, [self._encode(i) for i in held], plan.quantiles,
-                                     self.settings.seed, self._without_adapters) if held else None
+                                     self.settings.seed, self.teacher) if held else None
+        self._look_at_pairs()
         self.memory = Memory(self.patcher, self.settings.batch_size, checkpoint)
         self.cursor = self._cursor()
 
@@ -76,6 +79,17 @@ class Session:
                              f"got {count}.")
         held = {own[(2 * i + 1) * len(own) // (2 * count)] for i in range(count)}
         return [i for i in range(len(self.dataset.samples)) if i not in held], sorted(held)
+
+    def _look_at_pairs(self):
+        pairs = [sample for sample in self.samples if sample.before is not None]
+        if not pairs:
+            return
+        stands = place(self.teacher, self.objective, pairs, self.settings.seed)
+        self.teacher.reach = 1 + abs(stands)
+        nearer = "what comes before" if stands > 0 else "what comes after"
+        self.chosen.append((
+            f"{len(pairs)} pairs: strength 1 goes {self.teacher.reach:.2f} times half of the change, -1 as far back",
+            f"the untrained model is {abs(stands):.0%} of the way from the middle to {nearer}"))
 
     def _encode(self, index):
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -150,8 +164,8 @@ class Session:
         noise = [self.objective.draw_noise(sample.latent, self.generator) for sample in batch]
         tokens = math.prod(batch[0].latent.shape[2:]) // 4
         sigma = self.objective.draw_sigmas(len(batch), self.generator, tokens)
-        taught = self.settings.recipe.loss.outside_mask or any(sample.lesson for sample in batch)
-        teacher = self._without_adapters if taught else None
+        taught = self.settings.recipe.loss.outside_mask or any(needs_teacher(sample) for sample in batch)
+        teacher = self.teacher if taught else None
         with self.adapters.dropping(self.generator):
             batch = [self.denoiser.fresh(sample) for sample in batch]
             return backward(self.denoiser, self.objective, batch, noise, sigma, self.memory.rows, share, teacher)
@@ -165,10 +179,6 @@ class Session:
             number = torch.randint(1 + len(sample.variants), (), generator=self.generator).item()
             return sample if number == 0 else sample._replace(conds=sample.variants[number - 1])
         return sample
-
-    def _without_adapters(self, noisy, sigma, conds):
-        with self.adapters.disabled():
-            return self.denoiser(noisy, sigma, conds)
 
     def _cursor(self):
         return {"generator": self.generator.get_state(), "order": list(self.order.left),

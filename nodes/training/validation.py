@@ -4,7 +4,7 @@ from typing import NamedTuple
 import torch
 
 from .denoiser import Denoiser, Encoded
-from .gradient import Teacher, group_by_shape, sample_losses
+from .gradient import Teacher, group_by_shape, group_losses, needs_teacher
 from .objective import Objective
 
 SLACK = 1.03        # a validation loss this far above its lowest is no longer noise
@@ -25,7 +25,7 @@ class Validation:
         """teacher: for samples with a lesson, see gradient.sample_losses."""
         generator = torch.Generator().manual_seed(seed)
         self.denoiser, self.objective, self.samples, self.quantiles = denoiser, objective, samples, quantiles
-        self.teacher = teacher if any(sample.lesson for sample in samples) else None
+        self.teacher = teacher if any(map(needs_teacher, samples)) else None
         self.noise = [[torch.randn(s.latent.shape, generator=generator) for s in samples] for _ in quantiles]
         self.sigmas = objective.levels.sigmas(torch.tensor(quantiles))
 
@@ -33,8 +33,8 @@ class Validation:
     def measure(self, step: int, rows: int | None = None) -> Measured:
         levels = []
         for sigma, noise in zip(self.sigmas, self.noise, strict=True):
-            losses = [sample_losses(self.denoiser, self.objective, [self.samples[i] for i in group],
-                                    [noise[i] for i in group], sigma.repeat(len(group)), self.teacher)
+            losses = [sum(group_losses(self.denoiser, self.objective, [self.samples[i] for i in group],
+                                       [noise[i] for i in group], sigma.repeat(len(group)), self.teacher))
                       for group in group_by_shape(self.samples, rows or 4)]
             levels.append(torch.cat(losses).mean().item())
         return Measured(step, sum(levels) / len(levels), tuple(levels))

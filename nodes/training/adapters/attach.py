@@ -52,8 +52,9 @@ def checkpointed(blocks: list[torch.nn.Module]):
 
 
 def _adapted(adapters, name, base, x):
-    if adapters.enabled and name not in adapters.dropped:
-        return adapters.layers[name].forward(x, base)
+    if adapters.strength and name not in adapters.dropped:
+        adapter = adapters.layers[name]
+        return adapter.forward(x, base) if adapters.strength == 1 else adapter.at(x, base, adapters.strength)
     return _frozen(base, base, x)
 
 

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 
+from ....kernels.lora_linear import FrozenLayer
 from ..frozen import FrozenWeight
 
 Tensors = dict[str, torch.Tensor]
@@ -35,6 +36,10 @@ class Adapter:
     def forward(self, x: torch.Tensor, base) -> torch.Tensor:
         """The layer's output with the adapter; base: the frozen layer (see kernels.lora_linear)."""
         raise NotImplementedError
+
+    def at(self, x: torch.Tensor, base, strength: float) -> torch.Tensor:
+        """The layer's output at another strength, as the host's loaders mean it: W + strength * (W' - W)."""
+        return strength * self.forward(x, base) + (1 - strength) * FrozenLayer.apply(x, base)
 
     def file(self) -> Tensors:
         """The tensors of a LoRA file, by the end of their names, as the host's loader multiplies them."""

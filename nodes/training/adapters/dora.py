@@ -1,6 +1,7 @@
 """DoRA: a LoRA whose columns keep a magnitude of their own."""
 import torch
 
+from .base import Adapter
 from .lora import Lora
 
 
@@ -22,6 +23,9 @@ class Dora(Lora):
     def forward(self, x, base):
         factor = (self.trained["magnitude"] / self.norms(x.device)).to(x.dtype)
         return super().forward(x * (factor.view(-1, *[1] * (x.ndim - 2)) if self.layer.is_conv else factor), base)
+
+    def at(self, x, base, strength):
+        return Adapter.at(self, x, base, strength)      # the change is not linear in the branch's scale
 
     @torch.no_grad()
     def norms(self, device) -> torch.Tensor:

@@ -39,7 +39,7 @@ class Adapters:
         Draws the start values from the generator, layer by layer."""
         self.layers, self.rank_dropout, self.layer_dropout = layers, rank_dropout, layer_dropout
         self.dropped: set[str] = set()
-        self.enabled = True
+        self.strength = 1.0
         self.parameters: dict[str, torch.nn.Parameter] = {}
         self.groups: list[Group] = []
         starts = {f"{name}/{key}": value.to(device) for name, adapter in layers.items()
@@ -129,13 +129,13 @@ class Adapters:
                 adapter.kept_ranks = None
 
     @contextmanager
-    def disabled(self):
-        """The model without its adapters, while they stay attached: the teacher of preservation."""
-        before, self.enabled = self.enabled, False
+    def at(self, strength: float):
+        """The model with its adapters at another strength; 0 is the model without them, the teacher of concepts."""
+        before, self.strength = self.strength, strength
         try:
             yield
         finally:
-            self.enabled = before
+            self.strength = before
 
     @torch.no_grad()
     def relative_change(self) -> dict[str, float]:

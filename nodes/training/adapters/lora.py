@@ -50,10 +50,16 @@ class Lora(Adapter):
         return {"down": down.view(self.rank, *fan), "up": torch.zeros(out, self.rank)}
 
     def forward(self, x, base):
+        return self._scaled(x, base, self.scale)
+
+    def at(self, x, base, strength):
+        return self._scaled(x, base, strength * self.scale)
+
+    def _scaled(self, x, base, scale):
         up, down = self.factors(self.kept_ranks)
         if not self.layer.is_conv:
-            return LoraLinear.apply(x, down, up, self.scale, base)
-        return LoraConv.apply(x, down, up, self.scale, base, *self.layer.conv.values())
+            return LoraLinear.apply(x, down, up, scale, base)
+        return LoraConv.apply(x, down, up, scale, base, *self.layer.conv.values())
 
     def factors(self, kept: torch.Tensor | None = None):
         """up [out, r] and down [r, in, *kernel] of the branch; r is twice the rank with PiSSA. kept [rank]: dropout."""

@@ -23,8 +23,9 @@ class TrainingSet(io.ComfyNode):
                 io.Clip.Input("clip", tooltip="The text encoders of the model that will be trained."),
                 io.String.Input("folder", optional=True,
                                 default="", tooltip="A folder below ComfyUI's input folder, or an absolute "
-                                "path. 01.png has its caption in 01.txt, its mask in 01_mask.png; a subfolder 10_name "
-                                "shows its pictures ten times. Empty when images are connected."),
+                                "path. 01.png has its caption in 01.txt, its mask in 01_mask.png, what it was "
+                                "before a change in 01_before.png; a subfolder 10_name shows its pictures ten times. "
+                                "Empty when images are connected."),
                 io.Int.Input("resolution", optional=True, default=1024, min=32, max=8192, step=8,
                              tooltip="Side of a square with as many pixels as each picture is brought to: 512 for "
                                      "SD 1.5, 1024 for most others."),
@@ -69,6 +70,9 @@ class TrainingSet(io.ComfyNode):
                                          "next start need not encode again."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, optional=True, advanced=True,
                              tooltip="Seed of the orders of tags."),
+                io.Image.Input("before", optional=True, tooltip="For pictures from the graph: what each of them was "
+                               "before a change, so that only the change is learnt. In a folder 01_before.png is that "
+                               "of 01.png."),
             ],
             outputs=[
                 Dataset.Output("dataset", tooltip="The training set, for Train LoRA."),
@@ -87,7 +91,7 @@ class TrainingSet(io.ComfyNode):
             return str(error)
 
     @classmethod
-    def execute(cls, vae, clip, folder="", images=None, captions=None, mask=None, **inputs):
+    def execute(cls, vae, clip, folder="", images=None, captions=None, mask=None, before=None, **inputs):
         from ..assemble import assemble
         from ..collect import Preparation
         from ..contact import contact_sheet, report
@@ -99,7 +103,8 @@ class TrainingSet(io.ComfyNode):
             bar.update_absolute(done, total)
 
         made = assemble(_first(vae), _first(clip), _first(folder), _flat(images), captions or [], _flat(mask),
-                        inputs.get("default_caption", ""), inputs.get("regularisation_folder", ""), plan, progress)
+                        inputs.get("default_caption", ""), inputs.get("regularisation_folder", ""), plan, progress,
+                        _flat(before))
         text, sheet = report(made, plan), contact_sheet(made)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
         return io.NodeOutput(made.dataset, text, sheet, ui=shown)
