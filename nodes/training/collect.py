@@ -9,7 +9,7 @@ from ..charts.sheet import thumbnail
 from . import pictures
 from .buckets import Size, bucket_sizes
 from .captions import Encoder, variants
-from .dataset import Sample, TrainingSet
+from .dataset import REFERENCE, Sample, TrainingSet
 from .folder import Found
 from .latents import Latents, pixel_step
 
@@ -136,7 +136,7 @@ def _samples(source, cut, beside, plan: Preparation, encode: Encoder, latents: L
     for mirror in (False, True) if plan.flip else (False,):
         latent, *others_of = (latents(_mirrored(pixels, mirror, 2)) for pixels in (cut.pixels, *beside.values()))
         of = dict(zip(beside, others_of, strict=True))
-        reference = {"reference_latents": [of["reference"]]} if "reference" in of else {}
+        reference = {REFERENCE: [of["reference"]]} if "reference" in of else {}
         yield Sample(
             latent, embedding, {**options, **reference},
             mask=None if cut.mask is None else _mirrored(cut.mask, mirror, 3),

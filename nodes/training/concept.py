@@ -2,7 +2,7 @@
 
 The teacher is the model itself with its adapters switched off, on the pictures' own noisy latents.
 """
-from .dataset import SAMPLING_ONLY, TrainingSet
+from .dataset import SAMPLING_ONLY, TrainingSet, with_reference
 
 Conditioning = list
 
@@ -25,7 +25,8 @@ def slider(dataset: TrainingSet, more: Conditioning | None, less: Conditioning |
 
 def _lesson(sample, pair):
     own = (sample.caption, sample.options)
-    return ((1.0, *own), *((share, *(entry or own)) for share, entry in pair))
+    entries = [(share, (entry[0], with_reference(entry[1], sample)) if entry else own) for share, entry in pair]
+    return ((1.0, *own), *((share, *entry) for share, entry in entries))
 
 
 def preserving(dataset: TrainingSet, kept: Conditioning, weight: float) -> TrainingSet:
@@ -37,6 +38,7 @@ def preserving(dataset: TrainingSet, kept: Conditioning, weight: float) -> Train
     samples = list(dataset.samples)
     for number, sample in enumerate(dataset.samples):
         caption, options = entries[number % len(entries)]
+        options = with_reference(options, sample)
         samples.append(sample._replace(
             caption=caption, options=options, lesson=((1.0, caption, options),), weight=weight, variants=(), mask=None,
             before=None, is_regularisation=True, name=f"{sample.name or number + 1}, kept"))

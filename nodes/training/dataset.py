@@ -10,6 +10,10 @@ SAMPLING_ONLY = ("area", "mask", "control", "gligen", "hooks", "start_percent", 
 TEXT = "bottega_text"
 
 
+# The part of a caption's options that an editing model starts from: pictures, not words.
+REFERENCE = "reference_latents"
+
+
 class Sample(NamedTuple):
     """latent [1, C, ...] as the VAE gives it; caption = the embedding [1, T, D] or None, and its options.
 
@@ -29,6 +33,11 @@ class Sample(NamedTuple):
     name: str = ""
     lesson: tuple[tuple[float, torch.Tensor | None, dict[str, Any]], ...] = ()
     before: torch.Tensor | None = None
+
+
+def with_reference(options: dict[str, Any], sample: Sample) -> dict[str, Any]:
+    """Another prompt's options, with the reference of a sample that has one."""
+    return {**options, REFERENCE: sample.options[REFERENCE]} if REFERENCE in sample.options else options
 
 
 class TrainingSet(NamedTuple):

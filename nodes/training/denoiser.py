@@ -6,7 +6,7 @@ import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
-from .dataset import TEXT, Sample
+from .dataset import REFERENCE, TEXT, Sample
 from .differentiable import attend_with_sdpa
 from .losses import fit_mask
 
@@ -71,6 +71,16 @@ class Denoiser:
             made = Conds({key: _moved(cond, "cpu") for key, cond in conds.items()})
         made.options = options
         return made
+
+    def ignores_reference(self, sample: Sample) -> bool:
+        """True when the model's conditions are the same without the picture a sample starts from."""
+        bare = {key: value for key, value in sample.options.items() if key != REFERENCE}
+        if len(bare) == len(sample.options):
+            return False
+        with torch.inference_mode():
+            latent = self.model.process_latent_in(sample.latent.float())
+            return self._conds(latent, sample.caption, bare).keys() == self._conds(
+                latent, sample.caption, sample.options).keys()
 
     @property
     def encoders(self) -> torch.nn.Module | None:

@@ -11,7 +11,7 @@ import torch
 from .adapters import LoraShape, attached, build, checkpointed
 from .batches import Order
 from .critic import Favourite
-from .dataset import TrainingSet
+from .dataset import REFERENCE, TrainingSet, with_reference
 from .denoiser import Denoiser
 from .differentiable import DifferentiableHost, training_mode
 from .ema import Average
@@ -67,6 +67,7 @@ class Session:
         self.validation = Validation(self.denoiser, self.objective, [self._encode(i) for i in held], plan.quantiles,
                                      self.settings.seed, self.teacher) if held else None
         self._look_at_pairs()
+        self._look_at_references()
         self.memory = Memory(self.patcher, self.settings.batch_size, checkpoint)
         self.cursor = self._cursor()
 
@@ -91,12 +92,19 @@ class Session:
             f"{len(pairs)} pairs: strength 1 goes {self.teacher.reach:.2f} times half of the change, -1 as far back",
             f"the untrained model is {abs(stands):.0%} of the way from the middle to {nearer}"))
 
+    def _look_at_references(self):
+        having = [sample for sample in self.dataset.samples if REFERENCE in sample.options]
+        if having and self.denoiser.ignores_reference(having[0]):
+            self.notes.append(f"{len(having)} of {len(self.dataset.samples)} pictures have a reference, which "
+                              f"{type(self.model).__name__} takes no notice of: it is not an editing model.")
+
     def _encode(self, index):
         comfy.model_management.throw_exception_if_processing_interrupted()
         sample, dropout = self.dataset.samples[index], self.dataset.caption_dropout
         if sample.is_regularisation:
             sample = sample._replace(weight=sample.weight * self.settings.recipe.loss.regularisation)
-        return self.denoiser.encode(sample, self.dataset.empty if dropout else None)
+        empty = self.dataset.empty and (self.dataset.empty[0], with_reference(self.dataset.empty[1], sample))
+        return self.denoiser.encode(sample, empty if dropout else None)
 
     @property
     def step(self) -> int:
