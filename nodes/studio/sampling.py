@@ -30,7 +30,7 @@ class Sampling(NamedTuple):
 
     def draw(self, model, prompt: int, seed: int) -> Drawn:
         """The picture of prompt number `prompt`, as KSampler draws it from `seed`; honours Cancel at every step."""
-        image = self._empty(model)
+        image = self.empty(model)
         noise = comfy.sample.prepare_noise_inner(image, torch.Generator().manual_seed(seed))
         latent = comfy.sample.sample(
             model, noise, self.steps, self.cfg, self.sampler, self.scheduler, [self.positive[prompt]], self.negative,
@@ -42,7 +42,8 @@ class Sampling(NamedTuple):
         picture = self.vae.decode(latent)
         return picture.reshape(-1, *picture.shape[-3:])[:1]
 
-    def _empty(self, model):
+    def empty(self, model) -> Tensor:
+        """The latent with the channels of the model, [1, C, ...]."""
         spacial, temporal = (self.latent.get(f"downscale_ratio_{kind}") for kind in ("spacial", "temporal"))
         return comfy.sample.fix_empty_latent_channels(model, self.latent["samples"][:1], spacial, temporal)
 

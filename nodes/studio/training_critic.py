@@ -2,10 +2,9 @@
 import torch
 
 from ..critique.criteria import Rubric
-from ..critique.measures import FILTERED, MEASURES, filter_bank, filters
-from ..critique.picture import CANONICAL, Picture
+from ..critique.critic import judge_only
 from ..critique.reference import Reference
-from ..critique.score import Critique, judge
+from ..critique.score import needed
 
 
 class TrainingCritic:
@@ -16,31 +15,8 @@ class TrainingCritic:
     def __init__(self, rubric: Rubric, reference: Reference):
         self.rubric, self.reference = rubric, reference
         self.title = f"{rubric.title} among {reference.name}"
-        # Asked now, of the median picture, rather than when the first steps are done.
-        judge({column: values[50] for column, values in reference.quantiles.items()}, reference, rubric)
+        needed(reference, rubric)       # raises now what would come when the first steps are done
 
     def score(self, pictures: torch.Tensor) -> list[float]:
         """The score of each picture of an IMAGE [B, H, W, C]."""
-        return [critique.score for critique in judged(pictures, self.rubric, self.reference)]
-
-
-def judged(pictures: torch.Tensor, rubric: Rubric, reference: Reference) -> list[Critique]:
-    """What Art Critique finds in each picture of an IMAGE, from the measures that the rubric asks for alone."""
-    columns = needed(rubric, reference)
-    return [judge(measured(picture, columns), reference, rubric) for picture in pictures.split(1)]
-
-
-def needed(rubric: Rubric, reference: Reference) -> set[str]:
-    """The columns that a score depends on."""
-    counting = [criterion for criterion in rubric.criteria if criterion.weight > 0 and not criterion.bipolar]
-    columns = {column for criterion in counting for column in criterion.columns}
-    return columns | (reference.shares.keys() if rubric.plain else set())
-
-
-def measured(picture: torch.Tensor, columns: set[str]) -> dict[str, float]:
-    """Those of the columns that can be measured, of an IMAGE of one picture, at 1024 pixels."""
-    own = Picture.from_images(picture.cpu()).at_longer_side(CANONICAL)
-    functions = dict(MEASURES)
-    if not columns.isdisjoint(FILTERED) and (bank := filter_bank.find(filter_bank.folders())):
-        functions |= filters.measures_of(bank)
-    return {column: functions[column](own).item() for column in functions if column in columns}
+        return [judge_only(picture, self.reference, self.rubric).score for picture in pictures.split(1)]

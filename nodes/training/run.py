@@ -140,11 +140,12 @@ def load_for_training(patcher, dataset: TrainingSet, settings: Settings):
     if (patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()) == torch.float16:
         bf16 = comfy.model_management.should_use_bf16(patcher.load_device)
         patcher.set_model_compute_dtype(torch.bfloat16 if bf16 else torch.float32)
-    _load(patcher, dataset, settings)
+    load(patcher, dataset, settings)
     return patcher
 
 
-def _load(patcher, dataset, settings):
+def load(patcher, dataset: TrainingSet, settings: Settings) -> None:
+    """Brings the model onto its device, with room for a batch's activations."""
     largest = max((sample.latent for sample in dataset.samples), key=torch.Tensor.numel)
     inference = patcher.memory_required([settings.batch_size, *largest.shape[1:]])
     comfy.model_management.load_models_gpu([patcher], memory_required=3 * inference)
@@ -175,7 +176,7 @@ def _go(session, keeper, samples, progress, asked_to_stop):
                 raise
             memory_full = True              # handled outside, where the error no longer holds the step's tensors
         if memory_full:
-            _back_off(session, progress)
+            back_off(session, progress)
         else:
             _between(session, keeper, samples, progress, health, last=session.step == steps or asked_to_stop())
     if session.step < steps:
@@ -215,11 +216,12 @@ def _show(session, samples, progress, judged=True):
         if judged and session.favourite:
             session.favourite.offer(session.step, pictures, session.adapters.flat)
             progress.say(f"{at}: the critic gives {session.favourite.judged[-1].score:.4g}")
-    _load(session.patcher, session.dataset, session.settings)       # a VAE may have pushed it off the device
+    load(session.patcher, session.dataset, session.settings)       # a VAE may have pushed it off the device
     progress.show(session, pictures)
 
 
-def _back_off(session, progress):
+def back_off(session: Session, progress: Progress) -> None:
+    """Makes the next attempt at a step smaller. Raises MemoryError where nothing smaller is left."""
     session.forget_step()
     if not session.memory.back_off(session.step + 1):
         raise MemoryError(f"Training stopped at step {session.step + 1} of {session.settings.steps}: the device's "

@@ -8,7 +8,7 @@ from dataclasses import replace
 import comfy.model_management
 import torch
 
-from .adapters import LoraShape, attached, build, checkpointed
+from .adapters import Adapters, LoraShape, attached, build, checkpointed
 from .batches import Order
 from .critic import Favourite
 from .dataset import REFERENCE, TrainingSet, with_reference
@@ -45,8 +45,7 @@ class Session:
         trained_clip = encoders_to_train(clip, self.shape.targets, dataset, patcher.load_device)
         self.denoiser = Denoiser(patcher, recipe.guidance, trained_clip)
         self.generator = torch.Generator().manual_seed(settings.seed)
-        self.adapters = build(self.shape, self.model, patcher.load_device, self.generator,
-                              self.denoiser.encoders)
+        self.adapters = self._adapters()
         self.teacher = Teacher(self.denoiser, self.adapters)
         self.optimizer = Optimizer(self.adapters, recipe.optimizer)
         self.average = Average(self.adapters.flat, recipe.ema) if recipe.ema else None
@@ -55,6 +54,9 @@ class Session:
         self.validated: list[Measured] = []
         self.favourite: Favourite | None = None
         self.seconds, self.notes = 0.0, []
+
+    def _adapters(self) -> Adapters:
+        return build(self.shape, self.model, self.patcher.load_device, self.generator, self.denoiser.encoders)
 
     def prepare(self, checkpoint: bool) -> None:
         """Encodes the data set; checkpoint: recompute the blocks in the backward. Honours Cancel between samples."""

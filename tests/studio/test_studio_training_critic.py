@@ -26,12 +26,6 @@ def test_it_gives_the_scores_of_art_critique(pack, studio, pictures, rubric):
     assert reference.name in critic.title
 
 
-def test_only_what_counts_is_measured(pack, studio):
-    rubric = part(pack, "language").parse("*=0; Balance=1")
-    columns = studio("training_critic").needed(rubric, part(pack, "reference").paintings())
-    assert columns == {"Balance", "DCM distance"}
-
-
 def graph(starter):
     def node(class_type, **values):
         return {"class_type": class_type, "inputs": values}

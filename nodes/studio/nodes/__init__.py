@@ -1,8 +1,9 @@
 """The nodes of this room."""
 from .best_of import BestOf
+from .critic_train import CriticTrain
 from .effect import BlockEffect
 from .rewrite import Rewrite
 from .training_critic import TrainingCritic
 from .tune import TuneBlocks
 
-__all__ = ["BestOf", "BlockEffect", "Rewrite", "TrainingCritic", "TuneBlocks"]
+__all__ = ["BestOf", "BlockEffect", "CriticTrain", "Rewrite", "TrainingCritic", "TuneBlocks"]

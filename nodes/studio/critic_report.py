@@ -1,0 +1,101 @@
+"""What a training with the critic reached, in Markdown and as pictures before and after."""
+import statistics
+
+import torch
+
+from ..charts.draw import render
+from ..charts.sheet import Cell, sheet, thumbnail
+from ..charts.theme import LIGHT
+from .critic_measures import apart, variety
+from .critic_train import Asked, Trained
+
+MOST = 30   # pairs on the sheet
+WARNING = "A measure that is trained for no longer says how good a picture is: judge by what was not, and by eye."
+
+
+def report(run: Trained, asked: Asked) -> str:
+    session, goal, settings = run.session, asked.goal, asked.settings
+    tenth = max(1, session.step // 10)
+    first, last = (statistics.mean(part) for part in (session.losses[:tenth], session.losses[-tenth:]))
+    parts = [
+        f"**{session.step} steps of {settings.batch_size} pictures** on {len(session.samples)} prompts, "
+        f"{session.seconds / max(1, session.step):.3g} s a step",
+        "\n".join([
+            f"- Way: {goal.method}" + (f", K = {goal.last_steps}" if goal.method.startswith("DRaFT") else "")
+            + f"; pictures seen through {goal.decoder.name}",
+            f"- Loss: {first:.4f} at the start, {last:.4f} at the end (1 - reward / 100 + {goal.penalty:g} x distance, "
+            f"means of {tenth} steps)",
+            f"- Distance from the start: {session.distance:.2g} (mean square of the predicted latents in the last "
+            f"step's pictures), {_moved(session):.1%} of the norm of the weights it started with",
+            f"- Trained: {len(session.adapters.layers)} layers, {session.adapters.flat.numel():,} parameters, rate "
+            f"{session.settings.learning_rate:.3g}",
+            f"- File: {run.path}",
+            f"- For resume: {run.run}",
+            *(f"- {note}" for note in [*session.notes, *session.memory.notes])]),
+        f"Rewarded:\n{goal.reward}",
+    ]
+    if goal.reward.left_out:
+        parts.append("Not rewarded:\n" + "\n".join(f"* {why}" for why in goal.reward.left_out))
+    return "\n\n".join([*parts, *_before_and_after(run, asked)])
+
+
+def _before_and_after(run, asked):
+    if not run.after:
+        return ["Not measured after the training" + (", because it was cancelled." if run.before else ".")]
+    rows = ["| pictures | number | reward before | after | score before | after |", "|---|---:|---:|---:|---:|---:|"]
+    for name, held in (("trained on", False), ("held out", True)):
+        pairs = _pairs(run, held)
+        before, after = zip(*pairs, strict=True)
+        rows.append(f"| {name} | {len(pairs)} | {_mean(before, 'points')} | {_mean(after, 'points')} | "
+                    f"{_mean(before, 'score')} | {_mean(after, 'score')} |")
+    held = _pairs(run, True)
+    return ["\n".join(rows), *_rest(held, asked), WARNING]
+
+
+def _rest(pairs, asked):
+    """What became of everything else in the held-out pictures."""
+    before, after = zip(*pairs, strict=True)
+    was, now = ([each.whole.score for each in side] for side in (before, after))
+    pictures = [[each.picture for each in side] for side in (before, after)]
+    lines = [
+        f"Held out, not aimed at: the score under the default rubric went from {statistics.mean(was):.1f} to "
+        f"{statistics.mean(now):.1f}; the variety of the pictures (mean difference of two, 0..1) from "
+        f"{variety(pictures[0]):.3f} to {variety(pictures[1]):.3f}; a picture differs from what it was by "
+        f"{apart(*pictures):.3f}."]
+    rewarded = {each.criterion.id for each in asked.goal.reward.steered}
+    rows = ["| criterion | rewarded | position before | after | change in sd |", "|---|---|---:|---:|---:|"]
+    for number, verdict in enumerate(before[0].whole.verdicts):
+        old, new = ([each.whole.verdicts[number].position for each in side] for side in (before, after))
+        if any(value is None for value in (*old, *new)):
+            continue
+        spread, change = statistics.pstdev(old), statistics.mean(new) - statistics.mean(old)
+        rows.append(f"| {verdict.criterion.name} | {'yes' if verdict.criterion.id in rewarded else ''} | "
+                    f"{statistics.mean(old):.1f} | {statistics.mean(new):.1f} | "
+                    f"{f'{change / spread:+.2f}' if spread > 1e-9 else ''} |")
+    return [*lines, "\n".join(rows)]
+
+
+def contact_sheet(run: Trained) -> torch.Tensor:
+    """IMAGE of pictures before and after side by side with their scores, those held out first."""
+    after = run.after or [None] * len(run.before)
+    pairs = sorted(zip(run.before, after, strict=True), key=lambda pair: not pair[0].held)
+    cells = [Cell(thumbnail(one.picture[..., :3]), (f"{when}: {one.name}", f"{one.score:.1f}"),
+                  LIGHT.gain if when == "after" else None)
+             for before, later in pairs[:MOST] for when, one in (("before", before), ("after", later)) if one]
+    if not cells:       # nothing was measured: the last pictures of the training
+        cells = [Cell(thumbnail(one[None].movedim(1, -1).cpu()), ("while training", "")) for one in run.session.seen]
+    rest = len(pairs) - MOST
+    return render(sheet(cells, LIGHT, f"and {rest} more pairs" if rest > 0 else ""), LIGHT.paper)
+
+
+def _pairs(run, held):
+    return [pair for pair in zip(run.before, run.after, strict=True) if pair[0].held == held]
+
+
+def _mean(side, name):
+    return f"{statistics.mean(getattr(each, name) for each in side):.1f}"
+
+
+def _moved(session):
+    change = (session.adapters.flat - session.start).norm()
+    return (change / session.start.norm().clamp(min=1e-12)).item()

@@ -1,0 +1,222 @@
+"""Training with the critic: from a LoRA and prompts to a LoRA, its file, and pictures before and after."""
+from collections.abc import Callable
+from typing import NamedTuple
+
+import comfy.lora_convert
+import comfy.model_management
+import numpy as np
+import torch
+from PIL import Image
+
+from ..critique.criteria import Rubric
+from ..critique.reference import Reference
+from ..lora.output import file_stem
+from ..lora.proof import check_loads
+from ..training.adapters import LoraShape
+from ..training.checkpoint import find_state, free_run, load_state, state_folder
+from ..training.critic import as_image
+from ..training.dataset import Sample, TrainingSet
+from ..training.decoding import decode
+from ..training.keeping import Keeper
+from ..training.memory import is_memory_full
+from ..training.progress import Progress
+from ..training.recipe import OptimizerPlan, Recipe
+from ..training.run import back_off, load, load_for_training
+from ..training.selfcheck import self_check
+from ..training.settings import Settings
+from ..training.state import restore
+from ..training.stop import stoppable
+from .critic_measures import Measured, measure
+from .critic_session import Course, Goal, RewardSession
+from .sampling import Sampling
+
+# Weights would decay towards zero, which is not where a LoRA that goes on started; guidance is that of sampling.
+RECIPE = Recipe(optimizer=OptimizerPlan(weight_decay=0.0), guidance=3.5)
+HELD_OUT = 2**40    # how far the seeds of held-out pictures lie from those that are trained on
+CANCEL = comfy.model_management.InterruptProcessingException
+
+
+class Asked(NamedTuple):
+    """lora: tensors to go on from, or None for a new one of settings.rank. sampling: of the pictures, by euler.
+
+    held_out: prompts that are not trained on, none for those that are; seeds: pictures of each prompt before and
+    after, 0 for none."""
+    lora: dict[str, torch.Tensor] | None
+    sampling: Sampling
+    goal: Goal
+    rubric: Rubric
+    reference: Reference
+    settings: Settings
+    name: str
+    held_out: list
+    seeds: int
+    resume: str
+
+
+class Trained(NamedTuple):
+    """before, after: the same pictures; after is empty where the run was cancelled."""
+    session: RewardSession
+    tensors: dict[str, torch.Tensor]
+    path: str
+    run: str
+    before: list[Measured]
+    after: list[Measured]
+    cancelled: bool
+
+    @property
+    def loss_map(self) -> dict:
+        """A LOSS_MAP as Train LoRA gives it."""
+        return {"loss": self.session.losses, "learning_rate": self.session.rates, "validation": []}
+
+
+class RewardProgress(Progress):
+    """Says what the last pictures earned before anything else, and shows them."""
+
+    def take(self, session: RewardSession) -> None:
+        self.points = session.points
+        self.pictures = [_picture(one) for one in session.seen[:4]]
+        self.update(session)
+
+    def text(self, losses, seconds, rate):
+        return f"reward {self.points:.1f}  {super().text(losses, seconds, rate)}"
+
+
+class Preview:
+    """What stands for a VAE where none is connected: the host's quick preview of latents."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def decode(self, latent):
+        return as_image(decode(latent, self.model))
+
+
+def train(model, asked: Asked, progress: RewardProgress) -> Trained:
+    """Trains and leaves the model as it was. Cancel after the first step ends the training and keeps what there is,
+    with a state to resume from; before it, it is a cancel."""
+    sampling = asked.sampling
+    if sampling.vae is None:
+        sampling = sampling._replace(vae=Preview(model.model))
+    stem = file_stem(asked.name)
+    with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
+        session, run = _prepared(model, asked, sampling, stem, progress)
+        keeper = Keeper(session, stem, run)
+        with session.as_it_started():
+            before = _measured(session, asked, sampling, progress, "before")
+        try:
+            cancelled = _climb(session, keeper, progress, asked_to_stop)
+        except BaseException as error:
+            told = keeper.rescue(error)
+            progress.say(told)
+            if told and isinstance(error, (FloatingPointError, MemoryError)):
+                raise type(error)(f"{error} {told}") from None
+            raise
+        path, after = _kept(keeper, cancelled), []
+        if not cancelled:
+            after = _or_nothing(lambda: _measured(session, asked, sampling, progress, "after"))
+        return Trained(session, session.tensors(), path, run, before, after, cancelled)
+
+
+def _prepared(model, asked, sampling, stem, progress):
+    """(a session that is ready for its first step or its next one, the name of the run)."""
+    prompts = _prompts(sampling, model, asked.settings.batch_size)
+    lora = None if asked.lora is None else comfy.lora_convert.convert_lora(dict(asked.lora))
+    course = Course(sampling.negative[0], sampling.steps, sampling.cfg, sampling.scheduler)
+    session = RewardSession(load_for_training(model, prompts, asked.settings), prompts, asked.settings, asked.goal,
+                            course, LoraShape(rank=asked.settings.rank or 16), lora)
+    check_loads(session.tensors(), session.model)
+    progress.say("checking the gradients")
+    check = self_check(session.patcher, session.denoiser, session.objective, session.adapters, prompts.samples[0],
+                       asked.settings.batch_size, asked.settings.seed)
+    passes = min(asked.goal.last_steps, sampling.steps) * (1 if sampling.cfg == 1 else 2)
+    tight = (check.saved_bytes * asked.settings.batch_size * passes
+             > comfy.model_management.get_free_memory(session.denoiser.device) / 2)
+    session.prepare(check.checkpoint or tight)
+    session.begin()
+    if not asked.resume.strip():
+        return session, free_run(stem)
+    state = find_state(asked.resume)
+    restore(session, load_state(state), f"{state.parent.name}/{state.stem}")
+    own = state_folder(state.parent.name) == state.parent
+    return session, state.parent.name if own else free_run(stem)
+
+
+def _prompts(sampling, model, batch_size):
+    """The prompts as the samples of a data set, each as often in an epoch as makes its batches full."""
+    empty = torch.zeros_like(sampling.empty(model), dtype=torch.float32)
+    samples = [Sample(empty, *entry, repeats=batch_size, name=f"prompt {number}")
+               for number, entry in enumerate(sampling.positive, 1)]
+    return TrainingSet(samples, [])
+
+
+def _climb(session, keeper, progress, asked_to_stop) -> bool:
+    """Steps until the last one, until someone asks to stop, or until a cancel, which is True."""
+    steps, every = session.settings.steps, session.settings.recipe.checkpoints.every
+    while session.step < steps and not asked_to_stop():
+        memory_full = False
+        try:
+            with session.training():
+                session.take_step()
+            progress.take(session)
+        except CANCEL:
+            session.forget_step()
+            if not session.step:
+                raise
+            return True
+        except Exception as error:
+            if not is_memory_full(error):
+                raise
+            memory_full = True              # handled outside, where the error no longer holds the step's tensors
+        if memory_full:
+            back_off(session, progress)
+        elif session.step < steps and (keeper.overdue() or every and session.step % every == 0):
+            keeper.checkpoint()
+    if session.step < steps:
+        session.notes.append(f"Stopped early, as asked: {session.step} of {steps} steps.")
+    return False
+
+
+def _kept(keeper, cancelled) -> str:
+    if not cancelled:
+        return keeper.finish()
+    path = keeper.save_lora(f"{keeper.stem}_interrupted")
+    keeper.save_state()
+    keeper.session.notes.append(f"Cancelled after {keeper.session.step} of {keeper.session.settings.steps} steps. "
+                                f"{keeper.how_to_go_on()}")
+    return path
+
+
+def _measured(session, asked, sampling, progress, when) -> list[Measured]:
+    """The pictures of `when`: those that are trained on first, then held-out prompts and seeds."""
+    pictures = [(False, sampling, prompt, _seed(session, number))
+                for prompt in range(sampling.prompts) for number in range(asked.seeds)]
+    others = sampling._replace(positive=asked.held_out or sampling.positive)
+    pictures += [(True, others, prompt, _seed(session, HELD_OUT + number))
+                 for prompt in range(others.prompts) for number in range(asked.seeds)]
+    found = []
+    for held, course, prompt, seed in pictures:
+        progress.say(f"picture {len(found) + 1} of {len(pictures)} {when} the training")
+        with session.showing(), torch.inference_mode():
+            drawn = course.draw(session.patcher, prompt, seed)
+        found.append(measure(drawn, session, asked, held, f"prompt {prompt + 1}, seed {seed}"))
+    load(session.patcher, session.dataset, session.settings)    # a VAE may have pushed it off the device
+    return found
+
+
+def _or_nothing(function: Callable[[], list[Measured]]) -> list[Measured]:
+    """What function gives; nothing where a cancel comes, because the training is done by then."""
+    try:
+        return function()
+    except CANCEL:
+        return []
+
+
+def _seed(session, number):
+    return (session.settings.seed + number) % 2**64
+
+
+def _picture(pixels: torch.Tensor) -> Image.Image:
+    """[3, H, W] in 0..1"""
+    small = Image.fromarray((pixels.movedim(0, -1).clamp(0, 1) * 255).round().byte().cpu().numpy().astype(np.uint8))
+    scale = max(1, 128 // max(small.size))
+    return small.resize((small.width * scale, small.height * scale), Image.Resampling.NEAREST)
