@@ -215,3 +215,12 @@ def test_a_cancel_keeps_the_best_so_far(run, studio):
 def test_bad_input_gets_a_sentence(host, starter, file, inputs, words):
     with pytest.raises(GraphError, match=words):
         host.run(deepcopy(graph(starter, file, **inputs)))
+
+
+@pytest.mark.parametrize("name", ["[None]", None, "gone.safetensors"])
+def test_no_lora_at_all_gets_a_sentence_and_no_refusal_by_the_list_of_files(host, starter, file, name):
+    prompt = graph(starter, file, lora_name=name)
+    prompt = {key: prompt[key] for key in prompt if key not in ("load", "report")}
+    words = "there is no gone" if name == "gone.safetensors" else "got neither"
+    with pytest.raises(GraphError, match=words):
+        host.run(prompt)

@@ -52,7 +52,8 @@ class BlockEffect(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, rubric=None, groups=None):
+    def validate_inputs(cls, rubric=None, groups=None, lora_name=None):
+        # Named here, lora_name need not be in the list: with lora connected it does not matter what it says.
         checked = check_rubric(rubric)
         return checked if checked is not True else check_groups(groups)
 

@@ -7,11 +7,13 @@ Selectors are those of block weights: IN04,IN05 (both), L* (family), L12.attn (p
 What no group names is one by itself.
 Empty: the LoRA's own blocks in at most 8 groups. each: every block by itself."""
 
+NO_FILE = "[None]"  # as the core's Train LoRA says it
+
 
 def lora_inputs() -> list:
     return [
         io.LoraModel.Input("lora", optional=True, tooltip="The LoRA from memory, such as one from Train LoRA."),
-        io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"), optional=True,
+        io.Combo.Input("lora_name", options=[NO_FILE, *folder_paths.get_filename_list("loras")], optional=True,
                        tooltip="Or the LoRA file, from the loras folders. Ignored when lora is connected."),
     ]
 
@@ -31,7 +33,7 @@ def lora_file(lora, lora_name):
     if lora is not None:
         check(lora, "lora: the LoRA from memory")
         return LoraFile(lora, {}), "LoRA from memory"
-    if not lora_name:
+    if lora_name in (None, "", NO_FILE):
         raise ValueError("lora: expected a LoRA from Train LoRA, or a file chosen in lora_name, got neither")
     return read_lora_cached(lora_path(lora_name)), lora_name
 

@@ -62,7 +62,8 @@ class TuneBlocks(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, rubric=None, groups=None, critic=None):
+    def validate_inputs(cls, rubric=None, groups=None, critic=None, lora_name=None):
+        # Named here, lora_name need not be in the list: with lora connected it does not matter what it says.
         checks = (check_rubric(rubric), check_groups(groups), check_rubric(_at(critic)))
         return next((check for check in checks if check is not True), True)
 
