@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from . import space
 from .measures import FILTERED, MEASURES, filter_bank, measure
 from .picture import CANONICAL, Picture
 from .reference import SCORED, Reference, fit, paintings, target
 
+NAMED = 5  # broken files in an error
+UNREADABLE = ("stop", "skip")
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -60,18 +63,22 @@ def load(path: Path) -> Tensor:
         return torch.from_numpy(np.array(image.convert("RGB")))[None].float() / 255
 
 
-def collect(images: Tensor | None, paths: list[Path], name: str, done: Callable[[], None]) -> Collection:
+def collect(images: Tensor | None, paths: list[Path], name: str, done: Callable[[], None],
+            unreadable: str = "stop") -> Collection:
     """Measures IMAGE `images` and the files `paths` at 1024 pixels; calls `done` after each.
 
-    Raises ValueError with one sentence where not one picture could be measured.
+    Raises ValueError with one sentence where not one picture could be measured, and, unless `unreadable` is "skip",
+    where one could not: before anything is measured if that can be told from the heads of the files.
     """
     bank, rows, broken = filter_bank.find(filter_bank.folders()), [], []
-    columns = [*MEASURES, *(FILTERED if bank else ())]
+    columns = [*MEASURES, *space.BY_HEIGHT, *(FILTERED if bank else ())]
+    if unreadable != "skip":
+        _refuse([sentence for path in paths if (sentence := _trouble(path.name, lambda path=path: _head(path)))])
     for label, picture in _each(images, paths):
-        try:
-            rows.append(_row(picture(), bank))
-        except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            broken.append(f"{label}: {error}")
+        sentence = _trouble(label, lambda picture=picture: rows.append(_row(picture(), bank)))
+        broken += [sentence] if sentence else []
+        if unreadable != "skip":
+            _refuse(broken)
         done()
     if not rows:
         raise ValueError(f"folder: expected at least one picture that can be measured, got {'; '.join(broken[:3])}")
@@ -86,9 +93,34 @@ def _each(images: Tensor | None, paths: list[Path]) -> Iterator[tuple[str, Calla
         yield path.name, lambda file=path: load(file)
 
 
+def _head(path: Path) -> None:
+    with Image.open(path):
+        pass
+
+
+def _trouble(label: str, function: Callable[[], object]) -> str:
+    """What keeps a picture from being read or measured, as a sentence with its name; empty where nothing does."""
+    try:
+        function()
+    except UnidentifiedImageError:
+        return f"{label}: no picture that can be read"
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        return f"{label}: {error}"
+    return ""
+
+
+def _refuse(broken: list[str]) -> None:
+    if broken:
+        more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        raise ValueError(f"folder: expected pictures that can be measured, got {'; '.join(broken[:NAMED])}{more}. "
+                         "Choose skip at unreadable to leave such pictures out.")
+
+
 def _row(image: Tensor, bank) -> list[float]:
     picture = Picture.from_images(image.cpu()).at_longer_side(CANONICAL)
-    return [value.item() for value in measure(picture, bank).values()]
+    measured, by_height = measure(picture, bank), space.measure(picture)
+    filtered = [measured.pop(column).item() for column in FILTERED if column in measured]
+    return [*(value.item() for value in measured.values()), *(by_height[name] for name in space.BY_HEIGHT), *filtered]
 
 
 def report(collection: Collection) -> str:

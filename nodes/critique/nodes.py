@@ -101,6 +101,9 @@ class CritiqueReference(io.ComfyNode):
                                 "ComfyUI's input directory, or an absolute path. About a second a picture."),
                 io.String.Input("name", optional=True,
                                 default="", tooltip="What reports call it; empty: the name of the folder."),
+                io.Combo.Input("unreadable", options=["stop", "skip"], optional=True, advanced=True,
+                               tooltip="What to do about a picture that cannot be read or measured: stop, or leave it "
+                                       "out and say so."),
             ],
             outputs=[
                 ReferenceType.Output("reference", tooltip="For Art Critique. 100 pictures or more are good; with fewer "
@@ -111,7 +114,7 @@ class CritiqueReference(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, images=None, folder="", name=""):
+    def fingerprint_inputs(cls, images=None, folder="", name="", unreadable="stop"):
         from . import collection
         if not folder.strip():
             return ""
@@ -121,7 +124,7 @@ class CritiqueReference(io.ComfyNode):
             return folder  # execute says what is wrong with it
 
     @classmethod
-    def execute(cls, images=None, folder="", name=""):
+    def execute(cls, images=None, folder="", name="", unreadable="stop"):
         from . import collection
         if images is None and not folder.strip():
             raise ValueError("images: expected pictures or a folder of them, got neither")
@@ -129,7 +132,7 @@ class CritiqueReference(io.ComfyNode):
         paths = collection.files(found) if found else []
         progress = comfy.utils.ProgressBar(len(paths) + (0 if images is None else len(images)))
         called = name.strip() or (found.name if found else "the connected pictures")
-        measured = collection.collect(images, paths, called, lambda: progress.update(1))
+        measured = collection.collect(images, paths, called, lambda: progress.update(1), unreadable)
         report = collection.report(measured)
         return io.NodeOutput(measured.reference, report, ui={"text": (report,)})
 

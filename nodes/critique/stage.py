@@ -24,7 +24,7 @@ def criticise(cls, images, rubric, reference, mask, depth, counterfactuals, in_m
     asked = critic.Asked(reference or paintings(), parse(rubric), counterfactuals, lambda: progress.update(1))
     shown = []
     for number, (image, box) in enumerate(regions(images, mask)):
-        check(image)
+        _check_region(image, box)
         near = space.depth_of(depth, number, len(images), *images.shape[1:3], box)
         shown.append(critic.study(image, asked, near, box))
         progress.update_absolute((number + 1) * each)
@@ -44,6 +44,15 @@ def rank_images(images, rubric, keep, reference) -> io.NodeOutput:
     written = rank.write(critiques, places, keep, reference)
     return io.NodeOutput(images[places[:keep]], images[places], [critiques[place].score for place in places], written,
                          ui={"text": (written,)})
+
+
+def _check_region(image, box) -> None:
+    try:
+        check(image)
+    except ValueError as error:
+        if box is None:
+            raise
+        raise ValueError(f"mask: what its white part cuts out cannot be measured ({error})") from None
 
 
 def _output(cls, images, shown, reference, in_metadata) -> io.NodeOutput:

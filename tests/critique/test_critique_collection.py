@@ -52,21 +52,24 @@ def test_a_folder_and_a_batch_become_a_reference_that_the_critique_takes(host, f
         host.tmp / "input" / "reference_extra.png")
     outputs, _ = host.run({
         "1": {"class_type": "LoadImage", "inputs": {"image": "reference_extra.png"}},
-        "2": reference_of("reference_works", images=["1", 0]), "3": shown("2", 1),
+        "2": reference_of("reference_works", images=["1", 0], unreadable="skip"), "3": shown("2", 1),
         "4": {"class_type": "BottegaCritique", "inputs": {"images": ["1", 0], "rubric": "", "reference": ["2", 0]}},
         "5": shown("4", 3), "6": shown("4", 2)})
     report = outputs["3"]["text"][0]
     assert report.startswith("**reference_works**: 4 measured, every percentile ±67.9 points.")
     assert "Careful: reference_works holds 4 pictures" in report
-    assert "1 could not be measured" in report and "* torn.png: " in report and "notes.txt" not in report
+    assert "1 could not be measured" in report and "* torn.png: no picture that can be read" in report
+    assert "notes.txt" not in report
     assert outputs["2"]["text"][0] == report
     entry = json.loads(outputs["5"]["text"][0])[0]
-    assert 0 <= entry["score"] <= 100 and set(entry["percentiles"]) < set(entry["measures"])
+    assert 0 <= entry["score"] <= 100 and set(entry["percentiles"]) == set(entry["measures"])
 
 
 @pytest.mark.parametrize("typed, sentence", [
     ("", "images: expected pictures or a folder of them, got neither"),
     ("no_such_folder", "folder: expected a folder below ComfyUI's input directory that exists, got no_such_folder"),
+    ("reference_works", "folder: expected pictures that can be measured, got torn.png: no picture that can be read. "
+                        "Choose skip at unreadable"),
     ("../output", "folder: expected a folder below ComfyUI's input directory or an absolute path, got ../output"),
 ])
 def test_a_folder_that_cannot_be_read_gives_one_sentence(host, typed, sentence):
@@ -96,7 +99,7 @@ def test_cancel_stops_between_pictures(host, folder, critique, monkeypatch):
 
     monkeypatch.setattr(critique.collection, "load", interrupted)
     with pytest.raises(GraphError) as error:
-        host.run({"1": reference_of("reference_works", name="cancelled"), "2": shown("1", 1)})
+        host.run({"1": reference_of("reference_works", name="cancelled", unreadable="skip"), "2": shown("1", 1)})
     assert len(looked_at) == 1 and "exception_message" not in str(error.value)
 
 
@@ -117,7 +120,29 @@ def test_a_hundred_pictures_need_the_memory_of_one(critique, tmp_path, monkeypat
     made = critique.collection.collect(None, paths, "plain colours", lambda: most.append(len(living)))
     name, _, _, rows, _ = made.reference
     assert len(most) == 100 and max(most) <= 1
-    assert rows.shape == (100, 1) and name == "plain colours"
+    assert rows.shape == (100, 1 + len(critique.space.BY_HEIGHT)) and name == "plain colours"
+
+
+def test_a_picture_that_cannot_be_measured_stops_it_unless_told(critique, tmp_path, monkeypatch):
+    small(monkeypatch, critique)
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    Image.new("RGB", (5, 5)).save(tmp_path / "b.png")
+    paths = critique.collection.files(tmp_path)
+    with pytest.raises(ValueError, match="^folder: .* got b.png: images: expected at least 16 x 16 pixels, got 5 x 5"):
+        critique.collection.collect(None, paths, "few", lambda: None)
+    assert len(critique.collection.collect(None, paths, "few", lambda: None, "skip").broken) == 1
+
+
+def test_space_can_be_asked_for_where_a_reference_has_it(critique, host, tmp_path, monkeypatch):
+    for module in (critique.collection, critique.critic):
+        monkeypatch.setattr(module, "CANONICAL", 64)
+    rng = np.random.default_rng(3)
+    for number in range(3):
+        Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    own = critique.collection.collect(None, critique.collection.files(tmp_path), "own", lambda: None).reference
+    rubric = critique.language.parse("*=0; Space=high")
+    picture = torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(3))
+    assert 0 <= critique.critic.judge_only(picture, own, rubric).score <= 100
 
 
 def test_the_fingerprint_changes_with_a_file(critique, tmp_path):

@@ -13,6 +13,9 @@ def photograph(host):
     """A piece of a photograph, as a PNG file where the core LoadImage looks for it."""
     data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image")
     Image.fromarray(data.chelsea()[60:180, 100:260]).save(host.tmp / "input" / "asked_eye.png")
+    speck = np.zeros((120, 160), np.uint8)
+    speck[:5, :5] = 255
+    Image.fromarray(speck).save(host.tmp / "input" / "asked_speck.png")
     return "asked_eye.png"
 
 
@@ -122,6 +125,7 @@ def test_a_depth_map_adds_the_measures_of_space(asked):
 
 @pytest.mark.parametrize("inputs, sentence", [
     ({"mask": ["9", 0]}, "mask: expected some white, which marks the part to judge, got an all-black mask"),
+    ({"mask": ["7", 0]}, "mask: what its white part cuts out cannot be measured (images: expected at least 16 x 16"),
     ({"rubric": "*=0"}, "rubric: expected at least one criterion with a weight above 0 that was measured"),
     ({"depth": ["8", 0]}, "depth: expected one map, or one for each of the 1 pictures, got 2"),
 ])
@@ -129,6 +133,7 @@ def test_what_cannot_be_judged_gives_one_sentence(host, photograph, inputs, sent
     with pytest.raises(Exception) as error:
         host.run({"1": loaded(photograph), "2": critique_of("1", **inputs),
                   "8": {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 2}},
+                  "7": {"class_type": "LoadImageMask", "inputs": {"image": "asked_speck.png", "channel": "red"}},
                   "9": {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 64, "height": 64}}})
     assert sentence in str(error.value)
 

@@ -39,7 +39,7 @@ CONTRACT = {
     "BottegaRankImages": ("images rubric keep reference", "IMAGE IMAGE FLOAT STRING"),
     "BottegaDescribeImage": ("clip images instruction max_length temperature seed", "STRING"),
     "BottegaVisionCritic": ("clip images critic data", "FLOAT STRING STRING"),
-    "BottegaCritiqueReference": ("images folder name", "BOTTEGA_REFERENCE STRING"),
+    "BottegaCritiqueReference": ("images folder name unreadable", "BOTTEGA_REFERENCE STRING"),
     "BottegaChart": ("data spec width height theme", "IMAGE"),
     "BottegaBestOf": ("count keep seed rubric images guider sampler sigmas latent_image vae reference",
                       "IMAGE LATENT FLOAT STRING IMAGE"),
