@@ -6,7 +6,7 @@ from .critique.nodes import ArtCritique, CritiqueReference, RankImages
 from .critique.vision.nodes import DescribeImage, VisionCritic
 from .lora.nodes import ApplyLora, ApplyStack, InspectLora, LoadLora, SaveLora, ScheduleLora, StackLora
 from .lora.routes import add_routes as add_lora_routes
-from .studio.nodes import BestOf, BlockEffect, CriticTrain, Rewrite, TrainingCritic, TuneBlocks
+from .studio.nodes import BestOf, BlockEffect, CriticTrain, Rewrite, Steer, TrainingCritic, TuneBlocks
 from .training.nodes import (
     Adapter,
     Concept,
@@ -47,6 +47,7 @@ class BottegaExtension(ComfyExtension):
             VisionCritic,
             Chart,
             BestOf,
+            Steer,
             BlockEffect,
             TuneBlocks,
             CriticTrain,

@@ -82,6 +82,12 @@ class Reward(NamedTuple):
         points = self.by_criterion(images)
         return points @ points.new_tensor([each.weight for each in self.steered])
 
+    @property
+    def most(self) -> float:
+        """The most that can be earned: 100, or no bound where more (or less) of something is always better."""
+        readings = {term.reading.kind for each in self.steered for term in each.terms}
+        return math.inf if readings & {"high", "low"} else 100.0
+
     def by_criterion(self, images: Tensor) -> Tensor:
         """The points of each of `steered`, [B, K]."""
         measures = soft_measures(images, {term.column for each in self.steered for term in each.terms})

@@ -1,0 +1,67 @@
+"""The node that lets the critique guide a sampler."""
+from comfy_api.v0_0_2 import io, ui
+
+from ..decoder import CHOICES
+from .common import REFERENCE, ReferenceType, check_rubric
+
+
+class Steer(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="BottegaSteer",
+            display_name="Critique Guidance",
+            category="bottega/studio",
+            description="Moves what the model predicts at each step towards more points of the critique, by the "
+                        "gradient of the criteria that can be differentiated.",
+            search_aliases=["critique guidance", "aesthetic guidance", "steer", "classifier guidance", "composition",
+                            "balance", "symmetry", "reward guidance"],
+            inputs=[
+                io.Model.Input("model", tooltip="Any model of pictures or video; its weights are not touched."),
+                io.String.Input("rubric", default="Balance=high", multiline=True,
+                                tooltip="What to steer and where to, as in Art Critique, such as `Balance=high; "
+                                        "Value -> 70`. Only criteria named with a weight are steered; if none is, all "
+                                        "that can be."),
+                io.Float.Input("strength", default=12.0, min=0.0, max=100.0, step=0.1,
+                               tooltip="Points that each step tries to add; 0 leaves the model as it is."),
+                io.Float.Input("start", default=0.5, min=0.0, max=1.0, step=0.01,
+                               tooltip="Share of the sampling after which guidance begins. Before it the picture is "
+                                       "hardly formed, and a push is forgotten."),
+                io.Float.Input("end", default=1.0, min=0.0, max=1.0, step=0.01,
+                               tooltip="Share of the sampling at which it ends. What follows is left to the model, "
+                                       "which takes back part of the effect."),
+                io.Float.Input("norm_limit", default=0.15, min=0.001, max=1.0, step=0.001,
+                               tooltip="The longest move of a step, as a share of the predicted latent's norm."),
+                io.Combo.Input("decoder", options=list(CHOICES), default="auto",
+                               tooltip="How the predicted latent is seen: the host's preview colours (cheap, coarse), "
+                                       "TAESD from models/vae_approx, or the connected VAE (fine, slow). auto: the VAE "
+                                       "if connected, else the colours, else TAESD."),
+                io.Vae.Input("vae", optional=True, tooltip="Needed only where the host knows no colours for the model, "
+                                                           "or for criteria of fine detail."),
+                ReferenceType.Input("reference", optional=True, tooltip=REFERENCE),
+            ],
+            outputs=[
+                io.Model.Output("model", tooltip="The model with guidance, for any sampler; the very same where "
+                                                 "there is nothing to do."),
+                io.String.Output("report", tooltip="Markdown: what will be steered, and what cannot be and why."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, rubric=None):
+        return check_rubric(rubric)
+
+    @classmethod
+    def execute(cls, model, rubric, strength, start, end, norm_limit, decoder, vae=None, reference=None):
+        from ...critique.language import parse
+        from ...critique.reference import paintings
+        from .. import steer
+        from ..decoder import decoder as find
+        from ..reward import named, reward
+        force = steer.Force(strength, norm_limit, start, end)
+        if force.off:
+            return io.NodeOutput(model, steer.OFF, ui=ui.PreviewText(steer.OFF))
+        seen = find(model, decoder, vae)
+        earned = reward(named(parse(rubric)), reference or paintings(), seen.detail)
+        text = steer.report(earned, seen, force)
+        return io.NodeOutput(steer.guide(model, earned, seen, force), text, ui=ui.PreviewText(text))

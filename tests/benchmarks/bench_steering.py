@@ -1,0 +1,187 @@
+"""What guidance does: each criterion steered on the starter, and what that does to everything else.
+
+The same prompts and noises are sampled without and with guidance; but for the strength the node's defaults are used.
+Every picture is measured at 1024 pixels by the measures of the critique, not by their soft forms, and held against other
+pictures of the starter, because colour harmony and the thirds have no published distribution. The slow measures of
+entropies, of PHOG and of fractals are left out. Shifts are in standard deviations of
+the unguided pictures. The prompt check is starter/judge.py. Held out is what no criterion measures: the error with
+which the starter, unguided, denoises the finished picture, at fixed noises.
+"""
+import time
+from statistics import median
+
+import timing
+
+PICTURES, REFERENCE, BATCH, STEPS, SCALE = 64, 64, 16, 20, 3.0
+LEVELS, NOISES = (0.2, 0.4, 0.6), 2
+HARMONIES = tuple(f"Harmony {template}" for template in ("i", "V", "L", "I", "Y"))
+COLUMNS = ("RMS contrast", "Luminance entropy", "Edge density", "Color entropy", "mean S channel", "std a channel",
+           "std b channel (Lab)", "std S channel", "Mirror symmetry", "DCM distance", "Balance", "Slope Redies",
+           "Homogeneity", "Colorfulness", "Warm-cold contrast", "Complementary contrast", *HARMONIES,
+           "Symmetry left-right", "Saliency entropy", "Saliency peak share", "Coherence", "Obliqueness", "Dark share",
+           "Thirds distance")
+ALONE = ("Symmetry left-right", "Colorfulness", "Thirds distance", "Slope Redies")  # steered as single columns
+FEWER = ("Thirds distance",)  # of which less is asked for
+TARGETS = {  # what is steered: its rubric, the strength, and whether it is seen through the VAE
+    "Balance": ("Balance=high", 12, False),
+    "Value": ("Value=high", 12, False),
+    "Colour richness": ("Colour richness=high", 25, False),
+    "Colorfulness": ("Colorfulness=high", 25, False),
+    "Symmetry": ("Symmetry=high", 40, False),
+    "Symmetry left-right": ("Symmetry left-right=high", 40, False),
+    "Colour harmony": ("Colour harmony=high", 60, False),
+    "Thirds distance": ("Thirds distance=low", 40, True),
+    "Slope Redies": ("Slope Redies=high", 12, True),
+}
+
+
+def main():
+    parser = timing.parser(__doc__, 5)
+    parser.add_argument("--pictures", type=int, default=PICTURES)
+    parser.add_argument("--targets", nargs="*", default=list(TARGETS))
+    options = parser.parse_args()
+    pack = timing.start_host("../starter")
+    with timing.output_folder() as folder:
+        import comfy.utils
+        comfy.utils.PROGRESS_BAR_ENABLED = False
+        bench = Bench(pack, folder, options.pictures)
+        rows = {name: bench.row(name, options.rounds) for name in options.targets}
+    bench.publish(rows)
+
+
+class Bench:
+    def __init__(self, pack, folder, pictures):
+        import evaluate
+        import install
+        import torch
+        install.install_models(folder)
+        self.nodes, self.torch = pack.nodes, torch
+        with torch.inference_mode():
+            self.starter = evaluate.Starter(folder)
+        self.columns = COLUMNS
+        others = evaluate.unseen_scenes(REFERENCE, 77)
+        self.reference = self._fit(self.draw(self.starter.model, others, 900))
+        self.scenes = evaluate.unseen_scenes(pictures, 1)
+        self.plain = self.draw(self.starter.model, self.scenes, 0)
+        self.before = self.judged(self.plain)
+
+    def draw(self, model, scenes, seed, steps=STEPS):
+        """[N, H, W, 3], batches of BATCH, each picture with its own prompt and noise."""
+        import comfy.sample
+
+        import nodes
+        torch, done = self.torch, []
+        with torch.inference_mode():
+            for at in range(0, len(scenes), BATCH):
+                part = scenes[at:at + BATCH]
+                words = [self.starter.encode(scene.prompt)[0] for scene in part]
+                words = [[torch.cat([each[0] for each in words]),
+                          {"pooled_output": torch.cat([each[1]["pooled_output"] for each in words])}]]
+                noise = torch.randn(len(part), 16, 16, 16, generator=torch.Generator().manual_seed(seed + at))
+                empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros_like(noise))
+                latent = comfy.sample.sample(model, noise, steps, SCALE, "euler", "simple", words, self.starter.empty,
+                                             empty, disable_pbar=True, seed=seed)
+                done.append(nodes.VAEDecode().decode(self.starter.vae, {"samples": latent})[0])
+        return torch.cat(done)
+
+    def measured(self, images):
+        """{column: number} of each picture."""
+        critique = self.nodes.critique
+        found = []
+        for image in images.split(1):
+            picture = critique.picture.Picture.from_images(image).at_longer_side(critique.picture.CANONICAL)
+            found.append({name: critique.measures.MEASURES[name](picture).item() for name in self.columns})
+        return found
+
+    def _fit(self, images):
+        fit, scored = self.nodes.critique.reference.fit, self.nodes.critique.reference.SCORED
+        rows = self.torch.tensor([list(each.values()) for each in self.measured(images)], dtype=self.torch.float64)
+        return fit("the starter", "", self.columns, rows, [name for name in scored if name in self.columns])
+
+    def judged(self, images):
+        """{what: [N]}: positions of the criteria and of single columns, right prompts, the starter's own error."""
+        import judge
+        critique, measured = self.nodes.critique, self.measured(images)
+        verdicts = [critique.score.judge(each, self.reference).verdicts for each in measured]
+        found = {verdict.criterion.name: [each[number].position for each in verdicts]
+                 for number, verdict in enumerate(verdicts[0]) if verdict.position is not None}
+        found |= {name: [each[name] for each in measured] for name in ALONE}
+        found["right"] = [100.0 * judge.agrees(judge.find(image.movedim(-1, 0).clone(), scene.ground), scene)
+                          for image, scene in zip(images, self.scenes, strict=False)]
+        found["surprise"] = self.surprise(images)
+        return {name: self.torch.tensor(values, dtype=self.torch.float64) for name, values in found.items()}
+
+    def surprise(self, images):
+        """The starter's error of the velocity on finished pictures, given their prompts."""
+        import nodes
+        torch, model = self.torch, self.starter.model.model
+        errors = []
+        with torch.inference_mode():
+            for number, (image, scene) in enumerate(zip(images, self.scenes, strict=False)):
+                latent = nodes.VAEEncode().encode(self.starter.vae, image[None])[0]["samples"]
+                clean, words = model.process_latent_in(latent), self.starter.encode(scene.prompt)[0]
+                noise = torch.randn(NOISES, *clean.shape[1:], generator=torch.Generator().manual_seed(number))
+                total = 0.0
+                for level in LEVELS:
+                    sigma = torch.full((NOISES,), level)
+                    guess = model.apply_model(level * noise + (1 - level) * clean, sigma,
+                                              c_crossattn=words[0].expand(NOISES, -1, -1),
+                                              y=words[1]["pooled_output"].expand(NOISES, -1))
+                    total += (guess - clean).square().mean().item()
+                errors.append(total / len(LEVELS))
+        return errors
+
+    def guided(self, name):
+        """The starter under the node's own defaults."""
+        rubric, strength, vae = TARGETS[name]
+        node = self.nodes.studio.nodes.Steer
+        defaults = {each.id: each.default for each in node.define_schema().inputs if hasattr(each, "default")}
+        inputs = {key: value for key, value in defaults.items() if value is not None}
+        return node.execute(**inputs | dict(model=self.starter.model, rubric=rubric, strength=float(strength),
+                                            reference=self.reference, vae=self.starter.vae if vae else None)).args[0]
+
+    def row(self, name, rounds):
+        """{what: shift in standard deviations}, with the cost of a step."""
+        began, model = time.perf_counter(), self.guided(name)
+        after = self.judged(self.draw(model, self.scenes, 0))
+        shifts = {what: self.shift(what, after) for what in after}
+        shifts["cost"] = self.cost(model, rounds)
+        shown = {what: round(value, 2) for what, value in shifts.items()}
+        print(name, f"{time.perf_counter() - began:.0f} s", shown, flush=True)
+        return shifts
+
+    def shift(self, what, after):
+        before = self.before[what]
+        change = (after[what] - before).mean().item()
+        return change if what == "right" else change / before.std().item()
+
+    def cost(self, model, rounds):
+        """How many times longer a step of one picture takes."""
+        scene = self.scenes[:1]
+        times = timing.interleave({name: timing.timed(lambda each=each: self.draw(each, scene, 0, 10))
+                                   for name, each in (("plain", self.starter.model), ("guided", model))}, rounds)
+        return timing.ratio(times["guided"], times["plain"])
+
+    def publish(self, rows):
+        def aim(name):
+            return rows[name][name] * (-1 if name in FEWER else 1)
+
+        header = ("steered", "rubric", "strength", "shift asked for (sd)", "right prompts (points)", "own error (sd)",
+                  "step cost (ratio)")
+        first = timing.table(header, [
+            (name, f"`{TARGETS[name][0]}`", str(TARGETS[name][1]), f"{aim(name):+.2f}", f"{row['right']:+.1f}", f"{row['surprise']:+.2f}",
+             f"{row['cost']:.2f}") for name, row in rows.items()])
+        others = [what for what in self.before if what not in ("right", "surprise", *ALONE)]
+        second = timing.table(("steered", *others), [
+            (name, *(f"{row[what]:+.2f}" for what in others)) for name, row in rows.items()])
+        right = self.before["right"].mean().item()
+        largest = median(row["cost"] for row in rows.values())
+        timing.publish("steering", "Critique guidance on the starter",
+                       f"{len(self.plain)} unseen prompts, {STEPS} steps, the node's defaults but for the strength. Without guidance "
+                       f"{right:.1f} % of the prompts are right. Median step cost {largest:.2f}.",
+                       first, "## What happened to every criterion (sd)", second,
+                       __doc__.split("\n\n", 1)[1].strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""Critique guidance in the real host: it raises what it steers, and does nothing at all where it is off."""
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from real_host import GraphError
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
+
+
+@pytest.fixture(scope="module")
+def parts(pack):
+    import importlib
+
+    def module(name):
+        return importlib.import_module(f"{pack.__name__}.nodes.{name}")
+    return module
+
+
+@pytest.fixture(scope="module")
+def guided(parts):
+    """A MODEL under guidance by a rubric of the paintings."""
+    def guided(model, text="Balance=high", points=5.0, limit=0.1, start=0.0, end=1.0, vae=None):
+        steer, found = parts("studio.steer"), parts("studio.decoder").decoder(model, "auto", vae)
+        rubric = parts("studio.reward").named(parts("critique.language").parse(text))
+        earned = parts("studio.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
+        return steer.guide(model, earned, found, steer.Force(points, limit, start, end))
+    return guided
+
+
+@pytest.fixture(scope="module")
+def earned(parts):
+    """Points of latents as a sampler returns them."""
+    def earned(model, latent, text="Balance=high"):
+        found = parts("studio.decoder").decoder(model)
+        rubric = parts("studio.reward").named(parts("critique.language").parse(text))
+        reward = parts("studio.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
+        with torch.no_grad():
+            return reward(found.decode(model.model.process_latent_in(latent).clone().float()))
+    return earned
+
+
+def sample(model, words, empty, shape, steps=4, cfg=3.0, sampler="euler", scheduler="simple", seed=5):
+    import comfy.sample
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    with torch.inference_mode():
+        return comfy.sample.sample(model, noise, steps, cfg, sampler, scheduler, words, empty,
+                                   torch.zeros(shape), disable_pbar=True, seed=seed).clone()
+
+
+@pytest.fixture(scope="module")
+def draw(loaded):
+    words, empty = loaded.encode("a red circle on the left on a white background"), loaded.encode("")
+
+    def draw(model, count=1, **more):
+        return sample(model, words, empty, (count, 16, 16, 16), **more)
+    return draw
+
+
+@pytest.fixture(scope="module")
+def plain(loaded, draw):
+    return draw(loaded.model, 2)
+
+
+def test_a_flow_model_is_guided_to_more_points(loaded, draw, plain, guided, earned):
+    found = draw(guided(loaded.model), 2)
+    assert (earned(loaded.model, found) > earned(loaded.model, plain) + 2).all()
+
+
+@pytest.mark.parametrize("kind", ["eps", "v_prediction"])
+def test_diffusion_models_are_guided_to_more_points(guided, earned, kind):
+    import training_models
+    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+    model, = ModelSamplingDiscrete().patch(training_models.build(training_models.FAMILIES["SD1.5"]), kind, False)
+    words, empty = (training_models.caption(seed, 8, 16, pooled=0) for seed in (1, 2))
+    runs = [sample(each, words, empty, (2, 4, 16, 16), scheduler="normal") for each in (model, guided(model))]
+    before, after = (earned(model, latent) for latent in runs)
+    assert (after > before + 5).all()
+
+
+def test_through_a_vae_fine_detail_is_steered_too(loaded, draw, plain, guided, parts):
+    text = "Texture=high"
+    found = draw(guided(loaded.model, text, vae=loaded.vae, points=20.0))
+    slope = parts("critique.measures.soft").slope
+    with torch.inference_mode():
+        before, after = (slope(loaded.vae.decode(latent[:1]).movedim(-1, 1).clone()) for latent in (plain, found))
+    assert after > before
+
+
+def test_outside_its_range_nothing_changes_to_the_last_bit(loaded, draw, plain, guided):
+    never = guided(loaded.model, start=0.9999)  # after the last of four steps
+    assert torch.equal(draw(never, 2), plain)
+
+
+def test_the_model_itself_and_its_weights_stay_as_they_were(loaded, draw, plain, guided):
+    weights = {name: tensor.clone() for name, tensor in loaded.model.model.state_dict().items()}
+    draw(guided(loaded.model))
+    after = loaded.model.model.state_dict()
+    assert all(torch.equal(weights[name], after[name]) for name in weights)
+    assert torch.equal(draw(loaded.model, 2), plain)
+
+
+def test_each_picture_of_a_batch_is_moved_as_it_would_be_alone(loaded, guided):
+    guidance = guided(loaded.model).model_options["sampler_post_cfg_function"][-1]
+    latent = torch.randn(3, 16, 16, 16, generator=torch.Generator().manual_seed(1)) * torch.tensor([.1, 1, 3]).view(
+        -1, 1, 1, 1)
+    with torch.inference_mode():
+        alone = torch.cat([guidance.move(each) for each in latent.split(1)])
+        assert torch.allclose(guidance.move(latent), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_move_is_counted_in_float32_and_keeps_to_its_limit(loaded, guided, dtype):
+    guidance = guided(loaded.model, limit=0.02, points=100.0).model_options["sampler_post_cfg_function"][-1]
+    with torch.inference_mode():
+        latent = torch.randn(2, 16, 16, 16, generator=torch.Generator().manual_seed(1)).to(dtype)
+        after = guidance({"denoised": latent, "sigma": torch.ones(2)})
+        assert after.dtype == dtype and guidance.move(latent).dtype == torch.float32
+        share = (after - latent).double().flatten(1).norm(dim=1) / latent.double().flatten(1).norm(dim=1)
+    assert (share <= 0.0205).all() and share[0] > 0 and share[1] > 0.0195
+
+
+def test_a_latent_without_a_gradient_stays_where_it_is(loaded, guided):
+    guidance = guided(loaded.model).model_options["sampler_post_cfg_function"][-1]
+    with torch.inference_mode():
+        assert guidance.move(torch.zeros(1, 16, 16, 16)).isfinite().all()
+        assert guidance.move(torch.full((1, 16, 16, 16), 1e4)).isfinite().all()
+
+
+def test_other_patches_are_seen_in_their_order_and_two_guidances_add_up(loaded, draw, guided, earned):
+    seen = []
+
+    def watch(args):
+        seen.append(args["denoised"].clone())
+        return args["denoised"]
+
+    first = loaded.model.clone()
+    first.set_model_sampler_post_cfg_function(watch)
+    both = guided(guided(first, "Balance=high"), "Colour richness=low")
+    both.set_model_sampler_post_cfg_function(watch)
+    found = draw(both)
+    before, after = seen[0], seen[1]
+    one, two = both.model_options["sampler_post_cfg_function"][1:3]
+    with torch.inference_mode():
+        middle = before + one.move(before)
+        assert torch.allclose(after, middle + two.move(middle), atol=1e-6)
+    alone = draw(guided(loaded.model, "Balance=high"))
+    text = "Colour richness=low"
+    assert earned(loaded.model, found, text) > earned(loaded.model, alone, text)
+    assert torch.equal(draw(guided(loaded.model, "Balance=high")), alone)  # and the pair left nothing behind
+
+
+def test_a_video_gets_a_gradient_in_every_frame(guided):
+    import training_models
+    model = training_models.build(training_models.FAMILIES["Wan 2.1"])
+    guidance = guided(model).model_options["sampler_post_cfg_function"][-1]
+    with torch.inference_mode():
+        move = guidance.move(torch.randn(1, 16, 3, 8, 8, generator=torch.Generator().manual_seed(1)))
+    assert (move.abs().amax((0, 1, 3, 4)) > 0).all()
+
+
+def test_cancel_is_honoured_at_the_step(loaded, draw, guided):
+    import comfy.model_management
+    comfy.model_management.interrupt_current_processing()
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        draw(guided(loaded.model))
+
+
+def graph(starter, **inputs):
+    def node(class_type, **values):
+        return {"class_type": class_type, "inputs": values}
+    return {
+        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
+        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
+        "vae": node("VAELoader", vae_name=starter.VAE),
+        "words": node("CLIPTextEncode", text="a red circle on the left on a white background", clip=["clip", 0]),
+        "none": node("CLIPTextEncode", text="", clip=["clip", 0]),
+        "empty": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
+        "steer": node("BottegaSteer", **dict(
+            model=["model", 0], rubric="Balance=high; Line=1", strength=5.0, start=0.0, end=0.8, norm_limit=0.1,
+            decoder="auto") | inputs),
+        "sampled": node("KSampler", model=["steer", 0], seed=3, steps=4, cfg=3.0, sampler_name="euler",
+                        scheduler="simple", positive=["words", 0], negative=["none", 0], latent_image=["empty", 0],
+                        denoise=1.0),
+        "pixels": node("VAEDecode", samples=["sampled", 0], vae=["vae", 0]),
+        "saved": node("SaveImage", images=["pixels", 0], filename_prefix="steer"),
+        "said": node("PreviewAny", source=["steer", 1]),
+    }
+
+
+def picture(host, prompt):
+    import numpy as np
+    from PIL import Image
+    outputs, _ = host.run(deepcopy(prompt))
+    saved = outputs["saved"]["images"][0]
+    with Image.open(host.tmp / "output" / saved["subfolder"] / saved["filename"]) as image:
+        return torch.from_numpy(np.asarray(image.convert("RGB")).copy()), outputs["said"]["text"][0]
+
+
+def test_in_a_graph_it_moves_the_picture_and_says_what_it_steers(host, starter):
+    bare = graph(starter)
+    bare["sampled"]["inputs"]["model"] = ["model", 0]
+    plain, _ = picture(host, bare)
+    steered, said = picture(host, graph(starter))
+    assert not torch.equal(plain, steered)
+    assert "Balance: the more the better" in said and "Line: nothing differentiable" in said
+    for off in ({"strength": 0.0}, {"start": 0.5, "end": 0.5}):
+        same, said = picture(host, graph(starter, **off))
+        assert torch.equal(plain, same) and said.startswith("Off:")
+
+
+@pytest.mark.parametrize("inputs, words", [
+    ({"rubric": "*=0; Line=1"}, "name one of .*Balance"),
+    ({"rubric": "Texture=high"}, "too coarse for Slope Redies; connect a VAE"),
+    ({"rubric": "Ballance=high"}, "did you mean \"Balance\""),
+    ({"decoder": "VAE"}, "connect it or choose auto"),
+])
+def test_bad_input_is_refused_with_a_sentence(host, starter, inputs, words):
+    with pytest.raises(GraphError, match=words):
+        host.run(graph(starter, **inputs))
