@@ -93,7 +93,8 @@ def guide(model, reward: Reward, decoder: Decoder, force: Force):
 def report(reward: Reward, decoder: Decoder, force: Force) -> str:
     """Markdown: what will be steered, how hard, and what cannot be."""
     parts = [f"Each step from {force.start:.0%} to {force.end:.0%} of the sampling tries to add {force.points:g} "
-             f"points by moving the predicted latent by at most {force.limit:.1%} of its norm, seen through {decoder.name}.",
+             f"points by moving the predicted latent by at most {force.limit:.1%} of its norm, seen through "
+             f"{decoder.name}.",
              f"Steered:\n{reward}"]
     if reward.left_out:
         parts.append("Not steered:\n" + "\n".join(f"* {why}" for why in reward.left_out))

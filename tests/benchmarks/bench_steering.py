@@ -1,12 +1,13 @@
 """What guidance does: each criterion steered on the starter, and what that does to everything else.
 
 The same prompts and noises are sampled without and with guidance; but for the strength the node's defaults are used.
-Every picture is measured at 1024 pixels by the measures of the critique, not by their soft forms, and held against other
-pictures of the starter, because colour harmony and the thirds have no published distribution. The slow measures of
-entropies, of PHOG and of fractals are left out. Shifts are in standard deviations of
+Every picture is measured at 1024 pixels by the measures of the critique, not by their soft forms, and held against
+other pictures of the starter, because colour harmony and the thirds have no published distribution. The slow measures
+(orientation entropies, PHOG, fractals, permutations) are left out. Shifts are in standard deviations of
 the unguided pictures. The prompt check is starter/judge.py. Held out is what no criterion measures: the error with
 which the starter, unguided, denoises the finished picture, at fixed noises.
 """
+import importlib
 import time
 from statistics import median
 
@@ -45,8 +46,10 @@ def main():
         import comfy.utils
         comfy.utils.PROGRESS_BAR_ENABLED = False
         bench = Bench(pack, folder, options.pictures)
-        rows = {name: bench.row(name, options.rounds) for name in options.targets}
-    bench.publish(rows)
+        rows = {}
+        for name in options.targets:
+            rows[name] = bench.row(name, options.rounds)
+            bench.publish(rows)  # after each, because all together take long
 
 
 class Bench:
@@ -55,10 +58,10 @@ class Bench:
         import install
         import torch
         install.install_models(folder)
-        self.nodes, self.torch = pack.nodes, torch
+        self.torch = torch
+        self.room = lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
         with torch.inference_mode():
             self.starter = evaluate.Starter(folder)
-        self.columns = COLUMNS
         others = evaluate.unseen_scenes(REFERENCE, 77)
         self.reference = self._fit(self.draw(self.starter.model, others, 900))
         self.scenes = evaluate.unseen_scenes(pictures, 1)
@@ -86,23 +89,23 @@ class Bench:
 
     def measured(self, images):
         """{column: number} of each picture."""
-        critique = self.nodes.critique
-        found = []
+        own, measures, found = self.room("critique.picture"), self.room("critique.measures").MEASURES, []
         for image in images.split(1):
-            picture = critique.picture.Picture.from_images(image).at_longer_side(critique.picture.CANONICAL)
-            found.append({name: critique.measures.MEASURES[name](picture).item() for name in self.columns})
+            picture = own.Picture.from_images(image).at_longer_side(own.CANONICAL)
+            found.append({name: measures[name](picture).item() for name in COLUMNS})
         return found
 
     def _fit(self, images):
-        fit, scored = self.nodes.critique.reference.fit, self.nodes.critique.reference.SCORED
+        reference = self.room("critique.reference")
         rows = self.torch.tensor([list(each.values()) for each in self.measured(images)], dtype=self.torch.float64)
-        return fit("the starter", "", self.columns, rows, [name for name in scored if name in self.columns])
+        scored = [name for name in reference.SCORED if name in COLUMNS]
+        return reference.fit("the starter", "", list(COLUMNS), rows, scored)
 
     def judged(self, images):
         """{what: [N]}: positions of the criteria and of single columns, right prompts, the starter's own error."""
         import judge
-        critique, measured = self.nodes.critique, self.measured(images)
-        verdicts = [critique.score.judge(each, self.reference).verdicts for each in measured]
+        measured, score = self.measured(images), self.room("critique.score")
+        verdicts = [score.judge(each, self.reference).verdicts for each in measured]
         found = {verdict.criterion.name: [each[number].position for each in verdicts]
                  for number, verdict in enumerate(verdicts[0]) if verdict.position is not None}
         found |= {name: [each[name] for each in measured] for name in ALONE}
@@ -134,7 +137,7 @@ class Bench:
     def guided(self, name):
         """The starter under the node's own defaults."""
         rubric, strength, vae = TARGETS[name]
-        node = self.nodes.studio.nodes.Steer
+        node = self.room("studio.nodes").Steer
         defaults = {each.id: each.default for each in node.define_schema().inputs if hasattr(each, "default")}
         inputs = {key: value for key, value in defaults.items() if value is not None}
         return node.execute(**inputs | dict(model=self.starter.model, rubric=rubric, strength=float(strength),
@@ -153,7 +156,7 @@ class Bench:
     def shift(self, what, after):
         before = self.before[what]
         change = (after[what] - before).mean().item()
-        return change if what == "right" else change / before.std().item()
+        return change if what == "right" else change / before.std().clamp(min=1e-9).item()
 
     def cost(self, model, rounds):
         """How many times longer a step of one picture takes."""
@@ -169,16 +172,17 @@ class Bench:
         header = ("steered", "rubric", "strength", "shift asked for (sd)", "right prompts (points)", "own error (sd)",
                   "step cost (ratio)")
         first = timing.table(header, [
-            (name, f"`{TARGETS[name][0]}`", str(TARGETS[name][1]), f"{aim(name):+.2f}", f"{row['right']:+.1f}", f"{row['surprise']:+.2f}",
-             f"{row['cost']:.2f}") for name, row in rows.items()])
+            (name, f"`{TARGETS[name][0]}`{', VAE' if TARGETS[name][2] else ''}", str(TARGETS[name][1]),
+             f"{aim(name):+.2f}", f"{row['right']:+.1f}", f"{row['surprise']:+.2f}", f"{row['cost']:.2f}")
+            for name, row in rows.items()])
         others = [what for what in self.before if what not in ("right", "surprise", *ALONE)]
         second = timing.table(("steered", *others), [
             (name, *(f"{row[what]:+.2f}" for what in others)) for name, row in rows.items()])
         right = self.before["right"].mean().item()
-        largest = median(row["cost"] for row in rows.values())
+        usual = median(row["cost"] for row in rows.values())
         timing.publish("steering", "Critique guidance on the starter",
-                       f"{len(self.plain)} unseen prompts, {STEPS} steps, the node's defaults but for the strength. Without guidance "
-                       f"{right:.1f} % of the prompts are right. Median step cost {largest:.2f}.",
+                       f"{len(self.plain)} unseen prompts, {STEPS} steps. Without guidance "
+                       f"{right:.1f} % of the prompts are right. Median step cost {usual:.2f}.",
                        first, "## What happened to every criterion (sd)", second,
                        __doc__.split("\n\n", 1)[1].strip())
 
