@@ -7,7 +7,7 @@ import comfy.sd1_clip
 import pytest
 import torch
 from test_training_run import own_output_folder, tensors  # noqa: F401
-from training_models import caption, latents, randomise, tiny_sd3
+from training_models import FAMILIES, build, caption, latents, randomise, tiny_sd3
 
 WORDS = ("a plum on a blue cloth", "two pears, woodcut")
 
@@ -108,3 +108,61 @@ def test_connected_text_encoders_that_nothing_names_stay_as_they_are(host, pack)
     session = setup.session()
     assert session.denoiser.clip is None
     assert not any(name.startswith("text_encoders.") for name in session.adapters.layers)
+
+
+SMALL_T5 = dict(d_ff=128, d_kv=16, d_model=64, num_heads=4, num_layers=2)
+SMALL_QWEN = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4,
+                  num_key_value_heads=2)
+
+
+@pytest.fixture(params=["T5", "Qwen3"])
+def larger(request, pack):
+    """Setup with AuraFlow and the text encoder of another family, shrunk, with its real tokenizer."""
+    from comfy.text_encoders import pixart_t5, z_image
+    encoder, tokenizer, options = {
+        "T5": (pixart_t5.pixart_te(), pixart_t5.PixArtTokenizer, {"t5xxl_model_config": SMALL_T5}),
+        "Qwen3": (z_image.te(), z_image.ZImageTokenizer, {"qwen3_4b_model_config": SMALL_QWEN})}[request.param]
+    setup = Setup.__new__(Setup)
+    setup.t, setup.model = pack.nodes.training, build(FAMILIES["AuraFlow"])
+    target = SimpleNamespace(params={}, clip=encoder, tokenizer=tokenizer)
+    setup.clip = comfy.sd.CLIP(target, model_options={**options, "dtype": torch.float32})
+    randomise(setup.clip.cond_stage_model.requires_grad_(False), 5)
+    encode = setup.t.captions.Encoder(setup.clip)
+    setup.dataset = setup.t.dataset.TrainingSet(
+        [setup.t.dataset.Sample(latents(1, channels=4, seed=i), *encode(words)) for i, words in enumerate(WORDS)], [])
+    setup.shape = setup.t.adapters.LoraShape(rank=2, targets="TE.*=2@1e-4; default=0")
+    setup.settings = setup.t.settings.Settings(6, 2, 1e-2, 2, 0)
+    return setup
+
+
+def test_the_encoders_of_newer_models_learn_by_the_slope_of_the_loss(host, pack, larger):
+    with torch.inference_mode(False):
+        session = larger.session()
+        session.prepare(False)
+        flat = session.adapters.flat
+        flat.add_(torch.randn(flat.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+        generator = torch.Generator().manual_seed(3)
+        noise = [torch.randn(1, 4, 8, 8, generator=generator) for _ in session.samples]
+
+        def measured():
+            batch = [session.denoiser.fresh(sample) for sample in session.samples]
+            return larger.t.gradient.backward(session.denoiser, session.objective, batch, noise,
+                                              torch.tensor([0.5, 0.8]))
+
+        with session.training():
+            measured()
+            gradient, start, values = flat.grad.clone(), flat.clone(), []
+            way = gradient / gradient.norm()
+            for step in (1e-2, -1e-2):
+                flat.copy_(start + step * way)
+                values.append(measured().item())
+    assert (values[0] - values[1]) / 2e-2 == pytest.approx(gradient.norm().item(), rel=0.02)
+
+
+def test_a_lora_of_newer_encoders_is_loaded_by_the_host(host, pack, larger):
+    before = larger.clip.encode_from_tokens(larger.clip.tokenize(WORDS[0]))
+    trained = larger.train()
+    _, clip = host.nodes.NODE_CLASS_MAPPINGS["LoraLoader"]().load_lora(larger.model, larger.clip,
+                                                                      Path(trained.path).name, 1.0, 1.0)
+    assert len(clip.patcher.patches) == trained.layers > 10
+    assert not torch.allclose(before, clip.encode_from_tokens(clip.tokenize(WORDS[0])), atol=1e-5)
