@@ -10,8 +10,9 @@ def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
     tenth = max(1, len(run.losses) // 10)
     first, last = _mean(run.losses[:tenth]), _mean(run.losses[-tenth:])
     lines = [
-        f"**{len(run.losses)} steps on {len(dataset.samples)} pictures**, {run.seconds_a_step:.3g} s a step",
-        f"- Loss: {first:.4f} at the start, {last:.4f} at the end (means of {tenth} steps)",
+        f"**{len(run.losses)} steps on {len(dataset.samples)} pictures**, {run.seconds_a_step:.3g} s a step; "
+        + _shown(run, dataset),
+        f"- Loss: {first:.4f} at the start, {last:.4f} at the end (means of {tenth} step{'s' * (tenth > 1)})",
         *_validation(run),
         *_critique(run),
         f"- Trained: {run.shape.algorithm} on {run.layers} layers, rank {' to '.join(map(str, sorted({*run.ranks})))}, "
@@ -25,6 +26,12 @@ def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
         *(f"- {what}: {why}" for what, why in [*run.chosen, *_defaults(run, asked)]),
     ]
     return "\n".join([*lines, *_told(asked.recipe), *_steps_judged(run), *_weights(run)])
+
+
+def _shown(run, dataset):
+    plan, held = run.settings.recipe, run.settings.recipe.validation.pictures
+    times = len(run.losses) * run.settings.batch_size * plan.optimizer.accumulation / (len(dataset.samples) - held)
+    return f"each shown about {times:.2g} times" + (f", {held} held out for validation" if held else "")
 
 
 def _validation(run):
@@ -68,7 +75,7 @@ def _defaults(run, asked):
     plan, warmup = run.settings.recipe.optimizer, run.settings.warmup
     usual, chosen = Recipe(), []
     if asked.recipe.schedule.warmup is None:
-        chosen.append((f"{warmup} warm-up steps", "the first gradients point anywhere"))
+        chosen.append((f"{warmup} warm-up step{'s' * (warmup != 1)}", "the first gradients point anywhere"))
     if plan.name == usual.optimizer.name:
         chosen.append(("AdamW in fp32", "one fused update of all adapters, and small states"))
     if plan.clip == usual.optimizer.clip:

@@ -73,13 +73,13 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
     critics.check(critic, sample_prompts, critic_weighting, patcher.model, vae)
     expert = for_expert(settings, patcher)
     settings, stem = expert.settings, file_stem(name).removesuffix(expert.ending) + expert.ending
-    begin, run = _beginning(resume, stem)
     weighed = []
     if critic_weighting:
         progress.say("criticising the data set")
         dataset, weighed = critics.weigh(dataset, critic, critic_weighting, patcher.model, vae)
-    # The executor runs in inference mode, whose tensors cannot take part in a backward.
+    # The executor runs in inference mode, whose tensors cannot take part in a backward; a state's must not be such.
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
+        begin, run = _beginning(resume, stem)
         session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape, clip)
         session.chosen += expert.chosen
         session.notes += expert.notes if sample_prompts else ()
@@ -162,6 +162,9 @@ def _samples(session, prompts, vae, run):
 def _go(session, keeper, samples, progress, asked_to_stop):
     """Steps until the last one or until someone asks to stop, with pauses for what is not learning."""
     steps, health = session.settings.steps, Health(session)
+    if session.step >= steps:
+        session.notes.append(f"Nothing was trained: {session.step} steps were done before, and steps is {steps}. Set "
+                             "it higher to go on.")
     if samples and session.step < steps:
         _show(session, samples, progress, judged=session.step == 0)
     while session.step < steps and not asked_to_stop():

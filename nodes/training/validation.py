@@ -31,11 +31,11 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, step: int, rows: int | None = None) -> Measured:
-        levels = []
+        levels, samples = [], [self.denoiser.fresh(sample) for sample in self.samples]
         for sigma, noise in zip(self.sigmas, self.noise, strict=True):
-            losses = [sum(group_losses(self.denoiser, self.objective, [self.samples[i] for i in group],
+            losses = [sum(group_losses(self.denoiser, self.objective, [samples[i] for i in group],
                                        [noise[i] for i in group], sigma.repeat(len(group)), self.teacher))
-                      for group in group_by_shape(self.samples, rows or 4)]
+                      for group in group_by_shape(samples, rows or 4)]
             levels.append(torch.cat(losses).mean().item())
         return Measured(step, sum(levels) / len(levels), tuple(levels))
 

@@ -9,6 +9,7 @@ import comfy.model_management
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from test_training_run import feed, graph  # noqa: F401
 from training_models import caption, latents, tiny_sd3
 
 STEPS = 10
@@ -94,6 +95,21 @@ def test_a_new_run_never_touches_the_states_of_an_older_one(train, output_folder
     train(tiny_sd3(), 3, seed=4)
     assert (output_folder / "training" / "hand" / "step_00000003.safetensors").read_bytes() == before
     assert (output_folder / "training" / "hand_00001" / "step_00000003.safetensors").is_file()
+
+
+def test_the_graph_resumes_too_and_says_when_nothing_is_left(host, feed, output_folder):  # noqa: F811
+    def run(name, steps, **inputs):
+        prompt = graph(feed, tiny_sd3(), name=name, steps=steps, **inputs)
+        prompt["recipe"] = {"class_type": "BottegaRecipe", "inputs": {"schedule": "constant", "warmup_steps": 0}}
+        prompt["train"]["inputs"]["recipe"] = ["recipe", 0]
+        return host.run(prompt)[0]["train"]["text"][0]
+
+    run("whole", 8)
+    run("half", 4)
+    assert "Continued after step 4 from half/step_00000004." in run("both", 8, resume="half")
+    whole, both = (load_file(output_folder / "loras" / f"{name}.safetensors") for name in ("whole", "both"))
+    assert same(whole, both)
+    assert "Nothing was trained: 8 steps were done before, and steps is 6." in run("less", 6, resume="whole")
 
 
 KILLED = """
