@@ -1,7 +1,7 @@
-"""What a LoRA holds, read without a model: its patches, and the blocks that its names spell out.
+"""What a LoRA holds, read without a model: its patches, and the blocks that its names mean.
 
-Names of the host and of kohya's trainers spell out the model's module paths. Those of diffusers are translated where
-every model agrees on them: the UNet of SD and SDXL, and the two streams of Flux. Anything else needs the model.
+Names of an architecture that the pack has a table of are read by names.py. For any other model names of the host and of
+kohya's trainers still spell out module paths; those of diffusers are translated where every model agrees on them.
 """
 import re
 from collections.abc import Iterable, Mapping
@@ -9,8 +9,10 @@ from functools import cache
 
 import comfy.lora
 import comfy.lora_convert
+from comfy import weight_adapter
 from torch import Tensor
 
+from . import names
 from .blocks import ENCODER_FAMILIES, MODEL_FAMILIES, Place
 
 ENDINGS = re.compile(
@@ -27,9 +29,9 @@ ENCODER_ROOTS = re.compile(r"(text_encoders\.(?P<name>\w+)|text_encoder(?P<numbe
 def file_patches(tensors: Mapping[str, Tensor]) -> dict[str, object]:
     """The patches of a LoRA as the host reads them, each under the name that the file gives its module."""
     tensors = comfy.lora_convert.convert_lora(dict(tensors))
-    names = {name: f"{name}.weight" for name in module_names(tensors)}
+    targets = {name: f"{name}.weight" for name in module_names(tensors)}
     try:
-        return comfy.lora.load_lora(tensors, names, log_missing=False)
+        return comfy.lora.load_lora(tensors, targets, log_missing=False)
     except KeyError as error:
         raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
 
@@ -39,12 +41,40 @@ def module_names(keys: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(ENDINGS.sub("", key) for key in keys if ENDINGS.search(key)))
 
 
-def file_places(names: Iterable[str]) -> dict[str, Place]:
-    """The place that each name of a module, with or without `.weight`, spells out; others are left out."""
-    names = list(names)
-    flux = any("single_transformer_blocks" in name for name in names)
-    found = {name: _encoder(name) or _model(name, flux) for name in names}
+def file_places(patches: Mapping[str, object]) -> dict[str, Place]:
+    """The place that each name of a module, with or without `.weight`, means or spells out; others are left out.
+
+    patches: what file_patches gives; the widths of patches tell models apart whose modules have the same names."""
+    modules = {name: re.sub(r"\.(weight|bias)$", "", name) for name in patches}
+    reading = names.read({modules[name]: width(patch) for name, patch in patches.items()})
+    flux = any("single_transformer_blocks" in name for name in patches)
+    found = {}
+    for name, module in modules.items():
+        spelled, alias = _encoder(name) or _model(name, flux), reading.aliases.get(module)
+        found[name] = _place(alias, module, spelled, reading.architecture) if alias else spelled
     return {name: place for name, place in found.items() if place}
+
+
+def width(patch) -> int | None:
+    """Input width of the weight a patch is for, where its parts say so."""
+    if isinstance(patch, tuple):
+        tensor = patch[1][0]
+        return tensor.shape[1] if isinstance(tensor, Tensor) and tensor.ndim > 1 else None
+    if type(patch) is weight_adapter.LoRAAdapter:
+        return patch.weights[1].shape[1]
+    if type(patch) is weight_adapter.LoHaAdapter and patch.weights[5] is None:
+        return patch.weights[1].shape[1]
+    return None
+
+
+def _place(alias: str, module: str, spelled: Place | None, architecture: str) -> Place:
+    """The place of a module whose alias is known; what is left of its name comes after the path of the block."""
+    if alias.startswith("TE."):
+        return spelled._replace(alias=alias)
+    path = names.path(alias, names.architectures()[architecture]) or ""
+    if spelled and spelled.path == path:
+        return spelled._replace(alias=alias)
+    return Place(alias, path, names.flat(module).removeprefix(path.replace(".", "_") + "_"))
 
 
 def _encoder(name: str) -> Place | None:

@@ -19,6 +19,8 @@ SAFETENSORS = (".safetensors", ".sft")
 class LoraFile(NamedTuple):
     tensors: dict[str, torch.Tensor]
     metadata: dict[str, str]
+    facts: dict | None = None
+    """What was worked out of it and goes with it; None for a LoRA that is not kept."""
 
 
 def lora_path(name: str, field: str = "lora_name") -> str:
@@ -29,16 +31,24 @@ def lora_path(name: str, field: str = "lora_name") -> str:
     return path
 
 
-def read_lora(path: str | os.PathLike) -> LoraFile:
+def listed_lora(name: str, field: str = "lora_name") -> LoraFile:
+    """The LoRA of a name that the host lists; the one read last is not read again while it is unchanged on disk.
+
+    Raises what lora_path and read_lora raise; field is the input that the name came from."""
+    return read_lora_cached(lora_path(name, field), name)
+
+
+def read_lora(path: str | os.PathLike, name: str = "") -> LoraFile:
     """Reads a LoRA with the host's own loader, which may map the file instead of copying it.
 
     A .pt, .ckpt, .bin or .pth file is read as the host reads it, with nothing but tensors and plain containers allowed.
-    Raises FileNotFoundError, or ValueError when it is not a whole file of finite numbers."""
-    path = Path(path)
+    Raises FileNotFoundError, or ValueError when it is not a whole file of finite numbers, about a file of this name."""
+    path, name = Path(path), name or os.fspath(path)
     if not path.is_file():
-        raise FileNotFoundError(f"LoRA file: {path} does not exist.")
-    tensors, metadata = _safetensors(path) if path.suffix.lower() in SAFETENSORS else (_old_format(path), None)
-    check(tensors, f"LoRA file: {path}")
+        raise FileNotFoundError(f"LoRA file: {name} does not exist.")
+    read = _safetensors if path.suffix.lower() in SAFETENSORS else _old_format
+    tensors, metadata = read(path, name)
+    check(tensors, f"LoRA file: {name}")
     return LoraFile(tensors, metadata or {})
 
 
@@ -49,25 +59,25 @@ def check(tensors: dict[str, torch.Tensor], name: str) -> None:
             raise ValueError(f"{name} is damaged: {key} {problem}.")
 
 
-def _safetensors(path: Path) -> tuple[dict, dict | None]:
+def _safetensors(path: Path, name: str) -> tuple[dict, dict | None]:
     try:
         # The host's fast loader trusts the header; this rejects one that does not describe the file.
         with safe_open(path, framework="pt"):
             pass
     except SafetensorError as error:
-        raise ValueError(f"LoRA file: {path} is not a whole safetensors file ({error}).") from None
+        raise ValueError(f"LoRA file: {name} is not a whole safetensors file ({error}).") from None
     return comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
 
 
-def _old_format(path: Path) -> dict:
+def _old_format(path: Path, name: str) -> tuple[dict, None]:
     try:
         tensors = comfy.utils.load_torch_file(str(path), safe_load=True)
     except Exception as error:  # torch raises many kinds for a damaged or unsafe file
-        reason = shorten(str(error).strip().partition("\n")[0] or type(error).__name__)
-        raise ValueError(f"LoRA file: {path} is not a whole file of tensors and nothing else ({reason}).") from None
+        reason = shorten(str(error).strip().partition("\n")[0].replace(str(path), name) or type(error).__name__)
+        raise ValueError(f"LoRA file: {name} is not a whole file of tensors and nothing else ({reason}).") from None
     if not isinstance(tensors, dict) or not all(isinstance(key, str) for key in tensors):
-        raise ValueError(f"LoRA file: {path} does not hold tensors by name but a {type(tensors).__name__}.")
-    return tensors
+        raise ValueError(f"LoRA file: {name} does not hold tensors by name but a {type(tensors).__name__}.")
+    return tensors, None
 
 
 def _problem(key: str, tensor: torch.Tensor) -> str:
@@ -106,10 +116,10 @@ def file_version(path: str | os.PathLike) -> tuple[str, int, int]:
 _last_read: dict[tuple[str, int, int], LoraFile] = {}
 
 
-def read_lora_cached(path: str | os.PathLike) -> LoraFile:
+def read_lora_cached(path: str | os.PathLike, name: str = "") -> LoraFile:
     """read_lora, but the file read last is not read again while it is unchanged on disk."""
     version = file_version(path)
     if version not in _last_read:
         _last_read.clear()
-        _last_read[version] = read_lora(path)
+        _last_read[version] = read_lora(path, name)._replace(facts={})
     return _last_read[version]

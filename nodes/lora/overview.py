@@ -2,11 +2,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from comfy import weight_adapter
-from torch import Tensor
-
 from . import names
-from .contents import file_patches
+from .contents import file_patches, width
 from .energy import block_energies
 from .files import read_lora
 
@@ -17,7 +14,7 @@ def overview(path: str | Path) -> dict:
     Reads the whole file and keeps nothing of it. energy is the norm of the block's change at strength 1, or None where
     it depends on the model's weights. Raises what read_lora and file_patches raise."""
     patches = [(key.rpartition(".")[0], patch) for key, patch in file_patches(read_lora(path).tensors).items()]
-    reading = names.read({module: _width(patch) for module, patch in patches})
+    reading = names.read({module: width(patch) for module, patch in patches})
     energies = block_energies((reading.aliases[module], patch, None) for module, patch in patches
                               if module in reading.aliases)
     return {"architecture": reading.architecture,
@@ -28,18 +25,6 @@ def overview(path: str | Path) -> dict:
 
 def _block(alias: str, energies: Mapping, entry: names.Architecture | None) -> dict:
     energy = energies.get(alias)
-    known = energy and energy.unknown < energy.weights
+    known = energy and not energy.unknown
     return {"block": alias, "path": entry and names.path(alias, entry), "in_file": energy is not None,
             "energy": energy.norm if known else None}
-
-
-def _width(patch) -> int | None:
-    """Input width of the weight a patch is for, where its parts say so."""
-    if isinstance(patch, tuple):
-        tensor = patch[1][0]
-        return tensor.shape[1] if isinstance(tensor, Tensor) and tensor.ndim > 1 else None
-    if type(patch) is weight_adapter.LoRAAdapter:
-        return patch.weights[1].shape[1]
-    if type(patch) is weight_adapter.LoHaAdapter and patch.weights[5] is None:
-        return patch.weights[1].shape[1]
-    return None

@@ -1,6 +1,6 @@
 """What became of a LoRA, in Markdown: what was applied, what was left out and why, and the ratio of every block."""
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .blocks import runs
 from .language import shorten
@@ -30,10 +30,10 @@ def stack_report(layers: Sequence[tuple]) -> str:
     return "\n\n".join([f"{len(texts)} LoRA{'s' * (len(texts) > 1)}, {applied} of them applied.", *texts])
 
 
-def block_list(outcome: Outcome) -> str:
+def block_list(outcome: Outcome, energies: Mapping[str, float] = {}) -> str:
     """Every block in the model's order, as JSON: [{"block": "IN04", "in_file": true, "ratio": 0.5}].
 
-    A block whose weights got several ratios has the one of the block as a whole."""
+    A block whose weights got several ratios has the one of the block as a whole. A known energy is added."""
     listed = []
     for side in outcome.sides:
         inside = {}
@@ -42,7 +42,8 @@ def block_list(outcome: Outcome) -> str:
         for alias, whole in side.ratios.items():
             got = inside.get(alias, set())
             ratio = next(iter(got)) if len(got) == 1 else whole
-            listed.append({"block": alias, "in_file": bool(got), "ratio": ratio})
+            energy = {"energy": energies[alias]} if alias in energies else {}
+            listed.append({"block": alias, "in_file": bool(got), "ratio": ratio} | energy)
     return json.dumps(listed)
 
 

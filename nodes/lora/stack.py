@@ -3,7 +3,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from . import energy, rank_stack
-from .files import LoraFile, lora_path, read_lora_cached
+from .files import LoraFile, listed_lora, lora_path
 from .language import parse
 from .patching import Outcome, Side, as_linear, examine, put_strengths
 
@@ -51,7 +51,7 @@ def apply_stack(model, clip, stack: Iterable[Layer]) -> tuple:
     Where nothing is applied, model and clip come back as the objects that came in."""
     outcomes, metadata = [], {}
     for layer in checked(stack):
-        lora = read_lora_cached(lora_path(layer.name, "stack"))
+        lora = listed_lora(layer.name, "stack")
         outcomes.append((layer, _examined(model, clip, lora, layer)))
         metadata = lora.metadata or metadata
     model = _patched(model, [outcome.sides[0] for _, outcome in outcomes], metadata)

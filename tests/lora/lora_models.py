@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
+SMALL_FILE = "small_sd3.safetensors"
 ARCHITECTURES = json.loads((Path(__file__).parent / "architectures.json").read_text(encoding="utf-8"))
 SMALL = {
     "SD1.5": dict(model_channels=32, context_dim=32, num_heads=2, num_head_channels=-1),
@@ -129,3 +130,17 @@ def lora_for_clip(clip) -> dict[str, torch.Tensor]:
             for suffix, tensor in adapter("lora", tuple(weight.shape), seed).items():
                 tensors["lora_te_" + path.replace(".", "_") + suffix] = tensor
     return tensors
+
+
+def stock(host, **loras):
+    """The host with a small SD3 among its models (SMALL_FILE) and these LoRAs: name=(tensors, metadata)."""
+    import folder_paths
+    from safetensors.torch import save_file
+    folder, models = host.tmp / "output" / "loras", host.tmp / "diffusion_models"
+    folder_paths.add_model_folder_path("diffusion_models", str(models))
+    for made in (folder, models):
+        made.mkdir(parents=True, exist_ok=True)
+    save_file(small_model("SD3-medium").model.diffusion_model.state_dict(), models / SMALL_FILE)
+    for name, (tensors, metadata) in loras.items():
+        save_file(tensors, folder / f"{name}.safetensors", metadata)
+    return host

@@ -21,7 +21,7 @@ def sample():
 def test_what_is_written_is_read_back(tmp_path, files):
     path = tmp_path / "new folder" / "hand.safetensors"
     files.write_lora(path, sample() | {"t": torch.ones(3, 4).T}, {"ss_network_dim": "3"})
-    tensors, metadata = files.read_lora(path)
+    tensors, metadata, _ = files.read_lora(path)
     assert metadata == {"ss_network_dim": "3"} and tensors.keys() == sample().keys() | {"t"}
     assert all(torch.equal(tensors[key], value) and tensors[key].dtype == value.dtype
                for key, value in sample().items())
@@ -59,6 +59,17 @@ def refuse(files, path, reason=""):
     message = str(caught.value)
     assert message.startswith(f"LoRA file: {path} ") and message.endswith(".") and "\n" not in message
     assert re.search(reason, message)
+
+
+@pytest.mark.parametrize("name", ["cut.safetensors", "cut.pt"])
+def test_a_bad_file_goes_by_the_name_that_the_host_lists(name, tmp_path, files, monkeypatch):
+    path = tmp_path / "loras" / name
+    path.parent.mkdir()
+    path.write_bytes(pickle.dumps({"a": [1]})[:-3])
+    monkeypatch.setattr(files.folder_paths, "get_full_path", lambda kind, listed: str(path))
+    with pytest.raises(ValueError, match=f"LoRA file: {name} is not a whole") as caught:
+        files.listed_lora(name)
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path, files):

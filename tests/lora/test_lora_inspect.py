@@ -105,7 +105,7 @@ def test_with_a_model_it_says_what_is_missing_and_what_would_not_fit(look):
 
 def test_text_encoders_are_measured_beside_a_model(look):
     found, _ = look(small.lora_for_clip(small.small_clip()), small_model("SD1.5"))
-    assert {"TE.te1.00", "TE.te1.01"} <= found.blocks.keys() and found.blocks["IN01"] is None
+    assert {"TE.clip_l.00", "TE.clip_l.01"} <= found.blocks.keys() and found.blocks["IN01"] is None
 
 
 def test_layers_of_text_encoders_stand_in_their_order(look):
@@ -113,7 +113,7 @@ def test_layers_of_text_encoders_stand_in_their_order(look):
     tensors = {f"lora_te_text_model_encoder_layers_{n}_mlp_fc1{end}": tensor for n in sorted(map(str, range(12)))
                for end, tensor in small.adapter("lora", (64, 32)).items()}
     found, _ = look(tensors, small_model("SD1.5"))
-    assert [alias for alias in found.blocks if alias.startswith("TE.")] == [f"TE.te1.{n}" for n in numbers]
+    assert [alias for alias in found.blocks if alias.startswith("TE.")] == [f"TE.clip_l.{n}" for n in numbers]
 
 
 def test_an_empty_lora_is_described(look):

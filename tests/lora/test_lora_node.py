@@ -9,19 +9,12 @@ from safetensors.torch import save_file
 @pytest.fixture(scope="module")
 def shop(host):
     """A small SD3 file in the host's folders, a LoRA for it, and a graph that loads both."""
-    import folder_paths
-    loras, models = host.tmp / "output" / "loras", host.tmp / "diffusion_models"
-    folder_paths.add_model_folder_path("diffusion_models", str(models))
-    for folder in (loras, models):
-        folder.mkdir(parents=True, exist_ok=True)
-    save_file(small_model("SD3-medium").model.diffusion_model.state_dict(), models / "small_sd3.safetensors")
-    save_file(small.lora_for(small_model("SD3-medium"), "lora"), loras / "hand.safetensors")
-    return host
+    return small.stock(host, hand=(small.lora_for(small_model("SD3-medium"), "lora"), None))
 
 
 def graph(blocks="", lora_name="hand.safetensors", **inputs):
     return {
-        "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "small_sd3.safetensors", "weight_dtype": "default"}},
+        "1": {"class_type": "UNETLoader", "inputs": {"unet_name": small.SMALL_FILE, "weight_dtype": "default"}},
         "2": {"class_type": "BottegaLoadLora", "inputs": {
             "model": ["1", 0], "lora_name": lora_name, "strength_model": 1.0, "strength_clip": 1.0, "blocks": blocks,
             **inputs}},

@@ -7,7 +7,7 @@ import pytest
 import torch
 from lora_models import KINDS, small_clip, small_model, weights
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 FORMATS = ("comfy", "kohya", "diffusers")
 PREFIXES = {"comfy": ("diffusion_model.",), "kohya": ("lora_unet_",), "diffusers": ("transformer.", "unet.")}
@@ -253,7 +253,7 @@ def test_text_encoders_come_back_with_their_own_strength(style, room, source, ex
 def test_text_encoders_without_a_clip_keep_their_names_or_ask_for_it(room, source, expected, core):
     model, clip = small_model("SD1.5"), small_clip()
     tensors = small.lora_for(model, "lora") | small.lora_for_clip(clip)
-    sources = [source(tensors, 0.5, "IN04=0; TE.te1.00=0", clip=2.0)]
+    sources = [source(tensors, 0.5, "IN04=0; TE.clip_l.00=0", clip=2.0)]
     with pytest.raises(ValueError, match="clip: connect the clip to save as comfy"):
         room.save([source(tensors)], "te", "comfy", 0, {}, model)
     saved = room.save(sources, "te", "kohya", 0, {}, model)
@@ -387,7 +387,7 @@ def test_the_metadata_is_carried_over_and_tells_how_the_file_was_made(room, sour
 def graph(**inputs):
     node = lambda kind, **given: {"class_type": kind, "inputs": given}
     return {
-        "1": node("UNETLoader", unet_name="small_sd3.safetensors", weight_dtype="default"),
+        "1": node("UNETLoader", unet_name=small.SMALL_FILE, weight_dtype="default"),
         "2": node("BottegaStackLora", lora_name="save_ink.safetensors", strength_model=0.5, strength_clip=1.0,
                   blocks="J00=0.5"),
         "3": node("BottegaSaveLora", name="baked", format="kohya", rank=0, metadata="", blocks="",
@@ -398,14 +398,7 @@ def graph(**inputs):
 
 @pytest.fixture(scope="module")
 def shop(host):
-    import folder_paths
-    loras, models = host.tmp / "output" / "loras", host.tmp / "diffusion_models"
-    folder_paths.add_model_folder_path("diffusion_models", str(models))
-    for folder in (loras, models):
-        folder.mkdir(parents=True, exist_ok=True)
-    save_file(small_model("SD3-medium").model.diffusion_model.state_dict(), models / "small_sd3.safetensors")
-    save_file(small.lora_for(small_model("SD3-medium"), "lora"), loras / "save_ink.safetensors", {"ss_steps": "5"})
-    return host
+    return small.stock(host, save_ink=(small.lora_for(small_model("SD3-medium"), "lora"), {"ss_steps": "5"}))
 
 
 def test_it_runs_in_the_executor_and_the_host_lists_the_file(shop):

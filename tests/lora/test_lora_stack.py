@@ -19,17 +19,11 @@ def stack(pack):
 @pytest.fixture(scope="module")
 def shop(host):
     """LoRAs of several kinds for a small SD3, in the host's folder."""
-    import folder_paths
-    loras, models = host.tmp / "output" / "loras", host.tmp / "diffusion_models"
-    folder_paths.add_model_folder_path("diffusion_models", str(models))
-    for folder in (loras, models):
-        folder.mkdir(parents=True, exist_ok=True)
-    save_file(small_model("SD3-medium").model.diffusion_model.state_dict(), models / "small_sd3.safetensors")
-    for number, (name, kind) in enumerate(NAMES.items()):
-        tensors = {key: t * (1 - 2 * (number % 2) * (t.ndim > 1))
-                   for key, t in small.lora_for(small_model("SD3-medium"), kind).items()}
-        save_file(tensors, loras / f"stack_{name}.safetensors", {"ss_tag": name})
-    return host
+    sign = lambda number, tensor: -tensor if number % 2 and tensor.ndim > 1 else tensor
+    loras = {f"stack_{name}": ({key: sign(number, tensor) for key, tensor in
+                                small.lora_for(small_model("SD3-medium"), kind).items()}, {"ss_tag": name})
+             for number, (name, kind) in enumerate(NAMES.items())}
+    return small.stock(host, **loras)
 
 
 @pytest.fixture
@@ -149,7 +143,7 @@ def test_it_runs_in_the_executor(shop):
     lora = lambda name, **more: node("BottegaStackLora", lora_name=f"stack_{name}.safetensors", strength_model=0.5,
                                      strength_clip=1.0, blocks="J00=0.5", **more)
     prompt = {
-        "1": node("UNETLoader", unet_name="small_sd3.safetensors", weight_dtype="default"),
+        "1": node("UNETLoader", unet_name=small.SMALL_FILE, weight_dtype="default"),
         "2": lora("ink"), "3": lora("gilt", stack=["2", 0]),
         "4": node("BottegaApplyStack", model=["1", 0], stack=["3", 0]),
         "5": node("PreviewAny", source=["4", 2]),

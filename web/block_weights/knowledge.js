@@ -32,7 +32,10 @@ export function merge(file, ran, chosen, name) {
   const fits = ran && [...has].every((block) => block.startsWith("TE.") || ran.blocks.some((other) => other.block === block));
   if (ran && (sameFile || fits || !file?.blocks?.length)) {
     const said = (entry) => (sameFile || !file?.blocks ? entry.in_file : has.has(entry.block));
-    return ran.blocks.map((entry) => ({ ...fromFile.get(entry.block), block: entry.block, in_file: said(entry) }));
+    const told = (entry) => (sameFile && entry.energy !== undefined ? { energy: entry.energy } : {});
+    return ran.blocks.map((entry) => ({
+      ...fromFile.get(entry.block), block: entry.block, in_file: said(entry), ...told(entry),
+    }));
   }
   if (fromFile.size && (file.architecture || !chosen)) return [...fromFile.values()];
   return (chosen ?? []).map((entry) => ({ ...entry, ...fromFile.get(entry.block) }));

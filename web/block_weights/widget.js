@@ -152,10 +152,22 @@ class BlocksWidget {
     this.refresh();
   }
 
+  /** A run does not measure the blocks it mutes; what an earlier run of the same file measured still holds. */
+  #remember(blocks) {
+    const before = this.node.properties.bottega_blocks;
+    if (!before || before.lora !== this.file || before.blocks.length !== blocks.length) return;
+    const known = new Map(before.blocks.map(({ block, energy }) => [block, energy]));
+    for (const entry of blocks) {
+      if (entry.in_file && entry.energy === undefined) entry.energy = known.get(entry.block);
+    }
+  }
+
   #executed(output) {
     const text = output?.bottega_blocks?.[0];
     if (text === undefined) return;
-    this.node.properties.bottega_blocks = { lora: this.file, blocks: typeof text === "string" ? JSON.parse(text) : text };
+    const blocks = typeof text === "string" ? JSON.parse(text) : text;
+    this.#remember(blocks);
+    this.node.properties.bottega_blocks = { lora: this.file, blocks };
     this.refresh();
   }
 }

@@ -4,15 +4,15 @@ from comfy_api.v0_0_2 import io
 
 from .. import presets
 from ..blocks_input import blocks_input
-from ..files import LoraFile, check, lora_path, read_lora_cached
+from ..files import LoraFile, check, listed_lora
 from ..language import parse
 from ..patching import apply_lora
 from ..report import report
 from ..values import Settings
-from .common import outputs, problem, shown, strengths, version
+from .common import ChecksBlocks, ReadsLora, outputs, shown, strengths
 
 
-class LoadLora(io.ComfyNode):
+class LoadLora(ReadsLora, io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -28,21 +28,13 @@ class LoadLora(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, blocks=None):
-        return problem(blocks) if blocks else True
-
-    @classmethod
-    def fingerprint_inputs(cls, lora_name, **inputs):
-        return version(lora_name)
-
-    @classmethod
     def execute(cls, model, lora_name, strength_model, strength_clip, blocks, clip=None,
                 **settings) -> io.NodeOutput:
-        lora = read_lora_cached(lora_path(lora_name))
+        lora = listed_lora(lora_name)
         return _apply(model, clip, lora_name, lora, strength_model, strength_clip, blocks, settings)
 
 
-class ApplyLora(io.ComfyNode):
+class ApplyLora(ChecksBlocks, io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -54,10 +46,6 @@ class ApplyLora(io.ComfyNode):
             inputs=_inputs(io.LoraModel.Input("lora", tooltip="The LoRA, from Train LoRA or the core nodes.")),
             outputs=outputs(),
         )
-
-    @classmethod
-    def validate_inputs(cls, blocks=None):
-        return problem(blocks) if blocks else True
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
@@ -94,7 +82,9 @@ def _inputs(lora) -> list:
 
 
 def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blocks, settings) -> io.NodeOutput:
+    from ..run_energy import run_energies
     settings = Settings(**settings)
-    model, clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks), settings)
+    new_model, new_clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks), settings)
     text = report(name, outcome)
-    return io.NodeOutput(model, clip, text, ui=shown(text, outcome))
+    energies = run_energies(lora, outcome, model.model, clip and clip.cond_stage_model)
+    return io.NodeOutput(new_model, new_clip, text, ui=shown(text, outcome, energies))

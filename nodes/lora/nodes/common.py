@@ -1,4 +1,6 @@
-"""Inputs and outputs that several nodes of this room share."""
+"""What several nodes of this room share: inputs, outputs, and what the host asks them before a run."""
+from collections.abc import Mapping
+
 import folder_paths
 from comfy_api.v0_0_2 import io
 
@@ -27,12 +29,28 @@ def outputs() -> list:
     ]
 
 
-def shown(text: str, outcome=None) -> dict:
+def shown(text: str, outcome=None, energies: Mapping[str, float] = {}) -> dict:
     """What a node shows: its report and, for the editor of block weights, what a run on a model told of the blocks."""
-    return {"text": [text]} | ({"bottega_blocks": [block_list(outcome)]} if outcome else {})
+    return {"text": [text]} | ({"bottega_blocks": [block_list(outcome, energies)]} if outcome else {})
 
 
-def version(lora_name: str | None) -> tuple:
+class ChecksBlocks:
+    """A node whose block weights are read before anything runs."""
+
+    @classmethod
+    def validate_inputs(cls, blocks=None):
+        return problem(blocks) if blocks else True
+
+
+class ReadsLora(ChecksBlocks):
+    """A node that runs again when its LoRA file, or the user's file of presets, is written anew."""
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name=None, **inputs):
+        return version(lora_name)
+
+
+def version(lora_name: str | None = None) -> tuple:
     """What fingerprint_inputs answers: changes whenever the LoRA, or the user's file of presets, is written anew."""
     path = lora_name and folder_paths.get_full_path("loras", lora_name)  # a linked name is not known yet
     return file_version(path) if path else lora_name, presets.version()

@@ -2,11 +2,11 @@
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
-from ..files import LoraFile, lora_path, read_lora_cached
-from .common import version
+from ..files import LoraFile, listed_lora
+from .common import ReadsLora
 
 
-class InspectLora(io.ComfyNode):
+class InspectLora(ReadsLora, io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -34,16 +34,12 @@ class InspectLora(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, lora_name=None, **inputs):
-        return version(lora_name)
-
-    @classmethod
     def execute(cls, lora_name=None, lora=None, model=None) -> io.NodeOutput:
         from ..inspect import describe, inspect, metadata_text
         if lora is None and not lora_name:
             raise ValueError("lora_name: expected a LoRA file, or a LoRA connected to lora, got neither.")
         name = "LoRA from memory" if lora is not None else lora_name
-        file = LoraFile(lora, {}) if lora is not None else read_lora_cached(lora_path(lora_name))
+        file = LoraFile(lora, {}) if lora is not None else listed_lora(lora_name)
         found = inspect(file, model)
         text, picture = describe(name, file, found), _chart(name, found)
         shown = ui.PreviewText(text).as_dict() | ui.PreviewImage(picture, cls=cls).as_dict()

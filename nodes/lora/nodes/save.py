@@ -3,7 +3,7 @@ from comfy_api.v0_0_2 import io
 
 from .. import presets
 from ..blocks_input import blocks_input
-from ..files import LoraFile, lora_path, read_lora_cached
+from ..files import LoraFile, listed_lora
 from .common import problem, shown
 from .stack import Stack
 
@@ -80,5 +80,5 @@ def _sources(stack, lora, blocks: str) -> list:
         return [Source("LoRA from memory", LoraFile(dict(lora), {}), 1.0, 1.0, blocks)]
     if blocks.strip():
         raise ValueError("blocks: expected nothing beside a stack, whose LoRAs have their own; these are for lora.")
-    return [Source(layer.name, read_lora_cached(lora_path(layer.name, "stack")), *layer[1:])
+    return [Source(layer.name, listed_lora(layer.name, "stack"), *layer[1:])
             for layer in checked(stack)]

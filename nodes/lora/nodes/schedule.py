@@ -3,12 +3,12 @@ import folder_paths
 from comfy_api.v0_0_2 import io
 
 from ..blocks_input import blocks_input
-from ..files import lora_path, read_lora_cached
+from ..files import listed_lora
 from ..language import parse
-from .common import problem, shown, strengths, version
+from .common import ReadsLora, problem, shown, strengths
 
 
-class ScheduleLora(io.ComfyNode):
+class ScheduleLora(ReadsLora, io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -46,14 +46,10 @@ class ScheduleLora(io.ComfyNode):
         return problem(blocks) if blocks else True
 
     @classmethod
-    def fingerprint_inputs(cls, lora_name, **inputs):
-        return version(lora_name)
-
-    @classmethod
     def execute(cls, lora_name, strength_model, strength_clip, blocks, keyframes, prev_hooks=None, model=None,
                 clip=None) -> io.NodeOutput:
         from ..schedule import after, look, notice, parse_keyframes
-        frames, spec, lora = parse_keyframes(keyframes), parse(blocks), read_lora_cached(lora_path(lora_name))
+        frames, spec, lora = parse_keyframes(keyframes), parse(blocks), listed_lora(lora_name)
         text, weights, outcome = look(lora_name, lora, strength_model, strength_clip, spec, model, clip)
         hooks = after(prev_hooks, lora.tensors, strength_model, strength_clip, spec, frames, weights)
         lines = [f"{lora_name}: {_in_words(frames)}", *filter(None, (notice(), text))]

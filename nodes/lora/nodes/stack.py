@@ -3,13 +3,13 @@ import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
 from ..blocks_input import blocks_input
-from .common import outputs, problem, strengths, version
+from .common import ReadsLora, outputs, strengths
 
 Stack = io.Custom("BOTTEGA_STACK")
 OtherStack = io.Custom("LORA_STACK")
 
 
-class StackLora(io.ComfyNode):
+class StackLora(ReadsLora, io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -31,14 +31,6 @@ class StackLora(io.ComfyNode):
             ],
             outputs=[Stack.Output(display_name="stack", tooltip="The stack with this LoRA at its end.")],
         )
-
-    @classmethod
-    def validate_inputs(cls, blocks=None):
-        return problem(blocks) if blocks else True
-
-    @classmethod
-    def fingerprint_inputs(cls, lora_name, **inputs):
-        return version(lora_name)
 
     @classmethod
     def execute(cls, lora_name, strength_model, strength_clip, blocks, stack=None, lora_stack=None) -> io.NodeOutput:
