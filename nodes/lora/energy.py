@@ -14,6 +14,8 @@ from comfy import weight_adapter
 from comfy.model_patcher import get_key_weight
 from torch import Tensor
 
+from .foreign import is_readable
+
 
 class Energy(NamedTuple):
     """What a LoRA does to one block: the norm of its whole change, and the number of weights it changes there."""
@@ -34,7 +36,7 @@ def block_energies(changes: Iterable[tuple[str, object, Callable[[], Tensor] | N
     return {block: Energy(math.sqrt(squares[block]), counts[block], unknown[block]) for block in counts}
 
 
-def change_norm(patch, weight: Callable[[], Tensor] | None = None) -> float | None:
+def change_norm(patch, weight: Callable[[], Tensor | None] | None = None) -> float | None:
     """Frobenius norm of the change that a patch makes at strength 1.
 
     weight: gives the weight the patch is for, or the slice of it; called only where the change depends on it (DoRA,
@@ -44,7 +46,8 @@ def change_norm(patch, weight: Callable[[], Tensor] | None = None) -> float | No
             return _norm(patch[1][0])
     elif type(patch) in _NORMS and patch.weights[_DORA[type(patch)]] is None:
         return _NORMS[type(patch)](patch.weights)
-    return None if weight is None else _norm(change(patch, weight()))
+    before = weight and weight()
+    return None if before is None else _norm(change(patch, before))
 
 
 def change(patch, weight: Tensor) -> Tensor:
@@ -54,10 +57,14 @@ def change(patch, weight: Tensor) -> Tensor:
     return whole - before if whole.shape == before.shape else whole - _padded(before, whole.shape)
 
 
-def model_weight(module: torch.nn.Module, target: str | tuple) -> Tensor:
-    """The weight of a model, or the slice of it, that a target of comfy.lora.load_lora names; unpacked if quantised."""
+def model_weight(module: torch.nn.Module, target: str | tuple) -> Tensor | None:
+    """The weight of a model, or the slice of it, that a target of comfy.lora.load_lora names; unpacked if quantised.
+
+    None where only another pack can unpack it."""
     key, offset = (target, None) if isinstance(target, str) else target[:2]
     weight, _, convert = get_key_weight(module, key)
+    if not is_readable(weight):
+        return None
     weight = convert(weight, inplace=False) if convert else weight
     return weight.narrow(*offset) if offset else weight
 

@@ -10,6 +10,7 @@ from comfy.weight_adapter import BOFTAdapter, OFTAdapter, WeightAdapterBase
 
 from . import blocks, maps, shapes
 from .files import LoraFile
+from .foreign import check_patchable
 from .language import Item
 from .loading import ReadKeys, clip_patches, model_patches
 from .values import NAMED, Settings
@@ -70,6 +71,7 @@ def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip
 def examine(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
             settings: Settings = NAMED) -> Outcome:
     """What apply_lora would do, without doing it. Raises what it raises."""
+    check_patchable(model)
     places = maps.of_model(model.model).places
     clip_places = maps.of_encoders(clip.cond_stage_model).places if clip else {}
     tensors = ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))

@@ -27,7 +27,7 @@ def run_energies(lora: LoraFile, outcome: Outcome, *modules: torch.nn.Module) ->
         for alias, changes in by_block.items():
             if alias not in known and alias and time.monotonic() < until and _to_be_told(changes, small):
                 known[alias] = _energy(alias, changes, module)
-        found |= known
+        found |= {alias: energy for alias, energy in known.items() if energy is not None}
     return found
 
 
@@ -36,7 +36,10 @@ def _to_be_told(changes: list[Change], small: bool) -> bool:
     return whole and (small or any(needs_weight(change.patch) for change in changes))
 
 
-def _energy(alias: str, changes: list[Change], module: torch.nn.Module) -> float:
+def _energy(alias: str, changes: list[Change], module: torch.nn.Module) -> float | None:
     rows = [(alias, change.patch, lambda target=change.target: model_weight(module, target))
             for change in changes if not change.problem]
-    return block_energies(rows)[alias].norm if rows else 0.0
+    if not rows:
+        return 0.0
+    energy = block_energies(rows)[alias]
+    return None if energy.unknown else energy.norm

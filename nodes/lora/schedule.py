@@ -11,6 +11,7 @@ from comfy.weight_adapter import LoRAAdapter
 
 from . import blocks, maps, presets
 from .files import LoraFile
+from .foreign import TITLES, loaded_by
 from .language import DEFAULT, Item, Statement
 from .patching import Change, Side, blended, clip_side, examine, model_side, put_strengths
 from .report import report
@@ -168,11 +169,10 @@ def _key(change: Change) -> str:
 
 def check_model(model) -> None:
     """Raises ValueError for a model that no hook can reach, before anything is sampled."""
-    kind = f"{type(model).__module__}.{type(model.model.diffusion_model).__module__}".lower()
-    for name in ("nunchaku", "gguf"):
-        if name in kind or name in type(model).__name__.lower():
-            raise ValueError(f"model: ComfyUI's hooks do not reach the weights of a {name.capitalize()} model. Use the "
-                             "LoRA loader of its pack.")
+    if name := loaded_by(model):
+        advice = ("Use Load LoRA (Block Weights), whose strength does not change while sampling." if name == "gguf"
+                  else "Use the LoRA loader of its pack.")
+        raise ValueError(f"model: ComfyUI's hooks do not reach the weights of a {TITLES[name]} model. {advice}")
     if model.is_dynamic() and model.cached_patcher_init is None:
         raise ValueError("model: hooks need a second copy of a model under dynamic VRAM, and ComfyUI does not know "
                          "where this one was loaded from. Start ComfyUI with --disable-dynamic-vram.")

@@ -9,11 +9,13 @@ from collections.abc import Collection
 
 from .language import Scalar, Vector, shorten, write
 
-# Families of models by how many blocks of each letter they have. The first two are UNets of the names below.
+# Families of models by how many blocks of each letter they have, and by a module outside the blocks where another model
+# has as many. The first two are UNets of the names below.
 FAMILIES = {
     "SD 1 and 2": {"IN": 12, "OUT": 12}, "SDXL": {"IN": 9, "OUT": 9}, "Flux": {"D": 19, "S": 38},
-    "Flux.2": {"D": 8, "S": 48}, "SD3 medium": {"J": 24}, "SD3 large": {"J": 38}, "Qwen-Image": {"B": 60},
-    "Wan 14B": {"B": 40}, "Wan 1.3B": {"B": 30}, "Z-Image": {"L": 30, "NR": 2, "CR": 2},
+    "Flux.2": {"D": 8, "S": 48}, "SD3 medium": {"J": 24}, "SD3 large": {"J": 38},
+    "Qwen-Image": {"B": 60, "BASE.txt_norm": 1}, "Wan 14B": {"B": 40, "BASE.time_projection": 1},
+    "Wan 1.3B": {"B": 30, "BASE.time_projection": 1}, "Z-Image": {"L": 30, "NR": 2, "CR": 2},
     "HunyuanVideo": {"D": 20, "S": 40},
 }
 # One word a number; commas join what shares it. BASE of these tools takes in the text encoders.
@@ -40,7 +42,7 @@ UNNAMED = {"SD 1 and 2": "IN*,MID,OUT*", "SDXL": "IN*,MID,OUT*"}  # get 0 where 
 
 def family(aliases: Collection[str]) -> str:
     """The name in FAMILIES of the model that has blocks of these aliases, or ""."""
-    counts = Counter(match[1] for match in (re.fullmatch(r"([A-Z]+)\d+", alias) for alias in aliases) if match)
+    counts = Counter(re.sub(r"^([A-Z]+)\d+$", r"\1", alias) for alias in aliases)
     return next((name for name, sizes in FAMILIES.items() if sizes.items() <= counts.items()), "")
 
 

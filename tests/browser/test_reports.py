@@ -140,6 +140,10 @@ def test_the_blocks_of_the_run_reach_the_bars(ran):
     bars = {bar: ran.locator(f'.bottega-blocks [data-alias="{bar}"]').first for bar in ("J00", "J01", "J02")}
     assert ["absent" in bars[bar].get_attribute("class") for bar in bars] == [False, False, True]
     assert bars["J00"].get_attribute("aria-valuenow") == "0.25"
+    told = {entry["block"]: entry.get("energy") for entry in ran.evaluate("""() => app.graph.nodes.find(node =>
+        node.comfyClass === "BottegaLoadLora").properties.bottega_blocks.blocks""")}
+    assert f"‖ΔW‖ {told['J01']:.3g}" in bars["J01"].get_attribute("aria-valuetext")  # DoRA, which the file cannot tell
+    assert told["J02"] is None
 
 
 def test_reports_survive_a_reload_of_the_graph_and_of_the_page(ran):

@@ -1,4 +1,5 @@
 """Presets: each of the pack's fits the models of its family, and the user's own outlive the pack."""
+import importlib
 import json
 import re
 
@@ -60,7 +61,7 @@ def test_the_presets_are_plain_data_that_name_the_blocks_of_their_family(lora):
 def test_a_model_belongs_to_at_most_one_family_and_never_to_one_of_another_size(name, lora):
     aliases = ratios(lora, "", name)
     families = {family: sizes for family, sizes in lora.vectors.FAMILIES.items()
-                if all(sum(bool(re.fullmatch(rf"{letter}\d+", alias)) for alias in aliases) == size
+                if all(sum(bool(re.fullmatch(rf"{letter}\d*", alias)) for alias in aliases) == size
                        for letter, size in sizes.items())}
     assert len(families) <= 1 and lora.vectors.family(aliases) == next(iter(families), "")
 
@@ -107,3 +108,11 @@ def test_changing_the_users_file_changes_the_version_that_nodes_watch(lora, own)
     node = lora.nodes.LoadLora
     assert before == (0, 0) != lora.presets.version()
     assert node.fingerprint_inputs("")[1] == lora.presets.version() == lora.nodes.ApplyLora.fingerprint_inputs()
+
+
+def test_models_with_as_many_blocks_as_another_are_not_taken_for_it(lora):
+    architectures = importlib.import_module(f"{lora.__name__}.names").architectures()
+    families = {name: lora.vectors.family(entry.blocks) for name, entry in architectures.items()}
+    assert families["Wan2.1/2.2-14B-T2V"] == families["Wan-VACE"] == "Wan 14B"
+    assert families["Qwen-Image"] == "Qwen-Image"
+    assert families["HunyuanDiT1.2"] == families["Kandinsky5"] == families["Mochi"] == ""

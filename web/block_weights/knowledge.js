@@ -45,8 +45,8 @@ export function merge(file, ran, chosen, name) {
 export function fitting(all, blocks) {
   const counts = {};
   for (const { block } of blocks) {
-    const letters = /^([A-Z]+)\d+$/.exec(block)?.[1];
-    if (letters) counts[letters] = (counts[letters] ?? 0) + 1;
+    const letters = block.replace(/^([A-Z]+)\d+$/, "$1"); // a block without a number counts under its own name
+    counts[letters] = (counts[letters] ?? 0) + 1;
   }
   const fits = (sizes) => Object.entries(sizes).every(([letters, size]) => counts[letters] === size);
   const own = all.families?.find(({ blocks: sizes }) => Object.keys(sizes).length && fits(sizes))?.family;
