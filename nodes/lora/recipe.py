@@ -7,18 +7,20 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .files import LoraFile
+from .values import NAMED, Settings
 
 # Hashes and thumbnails of another file.
 NOT_CARRIED = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256", "modelspec.thumbnail")
 
 
 class Source(NamedTuple):
-    """A LoRA that goes into a file: what to call it, its tensors, strengths, and block weights as text."""
+    """A LoRA that goes into a file: its label, tensors, strengths, block weights as text, and how they are read."""
     label: str
     lora: LoraFile
     strength_model: float
     strength_clip: float
     blocks: str
+    settings: Settings = NAMED
 
 
 def read_metadata(text: str) -> dict[str, str]:
@@ -49,7 +51,7 @@ def recipe(sources: Sequence[Source], title: str, style: str, rank: int, tensors
         "modelspec.date": datetime.datetime.now().isoformat(timespec="seconds"),
         "bottega.recipe": json.dumps({
             "loras": [{"name": s.label, "strength_model": s.strength_model, "strength_clip": s.strength_clip,
-                       "blocks": s.blocks} for s in sources],
+                       "blocks": s.blocks} | ({} if s.settings == NAMED else s.settings._asdict()) for s in sources],
             "format": style, "rank": rank}, ensure_ascii=False),
     }
     if len(sources) > 1:

@@ -13,7 +13,7 @@ from . import contents, report
 from .baking import Part, bake
 from .energy import model_weight
 from .export_names import format_of, model_names
-from .language import parse
+from .language import Percent, Vector, parse
 from .loading import coreless
 from .merge import Piece, joined
 from .output import file_stem, write_new
@@ -78,7 +78,7 @@ def _from_model(sources: Sequence[Source], style: str, model, clip) -> tuple[lis
     for source in sources:
         try:
             outcome = examine(model, clip, source.lora, source.strength_model, source.strength_clip,
-                              parse(source.blocks))
+                              parse(source.blocks), source.settings)
         except ValueError as error:
             raise ValueError(f"{source.label}: {error}") from None
         modules = (model.model, clip and clip.cond_stage_model)
@@ -128,10 +128,14 @@ def _named_parts(source: Source, tensors: dict[str, Tensor], style: str, missing
     patches = contents.file_patches(tensors)
     places = contents.file_places(patches)
     spec = parse(source.blocks)
+    if source.settings.vector_mode == "inspire" and any(isinstance(item, Vector | Percent) for item in spec):
+        raise ValueError(f"{missing}: connect the {missing} to save {source.label}. Its blocks are a vector that "
+                         "vector_mode inspire reads, and what that means follows from the model.")
     if missing == "clip":
         spec = encoder_part(spec, places)
     try:
-        weights = resolve(spec, places.values(), any(p.alias.startswith("TE.") for p in places.values()))
+        weights = resolve(spec, places.values(), any(p.alias.startswith("TE.") for p in places.values()),
+                          source.settings)
     except ValueError as error:
         raise ValueError(f"{error}. Without a model these are the blocks that the names in the file spell "
                          "out.") from None

@@ -6,16 +6,18 @@ from . import energy, rank_stack
 from .files import LoraFile, listed_lora, lora_path
 from .language import parse
 from .patching import Outcome, Side, as_linear, examine, put_strengths
+from .values import NAMED, Settings
 
 NO_LORA = ("", "none")
 
 
 class Layer(NamedTuple):
-    """One LoRA of a stack: a name that the host lists, its strengths, and its block weights as text."""
+    """One LoRA of a stack: a name that the host lists, its strengths, its block weights as text, how they are read."""
     name: str
     strength_model: float
     strength_clip: float
     blocks: str = ""
+    settings: Settings = NAMED
 
 
 def joined(stack, lora_stack, layer: Layer) -> tuple[Layer, ...]:
@@ -61,7 +63,8 @@ def apply_stack(model, clip, stack: Iterable[Layer]) -> tuple:
 
 def _examined(model, clip, lora: LoraFile, layer: Layer) -> Outcome:
     try:
-        return examine(model, clip, lora, layer.strength_model, layer.strength_clip, parse(layer.blocks))
+        return examine(model, clip, lora, layer.strength_model, layer.strength_clip, parse(layer.blocks),
+                       layer.settings)
     except ValueError as error:
         raise ValueError(f"{layer.name}: {error}") from None
 

@@ -42,7 +42,8 @@ def chain(pack, shop):
     def apply(*layers):
         model = small_model("SD3-medium")
         for each in layers:
-            model = pack.nodes.lora.nodes.LoadLora.execute(model, *each).result[0]
+            settings = each.settings._asdict()
+            model = pack.nodes.lora.nodes.LoadLora.execute(model, *each[:-1], **settings).result[0]
         return model
     return apply
 
@@ -154,3 +155,19 @@ def test_it_runs_in_the_executor(shop):
     assert "stack_gilt.safetensors: changes " in text and "J00=0.5; J01=1" in text
     prompt["2"]["inputs"]["blocks"] = "J00=lots"
     assert '"lots" in "J00=lots" is not a number' in str(shop.validate(prompt)[1])
+
+
+@pytest.mark.parametrize("settings, blocks", [
+    (dict(vector_mode="inspire"), "0.5,1,1,1,1,1,1,1,1,1,1,1"), (dict(a=0.5, b=2.0), "J00=A; J01=B"),
+    (dict(seed=7), "J*=R")])
+def test_a_stack_reads_block_weights_as_the_loader_does(settings, blocks, shop, pack):
+    model, name = small_model("SD3-medium"), "stack_ink.safetensors"
+    nodes = pack.nodes.lora.nodes
+    alone = nodes.LoadLora.execute(model, name, 1.0, 1.0, blocks, **settings)
+    stacked = nodes.StackLora.execute(name, 1.0, 1.0, blocks, **settings).args[0]
+    together = nodes.ApplyStack.execute(model, stacked)
+    one, other = weights(alone.args[0]), weights(together.args[0])
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert any(not torch.equal(one[key], before) for key, before in weights(model).items())
+    text = nodes.LoadLora.execute(model, name, 1.0, 1.0, "", **settings).args[2]
+    assert text != alone.args[2]

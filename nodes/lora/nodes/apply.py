@@ -9,7 +9,7 @@ from ..language import parse
 from ..patching import apply_lora
 from ..report import report
 from ..values import Settings
-from .common import ChecksBlocks, ReadsLora, outputs, shown, strengths
+from .common import ChecksBlocks, ReadsLora, outputs, reading, shown, strengths
 
 
 class LoadLora(ReadsLora, io.ComfyNode):
@@ -67,17 +67,7 @@ def _inputs(lora) -> list:
         lora,
         *strengths(),
         blocks_input(),
-        io.Combo.Input("vector_mode", options=["named", "inspire"], default="named", optional=True, advanced=True,
-                       tooltip="How a comma vector is read. named: by its length, as the blocks it was made for. "
-                               "inspire: by position over the blocks that the file contains, as the Inspire Pack reads "
-                               "it, so that an old workflow gives the same picture."),
-        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, optional=True, advanced=True,
-                     control_after_generate=io.ControlAfterGenerate.fixed,
-                     tooltip="Where the letters R (0 to 3) and U (-1.5 to 1.5) in blocks draw their numbers from."),
-        io.Float.Input("a", default=4.0, min=-100.0, max=100.0, step=0.01, optional=True, advanced=True,
-                       tooltip="What the letter A in blocks stands for; a small a is half of it."),
-        io.Float.Input("b", default=1.0, min=-100.0, max=100.0, step=0.01, optional=True, advanced=True,
-                       tooltip="What the letter B in blocks stands for; a small b is half of it."),
+        *reading(),
     ]
 
 

@@ -3,7 +3,8 @@ import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
 from ..blocks_input import blocks_input
-from .common import ReadsLora, outputs, strengths
+from ..values import Settings
+from .common import ReadsLora, outputs, reading, strengths
 
 Stack = io.Custom("BOTTEGA_STACK")
 OtherStack = io.Custom("LORA_STACK")
@@ -28,14 +29,16 @@ class StackLora(ReadsLora, io.ComfyNode):
                                tooltip="The LoRA file, from the loras folders."),
                 *strengths(),
                 blocks_input(),
+                *reading(),
             ],
             outputs=[Stack.Output(display_name="stack", tooltip="The stack with this LoRA at its end.")],
         )
 
     @classmethod
-    def execute(cls, lora_name, strength_model, strength_clip, blocks, stack=None, lora_stack=None) -> io.NodeOutput:
+    def execute(cls, lora_name, strength_model, strength_clip, blocks, stack=None, lora_stack=None,
+                **settings) -> io.NodeOutput:
         from ..stack import Layer, joined
-        layer = Layer(lora_name, strength_model, strength_clip, blocks)
+        layer = Layer(lora_name, strength_model, strength_clip, blocks, Settings(**settings))
         return io.NodeOutput(joined(stack, lora_stack, layer))
 
 
