@@ -15,16 +15,13 @@ WARNING = "A measure that is trained for no longer says how good a picture is: j
 
 def report(run: Trained, asked: Asked) -> str:
     session, goal, settings = run.session, asked.goal, asked.settings
-    tenth = max(1, session.step // 10)
-    first, last = (statistics.mean(part) for part in (session.losses[:tenth], session.losses[-tenth:]))
     parts = [
         f"**{session.step} steps of {settings.batch_size} pictures** on {len(session.samples)} prompts, "
         f"{session.seconds / max(1, session.step):.3g} s a step",
         "\n".join([
             f"- Way: {goal.method}" + (f", K = {goal.last_steps}" if goal.method.startswith("DRaFT") else "")
             + f"; pictures seen through {goal.decoder.name}",
-            f"- Loss: {first:.4f} at the start, {last:.4f} at the end (1 - reward / 100 + {goal.penalty:g} x distance, "
-            f"means of {tenth} steps)",
+            *_losses(session, goal),
             f"- Distance from the start: {session.distance:.2g} (mean square of the predicted latents in the last "
             f"step's pictures), {_moved(session):.1%} of the norm of the weights it started with",
             f"- Trained: {len(session.adapters.layers)} layers, {session.adapters.flat.numel():,} parameters, rate "
@@ -37,6 +34,15 @@ def report(run: Trained, asked: Asked) -> str:
     if goal.reward.left_out:
         parts.append("Not rewarded:\n" + "\n".join(f"* {why}" for why in goal.reward.left_out))
     return "\n\n".join([*parts, *_before_and_after(run, asked)])
+
+
+def _losses(session, goal):
+    if not session.losses:
+        return []
+    tenth = max(1, session.step // 10)
+    first, last = (statistics.mean(part) for part in (session.losses[:tenth], session.losses[-tenth:]))
+    return [f"- Loss: {first:.4f} at the start, {last:.4f} at the end (1 - reward / 100 + {goal.penalty:g} x distance, "
+            f"means of {tenth} steps)"]
 
 
 def _before_and_after(run, asked):
@@ -82,8 +88,10 @@ def contact_sheet(run: Trained) -> torch.Tensor:
     cells = [Cell(thumbnail(one.picture[..., :3]), (f"{when}: {one.name}", f"{one.score:.1f}"),
                   LIGHT.gain if when == "after" else None)
              for before, later in pairs[:MOST] for when, one in (("before", before), ("after", later)) if one]
-    if not cells:       # nothing was measured: the last pictures of the training
+    if not cells and run.session.seen is not None:      # nothing was measured: the last pictures of the training
         cells = [Cell(thumbnail(one[None].movedim(1, -1).cpu()), ("while training", "")) for one in run.session.seen]
+    if not cells:
+        return torch.ones(1, 64, 64, 3)
     rest = len(pairs) - MOST
     return render(sheet(cells, LIGHT, f"and {rest} more pairs" if rest > 0 else ""), LIGHT.paper)
 

@@ -24,7 +24,7 @@ class Way(NamedTuple):
 
     @property
     def name(self):
-        return f"{self.rubric.removeprefix('*=0; ')}, {self.method.partition(':')[0]}"
+        return f"{self.rubric.removeprefix('*=0; ')}, {self.method.partition(':')[0]}, penalty {self.penalty:g}"
 
 
 class Found(NamedTuple):
@@ -36,7 +36,8 @@ class Found(NamedTuple):
     picture: object
 
 
-WAYS = [Way('*=0; "mean S channel"=high', "DRaFT: the last steps"), Way("*=0; Balance=high", "ReFL: one random step")]
+SATURATION, DRAFT, REFL = '*=0; "mean S channel"=high', "DRaFT: the last steps", "ReFL: one random step"
+WAYS = [Way(SATURATION, DRAFT, penalty=10.0), Way("*=0; Balance=high", REFL, penalty=10.0), Way(SATURATION, DRAFT)]
 
 
 def main():
@@ -152,7 +153,7 @@ def publish(before, runs, options):
     timing.publish(
         "critic_training", "Training with the critic on held-out prompts",
         f"The starter, a new LoRA of rank 16, {options.steps} steps of {BATCH} pictures on {PROMPTS} seen prompts, "
-        f"penalty 1; then {len(before)} unseen prompts, one picture each, {SAMPLING_STEPS} Euler steps, guidance 3, "
+        f"K of 1; then {len(before)} unseen prompts, one picture each, {SAMPLING_STEPS} Euler steps, guidance 3, "
         "same seeds before and after. The criterion is Art Critique's score under the rubric, 0..100. Changes are in "
         "standard deviations of the pictures before, with standard errors.",
         timing.table(["rewarded", "criterion before", "after", "change", "prompt right before", "after",

@@ -175,6 +175,11 @@ def test_cancel_and_resume_give_the_lora_of_a_run_that_was_never_cut(run, wish, 
     more = run(model, wish(model, steps=5, method=refl, name="cut", resume="cut"))
     assert more.session.losses == whole.session.losses and same(more.tensors, whole.tensors)
     assert torch.equal(torch.get_rng_state(), state)
+    done = wish(model, steps=5, method=refl, name="cut", resume="cut")
+    again = run(model, done)
+    assert same(again.tensors, whole.tensors) and again.session.seen is None
+    assert "**5 steps of 2 pictures**" in part("studio.critic_report").report(again, done)
+    assert part("studio.critic_report").contact_sheet(again).shape[0] == 1
     other = run(model, wish(model, steps=5, method=refl, name="other", seed=4))
     assert not same(other.tensors, whole.tensors)
 
