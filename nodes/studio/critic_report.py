@@ -85,7 +85,7 @@ def contact_sheet(run: Trained) -> torch.Tensor:
     """IMAGE of pictures before and after side by side with their scores, those held out first."""
     after = run.after or [None] * len(run.before)
     pairs = sorted(zip(run.before, after, strict=True), key=lambda pair: not pair[0].held)
-    cells = [Cell(thumbnail(one.picture[..., :3]), (f"{when}: {one.name}", f"{one.score:.1f}"),
+    cells = [Cell(thumbnail(one.picture[..., :3]), (one.name, f"{when}: {one.score:.1f}"),
                   LIGHT.gain if when == "after" else None)
              for before, later in pairs[:MOST] for when, one in (("before", before), ("after", later)) if one]
     if not cells and run.session.seen is not None:      # nothing was measured: the last pictures of the training

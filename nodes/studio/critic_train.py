@@ -32,7 +32,7 @@ from .sampling import Sampling
 
 # Weights would decay towards zero, which is not where a LoRA that goes on started; guidance is that of sampling.
 RECIPE = Recipe(optimizer=OptimizerPlan(weight_decay=0.0), guidance=3.5)
-HELD_OUT = 2**40    # how far the seeds of held-out pictures lie from those that are trained on
+HELD_OUT = 10**9    # how far the seeds of held-out pictures lie from those that are trained on
 CANCEL = comfy.model_management.InterruptProcessingException
 
 

@@ -24,16 +24,16 @@ def training_chart(loss_map: dict, theme: Theme = LIGHT) -> torch.Tensor:
     losses = [float(loss) for loss in loss_map.get("loss", ())] if isinstance(loss_map, dict) else []
     if not any(map(math.isfinite, losses)):
         raise ValueError(f"loss_map: expected at least 1 finite loss, got {len(losses)} losses and none that is.")
-    return render(_chart(losses, loss_map.get("learning_rate") or [], loss_map.get("validation") or [], theme),
-                  theme.paper)
+    more = (loss_map.get(name) or [] for name in ("learning_rate", "validation", "critique"))
+    return render(_chart(losses, *more, theme), theme.paper)
 
 
 def progress_chart(losses: Sequence[float], rates: Sequence[float], validated: Points,
-                   pictures: list[Image.Image], theme: Theme = LIGHT) -> torch.Tensor:
+                   pictures: list[Image.Image], critique: Points = (), theme: Theme = LIGHT) -> torch.Tensor:
     """The same while it runs, with sample pictures below. Before the first step there are only these."""
     parts, height = [], 0.0
     if losses:
-        chart = _chart(losses, rates, validated, theme)
+        chart = _chart(losses, rates, validated, critique, theme)
         parts, height = [chart], chart.h
     if pictures:
         row = _pictures(pictures, theme)
@@ -63,7 +63,7 @@ def _smoothed(values, keep):
     return smooth
 
 
-def _chart(losses, rates, validated, theme):
+def _chart(losses, rates, validated, critique, theme):
     smooth, steps = trend(losses), len(losses)
     raw = thinned([(i, loss) for i, loss in enumerate(losses, 1) if math.isfinite(loss)])
     low, high = _span([y for _, y in raw], smooth, [y for _, y in validated])
@@ -77,8 +77,15 @@ def _chart(losses, rates, validated, theme):
         below = _Panel(bottom + GAP, RATE_HEIGHT, 0.0, max(rates) * 1.05 or 1.0, steps, theme)
         parts += [*below.grid(2), below.curve(thinned(list(enumerate(rates, 1))), theme.series[2], 3)]
         bottom += GAP + RATE_HEIGHT
+    judged = [(max(1, step), score) for step, score in critique if math.isfinite(score)]
+    if judged:
+        scores = [score for _, score in judged]
+        below = _Panel(bottom + GAP, RATE_HEIGHT, *_span(scores, scores, []), steps, theme)
+        parts += [*below.grid(2), below.curve(judged, theme.series[3], 3),
+                  *(below.dot(point, theme.series[3]) for point in judged)]
+        bottom += GAP + RATE_HEIGHT
     title = f"Loss {smooth[-1]:.4f} after {steps} step{'s' if steps > 1 else ''}"
-    parts += [place(LEFT, 16, text(title, 30, theme.ink, bold=True)), *_legend(validated, rates, theme),
+    parts += [place(LEFT, 16, text(title, 30, theme.ink, bold=True)), *_legend(validated, rates, judged, theme),
               *_steps(panel, bottom, steps, theme)]
     return layer(parts, WIDTH, bottom + BOTTOM)
 
@@ -122,10 +129,11 @@ def _steps(panel, bottom, steps, theme):
     return parts
 
 
-def _legend(validated, rates, theme):
+def _legend(validated, rates, judged, theme):
     entries = [("trend", theme.series[0])]
     entries += [("validation", theme.series[1])] if validated else []
     entries += [("learning rate", theme.series[2])] if rates else []
+    entries += [("critique", theme.series[3])] if judged else []
     parts, x = [], LEFT
     for name, colour in entries:
         word = text(name, 22, theme.muted)

@@ -56,6 +56,11 @@ class Favourite:
         self.judged.append(judged)
 
     @property
+    def points(self) -> list[tuple[int, float]]:
+        """(step, score) of all that was judged, for a chart."""
+        return [(judged.step, judged.score) for judged in self.judged]
+
+    @property
     def best(self) -> Judged:
         """What the kept weights were given. Only while some are kept."""
         return next(judged for judged in self.judged if judged.step == self.step)

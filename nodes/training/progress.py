@@ -64,7 +64,7 @@ class Progress:
     def _preview(self, session):
         began = time.monotonic()
         chart = progress_chart(session.losses, session.rates, [(m.step, m.loss) for m in session.validated],
-                               self.pictures)
+                               self.pictures, session.favourite.points if session.favourite else ())
         ended = time.monotonic()
         self.next_chart = ended + max(CHART_INTERVAL, (ended - began) / CHART_SHARE)
         return ("JPEG", picture_of(chart), PREVIEW_SIZE)

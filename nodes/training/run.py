@@ -58,7 +58,7 @@ class Trained(NamedTuple):
         """A LOSS_MAP: `loss` as the host's nodes read it, and what only Training Chart knows."""
         return {"loss": self.losses, "learning_rate": self.rates,
                 "validation": [(m.step, m.loss) for m in self.validated],
-                "critique": [(j.step, j.score) for j in self.favourite.judged] if self.favourite else []}
+                "critique": self.favourite.points if self.favourite else []}
 
 
 def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress: Progress,

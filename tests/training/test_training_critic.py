@@ -68,6 +68,8 @@ def test_the_lora_is_that_of_the_step_the_critic_likes_best(run, output_folder, 
     assert "best after step 4 with 5" in told and "| 4 (best) | 5 | 5 |" in told and "| 0 | 9 | 9 |" in told
     assert "hand_last" in told and "quick previews" in told
     assert trained.loss_map["critique"] == [(0, 9), (2, 1), (4, 5), (6, 3), (8, 4)]
+    chart = pack.nodes.training.chart.training_chart
+    assert chart(trained.loss_map).shape[1] == chart({**trained.loss_map, "critique": []}).shape[1] + 90 + 34
 
 
 def test_a_step_s_lora_is_what_a_run_of_so_many_steps_had(run, pack):
