@@ -45,7 +45,7 @@ class CriticTrain(io.ComfyNode):
                 io.Int.Input("last_steps", default=1, min=1, max=1000,
                              tooltip="DRaFT: how many of the last steps the gradient runs through. More reach larger "
                                      "forms and take as many times the memory."),
-                io.Float.Input("penalty", default=1.0, min=0.0, max=1000.0, step=0.1,
+                io.Float.Input("penalty", default=10.0, min=0.0, max=1000.0, step=0.1,
                                tooltip="How strongly the predictions are held near those of the LoRA it starts as: a "
                                        "mean square distance of 1 costs so many times 100 points. 0: not at all."),
                 io.String.Input("rubric", default="", multiline=True, tooltip=RUBRIC),
