@@ -4,11 +4,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..critique import critic
 from ..critique.criteria import Rubric
-from ..critique.picture import Picture
+from ..critique.critic import judge_only
 from ..critique.reference import Reference
-from ..critique.score import judge
 from .revision import Take
 from .rewrite import Shot
 from .sampling import Sampling
@@ -36,8 +34,7 @@ class Easel(NamedTuple):
         for number in range(self.seeds):
             seed = (self.seed + number + fresh * self.seeds) % 2**64
             pictures.append(sampling.draw(self.model, 0, seed).picture)
-            measures = critic.examine(Picture.from_images(pictures[-1].cpu()))[1]
-            critiques.append(judge(measures, self.reference, self.rubric))
+            critiques.append(judge_only(pictures[-1], self.reference, self.rubric))
             self.done(pictures[-1])
         return Shot(pictures, critiques)
 
