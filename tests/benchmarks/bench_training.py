@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import timing
 
-ROUNDS = 5
+ROUNDS = 3
 PICTURES = 12
 RANK = 8
 TEXT, POOLED = 4096, 2048
@@ -27,7 +27,7 @@ class Shape(NamedTuple):
     steps: int
 
 
-STARTER, LARGER = Shape(3, 16, 12), Shape(8, 32, 3)
+STARTER, LARGER = Shape(3, 16, 8), Shape(8, 32, 2)
 HOST_DEFAULTS = dict(grad_accumulation_steps=1, optimizer="AdamW", loss_function="MSE", training_dtype="bf16",
                      lora_dtype="bf16", quantized_backward=False, algorithm="LoRA", gradient_checkpointing=True,
                      checkpoint_depth=1, offloading=False, existing_lora="[None]", bucket_mode=False, bypass_mode=False)
@@ -45,8 +45,8 @@ def main():
         print(json.dumps(peak(pack, options.memory)))
         return
     parts = {"starter": lambda: compared(pack, STARTER, options.rounds),
-             "larger": lambda: compared(pack, LARGER, max(1, options.rounds // 2)),
-             "growth": lambda: growth(pack, max(1, options.rounds // 2)), "memory": memory}
+             "larger": lambda: compared(pack, LARGER, max(1, options.rounds - 1)),
+             "growth": lambda: growth(pack, max(1, options.rounds - 1)), "memory": memory}
     chosen = [options.only] if options.only else parts
     timing.publish(
         "training" if not options.only else f"training_{options.only}", "A training step",
@@ -80,19 +80,22 @@ def contenders(pack, shape, batch):
 
 
 def growth(pack, rounds):
-    """Seconds a step by batch and by picture tokens, each as a multiple of the smallest."""
+    """Seconds a step by batch, picture tokens, steps and pictures, each as a multiple of the smallest."""
     tests = {"batch 1": (16, 1), "batch 2": (16, 2), "batch 4": (16, 4), "batch 8": (16, 8),
-             "256 tokens, batch 1": (32, 1), "1024 tokens, batch 1": (64, 1)}
+             "256 tokens, batch 1": (32, 1), "1024 tokens, batch 1": (64, 1), "24 steps, batch 1": (16, 1, 24),
+             "48 pictures, batch 1": (16, 1, 6, 4)}
 
-    def run(side, batch):
-        shape = Shape(3, side, 6)
-        return lambda: ours(pack, shape, *data(shape), batch)
+    def run(side, batch, steps=6, many=1):
+        shape = Shape(3, side, steps)
+        latents, captions = data(shape)
+        return lambda: ours(pack, shape, latents.repeat(many, 1, 1, 1), captions * many, batch)
 
     with timing.output_folder():
         seconds = timing.interleave({name: run(*test) for name, test in tests.items()}, rounds)
     rows = [(name, timing.milliseconds(values), f"{timing.ratio(values, seconds['batch 1']):.2f}")
             for name, values in seconds.items()]
-    return ("How the cost of our step grows, on the starter's shape (64 picture tokens and 77 of text unless said).",
+    return ("How the cost of our step grows, on the starter's shape (64 picture tokens and 77 of "
+            "text, 12 pictures and 6 steps unless said).",
             timing.table(["what", "ms a step", "times batch 1"], rows))
 
 
