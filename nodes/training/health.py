@@ -3,7 +3,10 @@ import statistics
 
 from .validation import overfits
 
-HOT = 0.3               # ||change of W|| / ||W|| of the middle layer; LoRAs that hold up stay well below
+# ||change of W|| / ||W|| of the middle layer. On the starter, 120 steps on the woodcuts at 1, 3, 10 and 30 times the
+# default rate end at .03, .07, .25 and 2.6, with losses on unseen ones of .218, .189, .196 and 1.08 (.694 untrained); 400
+# steps at 1 and 3 times at .06 and .16, with .155 and .151. Beyond a quarter nothing is gained, and 30 times breaks it.
+HOT = 0.3
 SHORTEST = 100          # steps below which looking costs more than it tells
 
 
