@@ -3,9 +3,9 @@ import statistics
 
 from .validation import overfits
 
-# ||change of W|| / ||W|| of the middle layer. On the starter, woodcuts at 1, 3, 10 and 30 times the default rate: 120 steps
-# end at .03, .07, .25 and 2.6, with losses on unseen ones of .218, .189, .196 and 1.08 (.694 untrained); 400 steps at .06,
-# .16, .40 and 3.5, with .155, .151, .167 and 1.09. What changes more than a quarter loses, and 30 times breaks the model.
+# ||change of W|| / ||W|| of the middle layer. On the starter, woodcuts at 1, 3, 10 and 30 times the default rate: 120
+# steps end at .03, .07, .25 and 2.6, with losses on unseen ones .218, .189, .196 and 1.08 (.694 untrained); 400 steps
+# at .06, .16, .40 and 3.5, with .155, .151, .167 and 1.09. Beyond a quarter it loses, and 30 times breaks the model.
 HOT = 0.3
 SHORTEST = 100          # steps below which looking costs more than it tells
 
