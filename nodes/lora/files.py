@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from .language import shorten
 
 SAFETENSORS = (".safetensors", ".sft")
+NO_FILE = "[None]"  # as the core's Train LoRA says it
 
 
 class LoraFile(NamedTuple):

@@ -159,6 +159,33 @@ def test_it_runs_in_the_executor(host):
     assert json.loads(outputs["3"]["text"][0]) == {"ss_steps": "12"}
 
 
-def test_without_any_lora_it_asks_for_one(host):
+@pytest.mark.parametrize("inputs", [{}, {"lora_name": "[None]"}, {"lora_name": None}])
+def test_without_any_lora_it_asks_for_one(host, inputs):
     with pytest.raises(Exception, match="lora_name: expected a LoRA file"):
-        host.run({"1": {"class_type": "BottegaInspectLora", "inputs": {}}})
+        host.run({"1": {"class_type": "BottegaInspectLora", "inputs": inputs}})
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_runs(host):
+    _, errors = host.validate({"1": {"class_type": "BottegaInspectLora", "inputs": {"lora_name": "gone.safetensors"}}})
+    assert "lora_name: there is no gone.safetensors in the loras folders." in str(errors)
+
+
+class Trained:
+    """A node that gives a LoRA from memory, as Train LoRA does."""
+    RETURN_TYPES, FUNCTION, CATEGORY = ("LORA_MODEL",), "give", "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def give(self):
+        return small.lora_for(small_model("Flux.1"), "lora"),
+
+
+@pytest.mark.parametrize("name", ["[None]", None, "gone.safetensors"])
+def test_what_lora_name_says_does_not_matter_beside_a_lora_from_memory(host, name, monkeypatch):
+    monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, "TrainedForTest", Trained)
+    outputs, _ = host.run({
+        "trained": {"class_type": "TrainedForTest", "inputs": {}},
+        "1": {"class_type": "BottegaInspectLora", "inputs": {"lora": ["trained", 0], "lora_name": name}}})
+    assert outputs["1"]["text"][0].startswith("LoRA from memory: ")

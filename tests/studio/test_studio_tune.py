@@ -217,6 +217,15 @@ def test_bad_input_gets_a_sentence(host, starter, file, inputs, words):
         host.run(deepcopy(graph(starter, file, **inputs)))
 
 
+def test_a_damaged_file_is_named_as_the_list_names_it(host, starter, file):
+    (host.tmp / "output" / "loras" / "torn.safetensors").write_bytes(b"torn")
+    prompt = graph(starter, file, lora_name="torn.safetensors")
+    prompt = {key: prompt[key] for key in prompt if key not in ("load", "report")}
+    with pytest.raises(GraphError, match="LoRA file: torn.safetensors is not a whole") as caught:
+        host.run(prompt)
+    assert str(host.tmp) not in caught.value.args[0]["exception_message"]
+
+
 @pytest.mark.parametrize("name", ["[None]", None, "gone.safetensors"])
 def test_no_lora_at_all_gets_a_sentence_and_no_refusal_by_the_list_of_files(host, starter, file, name):
     prompt = graph(starter, file, lora_name=name)

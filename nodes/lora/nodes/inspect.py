@@ -2,7 +2,7 @@
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
-from ..files import LoraFile, listed_lora
+from ..files import NO_FILE, LoraFile, listed_lora, lora_path
 from .common import ReadsLora
 
 
@@ -18,7 +18,7 @@ class InspectLora(ReadsLora, io.ComfyNode):
             search_aliases=["lora info", "lora metadata", "lora analyzer", "lora block info", "trigger words"],
             is_output_node=True,
             inputs=[
-                io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"), optional=True,
+                io.Combo.Input("lora_name", options=[NO_FILE, *folder_paths.get_filename_list("loras")], optional=True,
                                tooltip="The LoRA file, from the loras folders. Ignored when lora is connected."),
                 io.LoraModel.Input("lora", optional=True, tooltip="A LoRA from memory, from Train LoRA or core nodes."),
                 io.Model.Input("model", optional=True,
@@ -34,9 +34,19 @@ class InspectLora(ReadsLora, io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, lora_name=None, lora=False):
+        # Named here, lora_name need not be in the list; the host gives None for what is connected.
+        if lora is None or lora_name in (None, "", NO_FILE):
+            return True
+        try:
+            return bool(lora_path(lora_name))
+        except FileNotFoundError as error:
+            return str(error)
+
+    @classmethod
     def execute(cls, lora_name=None, lora=None, model=None) -> io.NodeOutput:
         from ..inspect import describe, inspect, metadata_text
-        if lora is None and not lora_name:
+        if lora is None and lora_name in (None, "", NO_FILE):
             raise ValueError("lora_name: expected a LoRA file, or a LoRA connected to lora, got neither.")
         name = "LoRA from memory" if lora is not None else lora_name
         file = LoraFile(lora, {}) if lora is not None else listed_lora(lora_name)

@@ -2,12 +2,12 @@
 import folder_paths
 from comfy_api.v0_0_2 import io
 
+from ...lora.files import NO_FILE
+
 GROUPS = """Blocks to tell apart, separated by ; or new lines, such as: D00-D09; D10-D18; S*
 Selectors are those of block weights: IN04,IN05 (both), L* (family), L12.attn (part).
 What no group names is one by itself.
 Empty: the LoRA's own blocks in at most 8 groups. each: every block by itself."""
-
-NO_FILE = "[None]"  # as the core's Train LoRA says it
 
 
 def lora_inputs() -> list:
@@ -29,13 +29,13 @@ def strength_input():
 
 def lora_file(lora, lora_name):
     """(LoraFile, its name). Raises ValueError where there is neither."""
-    from ...lora.files import LoraFile, check, lora_path, read_lora_cached
+    from ...lora.files import LoraFile, check, listed_lora
     if lora is not None:
         check(lora, "lora: the LoRA from memory")
         return LoraFile(lora, {}), "LoRA from memory"
     if lora_name in (None, "", NO_FILE):
         raise ValueError("lora: expected a LoRA from Train LoRA, or a file chosen in lora_name, got neither")
-    return read_lora_cached(lora_path(lora_name)), lora_name
+    return listed_lora(lora_name), lora_name
 
 
 def check_groups(groups: str | None) -> bool | str:
