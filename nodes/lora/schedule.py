@@ -13,8 +13,10 @@ from . import blocks, maps, presets
 from .files import LoraFile
 from .foreign import TITLES, loaded_by
 from .language import DEFAULT, Item, Statement
+from .loading import model_patches
 from .patching import Change, Side, blended, clip_side, examine, model_side, put_strengths
 from .report import report
+from .values import NAMED, Settings
 from .weights import BlockWeights, resolve
 
 Keyframe = tuple[float, float]  # share of the sampling that has passed, 0..1; strength from there on
@@ -44,10 +46,11 @@ def _keyframe(piece: str) -> Keyframe:
 
 def scheduled(tensors: Mapping[str, torch.Tensor], strength_model: float, strength_clip: float,
               spec: tuple[Item, ...], keyframes: Iterable[Keyframe],
-              weights: BlockWeights | None = None) -> comfy.hooks.HookGroup:
-    """The hooks of one LoRA. weights: what spec means, where model and CLIP were there to ask."""
+              weights: BlockWeights | None = None, settings: Settings = NAMED) -> comfy.hooks.HookGroup:
+    """The hooks of one LoRA. weights: what spec means under these settings, where model and CLIP were there to ask."""
     hook = BlockHook(strength_model, strength_clip)
-    hook.weights, hook.spec, hook.ratios = comfy.lora_convert.convert_lora(dict(tensors)), spec, weights
+    hook.weights, hook.spec = comfy.lora_convert.convert_lora(dict(tensors)), spec
+    hook.ratios, hook.settings = weights, settings
     group = comfy.hooks.HookGroup()
     group.add(hook)
     frames = comfy.hooks.HookKeyframeGroup()
@@ -58,16 +61,18 @@ def scheduled(tensors: Mapping[str, torch.Tensor], strength_model: float, streng
 
 
 def after(previous, tensors: Mapping[str, torch.Tensor], strength_model: float, strength_clip: float,
-          spec: tuple[Item, ...], keyframes: Iterable[Keyframe], weights: BlockWeights | None):
+          spec: tuple[Item, ...], keyframes: Iterable[Keyframe], weights: BlockWeights | None,
+          settings: Settings = NAMED):
     """The hooks of one LoRA behind those of other nodes (or None); without strength only those."""
     previous = previous or comfy.hooks.HookGroup()
     if not strength_model and not strength_clip:
         return previous
-    own = scheduled(tensors, strength_model, strength_clip, spec, keyframes, weights)
+    own = scheduled(tensors, strength_model, strength_clip, spec, keyframes, weights, settings)
     return previous.clone_and_combine(own)
 
 
-def look(name: str, lora: LoraFile, strength_model: float, strength_clip: float, spec: tuple[Item, ...], model, clip):
+def look(name: str, lora: LoraFile, strength_model: float, strength_clip: float, spec: tuple[Item, ...], model, clip,
+         settings: Settings = NAMED):
     """The report on the model and CLIP that are connected, what the block weights mean there (None: not all is), and
     the Outcome (None without a model).
 
@@ -75,13 +80,15 @@ def look(name: str, lora: LoraFile, strength_model: float, strength_clip: float,
     if model is None:
         return "Connect model (and clip) to see what this changes there.", None, None
     check_model(model)
-    outcome = examine(model, clip, lora, strength_model, strength_clip, spec)
+    outcome = examine(model, clip, lora, strength_model, strength_clip, spec, settings)
     for side, module in zip(outcome.sides, (model.model, clip and clip.cond_stage_model), strict=False):
         check_hookable(module, side)
     places = maps.of_model(model.model).places
     if clip:
         places = places | maps.of_encoders(clip.cond_stage_model).places
-    return report(name, outcome), resolve(spec, places.values()) if clip else None, outcome
+    targets = [change.target for side in outcome.sides for change in side.changes]
+    weights = resolve(spec, places.values(), True, settings, targets) if clip else None
+    return report(name, outcome), weights, outcome
 
 
 class BlockHook(comfy.hooks.WeightHook):
@@ -91,10 +98,11 @@ class BlockHook(comfy.hooks.WeightHook):
         super().__init__(strength_model, strength_clip)
         self.spec: tuple[Item, ...] = ()
         self.ratios: BlockWeights | None = None
+        self.settings = NAMED
 
     def clone(self):
         copy = super().clone()
-        copy.spec, copy.ratios = self.spec, self.ratios
+        copy.spec, copy.ratios, copy.settings = self.spec, self.ratios, self.settings
         return copy
 
     def add_hook_patches(self, model, model_options, target_dict, registered):
@@ -111,10 +119,12 @@ class BlockHook(comfy.hooks.WeightHook):
     def _side(self, module, is_clip: bool) -> Side:
         if is_clip:
             places = maps.of_encoders(module).places
-            weights = self.ratios or resolve(encoder_part(self.spec, places), places.values())
+            weights = self.ratios or resolve(encoder_part(self.spec, places), places.values(), True,
+                                             self.settings)
             return clip_side(self.weights, module, places, weights, self._strength_clip)
         places = maps.of_model(module).places
-        weights = self.ratios or resolve(self.spec, places.values(), clip=False)
+        targets = model_patches(self.weights, module) if self.settings.vector_mode == "inspire" else ()
+        weights = self.ratios or resolve(self.spec, places.values(), False, self.settings, targets)
         return model_side(self.weights, module, places, weights, self._strength_model)
 
 

@@ -17,9 +17,10 @@ CONTRACT = {
     "BottegaStackLora": ("stack lora_stack lora_name strength_model strength_clip blocks vector_mode seed a b",
                          "BOTTEGA_STACK"),
     "BottegaApplyStack": ("model clip stack", "MODEL CLIP STRING"),
-    "BottegaScheduleLora": ("lora_name strength_model strength_clip blocks keyframes prev_hooks model clip", "HOOKS"),
+    "BottegaScheduleLora": ("lora_name strength_model strength_clip blocks keyframes prev_hooks model clip "
+                            "vector_mode seed a b", "HOOKS"),
     "BottegaInspectLora": ("lora_name lora model", "STRING IMAGE STRING"),
-    "BottegaSaveLora": ("stack lora blocks name format rank metadata model clip", "STRING"),
+    "BottegaSaveLora": ("stack lora blocks name format rank metadata model clip vector_mode seed a b", "STRING"),
     "BottegaTrainingSet": ("vae clip folder resolution buckets repeats images captions mask default_caption masks "
                            "caption_dropout tag_shuffles keep_first flip regularisation_folder regularisation_weight "
                            "unreadable cache seed", "BOTTEGA_DATASET STRING IMAGE"),

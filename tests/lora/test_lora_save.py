@@ -438,6 +438,18 @@ def test_a_lora_from_memory_is_saved_with_its_blocks(shop, pack, core, source, e
     assert off(core(Path(path), model)[0], expected(model, [source(tensors, 1.0, "J00=0.5")])[0]) == {}
 
 
+@pytest.mark.parametrize("blocks, settings", [
+    ("0.5,0,A," + ",".join("R" * 10), dict(vector_mode="inspire", seed=7)),
+    ("D00=A; D01=B; S00=U", dict(a=0.5, seed=3))])
+def test_a_lora_from_memory_is_saved_with_its_blocks_read_as_load_lora_reads_them(blocks, settings, shop, pack, core):
+    from pathlib import Path
+    lora, model = pack.nodes.lora, small_model("Flux.1")
+    tensors = small.lora_for(model, "lora")
+    path = lora.nodes.SaveLora.execute(blocks, "read", "comfy", 0, "", lora=tensors, model=model, **settings).result[0]
+    loaded = lora.nodes.ApplyLora.execute(model, tensors, 1.0, 1.0, blocks, **settings).result[0]
+    assert off(core(Path(path), model)[0], weights(loaded)) == {}
+
+
 def test_diffusers_itself_takes_every_key_of_a_flux_file(room, source):
     diffusers, _ = pytest.importorskip("diffusers"), pytest.importorskip("peft")
     model = small_model("Flux.1")

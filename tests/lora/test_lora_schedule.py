@@ -111,6 +111,16 @@ def test_block_weights_hold_inside_a_schedule(latent):
     assert gap(latent(scheduled("0:1", BLOCKS, model=("model", 0), clip=("clip", 0))), with_blocks) < 1e-4
 
 
+@pytest.mark.parametrize("blocks, settings", [
+    ("0.25," + ",".join("1" * 12), dict(vector_mode="inspire")), ("A,1,1," + ",".join("R" * 10), dict(
+        vector_mode="inspire", a=0.25)), ("J00=A; J01=B; J02=U", dict(seed=5, a=0.25, b=0.0))])
+def test_block_weights_are_read_as_load_lora_reads_them(blocks, settings, latent):
+    prompt = loaded(blocks)
+    prompt["lora"]["inputs"] |= settings
+    expected, there = latent(prompt), dict(model=("model", 0), clip=("clip", 0))
+    assert gap(latent(scheduled("0:1", blocks, **there, **settings)), expected) < 1e-4 < gap(latent(loaded()), expected)
+
+
 def test_hooks_of_other_nodes_are_kept(latent):
     prompt = scheduled("0:0.5", prev_hooks=("first", 0))
     prompt["first"] = node("BottegaScheduleLora", lora_name="hook.safetensors", strength_model=1.0, strength_clip=1.0,
@@ -149,10 +159,11 @@ def test_keyframes_are_read(text, frames, schedule):
     assert schedule.parse_keyframes(text) == frames
 
 
-def hooked(schedule, pack, model, tensors, blocks="", strength=1.0, at=1.0):
+def hooked(schedule, pack, model, tensors, blocks="", strength=1.0, at=1.0, ratios=None, **settings):
     """A clone of the model with the hook on it, at the strength `at` of its keyframe."""
     import comfy.hooks
-    group = schedule.scheduled(tensors, strength, strength, pack.nodes.lora.language.parse(blocks), ((0.0, at),))
+    spec, settings = pack.nodes.lora.language.parse(blocks), pack.nodes.lora.values.Settings(**settings)
+    group = schedule.scheduled(tensors, strength, strength, spec, ((0.0, at),), ratios, settings)
     clone, target = model.clone(), comfy.hooks.EnumWeightTarget.Model
     clone.register_all_hook_patches(group, comfy.hooks.create_target_dict(target), {})
     clone.patch_hooks(group)
@@ -173,6 +184,18 @@ def test_every_format_is_as_strong_as_the_loader_makes_it(kind, schedule, pack):
         found = hooked(schedule, pack, model, tensors, "J00=0.5; J01.attn=0", strength, at)
         assert all(torch.allclose(found[key], expected[key], rtol=0, atol=1e-6) for key in expected)
     assert all(torch.equal(before[key], tensor) for key, tensor in weights(model).items())
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_an_inspire_vector_gives_each_block_what_the_loader_gives_it(connected, schedule, pack):
+    lora, model = pack.nodes.lora, small_model("Flux.1")
+    file, blocks = lora.files.LoraFile(small.lora_for(model, "lora"), {}), "0.5,0,A," + ",".join("R" * 10)
+    inspire = lora.values.Settings("inspire", seed=7)
+    spec = lora.language.parse(blocks)
+    expected = weights(lora.patching.apply_lora(model, None, file, 1.0, 1.0, spec, inspire)[0])
+    ratios = schedule.look("x", file, 1.0, 1.0, spec, model, small_clip(), inspire)[1] if connected else None
+    found = hooked(schedule, pack, model, file.tensors, blocks, ratios=ratios, vector_mode="inspire", seed=7)
+    assert all(torch.allclose(found[key], expected[key], rtol=0, atol=1e-6) for key in expected)
 
 
 def test_files_that_the_host_only_knows_after_conversion_are_converted(schedule, pack):

@@ -4,7 +4,8 @@ from comfy_api.v0_0_2 import io
 from .. import presets
 from ..blocks_input import blocks_input
 from ..files import LoraFile, listed_lora
-from .common import problem, shown
+from ..values import Settings
+from .common import problem, reading, shown
 from .stack import Stack
 
 
@@ -42,6 +43,7 @@ class SaveLora(io.ComfyNode):
                                tooltip="The model the LoRA is for. Needed to merge several, to rename between formats, "
                                        "and for what depends on its weights. Without it one LoRA keeps its names."),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoders, where the LoRA changes them."),
+                *reading(),
             ],
             outputs=[io.String.Output(display_name="path", tooltip="The file that was written.")],
         )
@@ -64,20 +66,21 @@ class SaveLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, blocks, name, format, rank, metadata, stack=None, lora=None, model=None,
-                clip=None) -> io.NodeOutput:
+                clip=None, **settings) -> io.NodeOutput:
         from ..recipe import read_metadata
         from ..save import save
-        saved = save(_sources(stack, lora, blocks), name, format, rank, read_metadata(metadata), model, clip)
+        sources = _sources(stack, lora, blocks, Settings(**settings))
+        saved = save(sources, name, format, rank, read_metadata(metadata), model, clip)
         return io.NodeOutput(str(saved.path), ui=shown(saved.text, saved.outcome if stack is None else None))
 
 
-def _sources(stack, lora, blocks: str) -> list:
+def _sources(stack, lora, blocks: str, settings: Settings) -> list:
     from ..recipe import Source
     from ..stack import checked
     if (stack is None) == (lora is None):
         raise ValueError(f"stack: expected a stack or a lora, got {'neither' if lora is None else 'both'}.")
     if lora is not None:
-        return [Source("LoRA from memory", LoraFile(dict(lora), {}), 1.0, 1.0, blocks)]
+        return [Source("LoRA from memory", LoraFile(dict(lora), {}), 1.0, 1.0, blocks, settings)]
     if blocks.strip():
         raise ValueError("blocks: expected nothing beside a stack, whose LoRAs have their own; these are for lora.")
     return [Source(layer.name, listed_lora(layer.name, "stack"), *layer[1:])

@@ -5,7 +5,8 @@ from comfy_api.v0_0_2 import io
 from ..blocks_input import blocks_input
 from ..files import listed_lora
 from ..language import parse
-from .common import ReadsLora, problem, shown, strengths
+from ..values import Settings
+from .common import ReadsLora, problem, reading, shown, strengths
 
 
 class ScheduleLora(ReadsLora, io.ComfyNode):
@@ -32,6 +33,7 @@ class ScheduleLora(ReadsLora, io.ComfyNode):
                                tooltip="The model that will be sampled. It is only looked at: names of blocks are "
                                        "checked now, and what hooks cannot do is said now instead of while sampling."),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoders that will be used; only looked at."),
+                *reading(),
             ],
             outputs=[io.Hooks.Output(display_name="HOOKS", tooltip="The LoRA as hooks, after prev_hooks.")],
         )
@@ -47,11 +49,12 @@ class ScheduleLora(ReadsLora, io.ComfyNode):
 
     @classmethod
     def execute(cls, lora_name, strength_model, strength_clip, blocks, keyframes, prev_hooks=None, model=None,
-                clip=None) -> io.NodeOutput:
+                clip=None, **settings) -> io.NodeOutput:
         from ..schedule import after, look, notice, parse_keyframes
+        settings = Settings(**settings)
         frames, spec, lora = parse_keyframes(keyframes), parse(blocks), listed_lora(lora_name)
-        text, weights, outcome = look(lora_name, lora, strength_model, strength_clip, spec, model, clip)
-        hooks = after(prev_hooks, lora.tensors, strength_model, strength_clip, spec, frames, weights)
+        text, weights, outcome = look(lora_name, lora, strength_model, strength_clip, spec, model, clip, settings)
+        hooks = after(prev_hooks, lora.tensors, strength_model, strength_clip, spec, frames, weights, settings)
         lines = [f"{lora_name}: {_in_words(frames)}", *filter(None, (notice(), text))]
         return io.NodeOutput(hooks, ui=shown("\n".join(lines), outcome))
 
