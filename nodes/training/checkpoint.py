@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..lora.files import write_lora
+from ..lora.language import shorten
 
 VERSION = 1
 FORMAT = "bottega.state"
@@ -50,12 +51,13 @@ def find_state(text: str) -> Path:
     Raises ValueError when there is none."""
     text = text.strip().strip('"')
     for path in (Path(text), state_folder(text), state_folder(f"{text}.safetensors")):
-        if path.is_file():
+        if os.path.isfile(path):  # Path.is_file raises OSError for a name too long for the system
             return path
-        if path.is_dir() and states_of(path):
+        if os.path.isdir(path) and states_of(path):
             return states_of(path)[-1]
     known = sorted(p.name for p in state_folder("").glob("*") if p.is_dir() and states_of(p))
-    raise ValueError(f"resume: expected the name of a run in {state_folder('')} or the path of a state, got {text!r}; "
+    raise ValueError(f"resume: expected the name of a run in output/training or the path of a state, got "
+                     f"{shorten(text, 60)!r}; "
                      + (f"there are {', '.join(known[:20])}." if known else "there is none yet."))
 
 
@@ -73,19 +75,25 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
             header = (file.metadata() or {}).get(FORMAT)
             tensors = {key: file.get_tensor(key) for key in file.keys()} if header else {}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"resume: {path} is not a whole training state ({error}).") from None
+        raise ValueError(f"resume: {_shown(path)} is not a whole training state ({error}).") from None
     if not header:
-        raise ValueError(f"resume: expected a training state, {path} is another safetensors file.")
+        raise ValueError(f"resume: expected a training state, {_shown(path)} is another safetensors file.")
     content = json.loads(header)
     if content["version"] != VERSION:
-        raise ValueError(f"resume: {path} was written by another version of the pack (format {content['version']}, "
-                         f"this one reads {VERSION}).")
+        raise ValueError(f"resume: {_shown(path)} was written by another version of the pack (format "
+                         f"{content['version']}, this one reads {VERSION}).")
     return _put_together(content["tree"], tensors)
 
 
 def step_of(path: Path) -> int:
     found = re.search(r"step_(\d+)", path.name)
     return int(found.group(1)) if found else 0
+
+
+def _shown(path: str | os.PathLike) -> str:
+    """A state as a person knows it: from the output folder on, where it lies there."""
+    output = Path(folder_paths.get_output_directory())
+    return Path(path).relative_to(output).as_posix() if Path(path).is_relative_to(output) else os.fspath(path)
 
 
 def _taken_apart(value, place, tensors):
