@@ -58,7 +58,7 @@ def test_a_connected_vae_shows_what_vae_decode_shows(decoders, loaded):
     import nodes
     latent = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
-        found = decoders.decoder(loaded.model, "auto", loaded.vae)
+        found = decoders.decoder(loaded.model, "VAE", loaded.vae)
         form = loaded.model.model.latent_format
         theirs = nodes.VAEDecode().decode(loaded.vae, {"samples": form.process_out(latent)})[0]
         weights = {name: tensor.clone() for name, tensor in loaded.vae.first_stage_model.state_dict().items()}
@@ -67,6 +67,21 @@ def test_a_connected_vae_shows_what_vae_decode_shows(decoders, loaded):
         assert gradient(found.decode, latent).abs().max() > 0
     after = loaded.vae.first_stage_model.state_dict()
     assert found.detail and all(torch.equal(weights[name], after[name]) for name in weights)
+
+
+def test_a_fitted_decoder_shows_nearly_what_the_vae_shows(decoders, loaded):
+    import nodes
+    with torch.inference_mode():
+        found = decoders.decoder(loaded.model, "auto", loaded.vae)
+        picture = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), (128, 128), mode="bilinear").movedim(1, -1)
+        latent = nodes.VAEEncode().encode(loaded.vae, picture)[0]["samples"]
+        theirs = nodes.VAEDecode().decode(loaded.vae, {"samples": latent})[0].movedim(-1, 1)
+        latent = loaded.model.model.process_latent_in(latent)
+        with torch.inference_mode(False):
+            ours = found.decode(latent.clone())
+    small = torch.nn.functional.interpolate(theirs, (64, 64), mode="area")
+    assert (ours - small).square().mean().sqrt() < 0.05 < (ours - small.flip(-1)).square().mean().sqrt()
+    assert found.detail and "fitted to the VAE" in found.name and gradient(found.decode, latent).abs().max() > 0
 
 
 def autoencoder(dtype=torch.float32, normed=False):

@@ -34,10 +34,11 @@ class Steer(io.ComfyNode):
                                tooltip="The longest move of a step, as a share of the predicted latent's norm."),
                 io.Combo.Input("decoder", options=list(CHOICES), default="auto",
                                tooltip="How the predicted latent is seen: the host's preview colours (cheap, coarse), "
-                                       "TAESD from models/vae_approx, or the connected VAE (fine, slow). auto: the VAE "
-                                       "if connected, else the colours, else TAESD."),
-                io.Vae.Input("vae", optional=True, tooltip="Needed only where the host knows no colours for the model, "
-                                                           "or for criteria of fine detail."),
+                                       "TAESD from models/vae_approx, the connected VAE (exact, slow), or a linear map "
+                                       "fitted to it (cheap, fine). auto: that map if a VAE is connected, else the "
+                                       "colours, else TAESD."),
+                io.Vae.Input("vae", optional=True, tooltip="Shows the prediction better than the host's colours "
+                                                           "do, and in detail; needed where it knows none."),
                 ReferenceType.Input("reference", optional=True, tooltip=REFERENCE),
             ],
             outputs=[
