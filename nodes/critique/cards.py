@@ -54,7 +54,12 @@ def card(name: str) -> Card:
         if fold(name) in _names(found):
             return found
     known = ", ".join(found.critic for found in cards().values())
-    raise ValueError(f'critic: expected one of {known}, got "{name}"')
+    raise ValueError(f'critic: expected one of {known}, got "{cut(name)}"')
+
+
+def cut(text: str, limit: int = 60) -> str:
+    """What a person wrote, short enough to be quoted in an error."""
+    return text if len(text) <= limit else text[:limit - 3] + "..."
 
 
 def read(path: Path) -> Card:

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from . import cards
+from .cards import cut
 from .criteria import HIGH, LOW, TYPICAL, Criterion, Reading, Rubric, Signal
 from .measures import MEASURES
 from .rubric import default
@@ -36,36 +37,44 @@ def parse(text: str) -> Rubric:
     pieces = [piece.strip() for line in lines for piece in line.split(";") if piece.strip()]
     critics = [piece[1:].strip() for piece in pieces if piece.startswith("@")]
     if len(critics) > 1:
-        raise ValueError(f"rubric: expected one critic at most, got {', '.join('@' + name for name in critics)}")
+        raise ValueError(f"rubric: expected one critic at most, got {cut(', '.join('@' + name for name in critics))}")
     rubric = _critic(critics[0]) if critics else default()
     changes = [piece for piece in pieces if not piece.startswith("@")]
     for statement in map(_statement, changes):
         rubric = _apply(rubric, statement)
+    if changes and _counts_nothing(rubric):
+        raise ValueError("rubric: expected at least one criterion with a weight above 0, got none in "
+                         f'"{cut("; ".join(pieces))}"')
     return rubric._replace(title=f"{rubric.title}, with {'; '.join(changes)}") if changes else rubric
+
+
+def _counts_nothing(rubric: Rubric) -> bool:
+    weights = [criterion.weight for criterion in rubric.criteria if not criterion.bipolar]
+    return bool(weights) and not any(weights)
 
 
 def _critic(name: str) -> Rubric:
     try:
         return cards.card(name).rubric
     except ValueError as error:
-        raise ValueError(f'rubric: "@{name}": {error}') from None
+        raise ValueError(f'rubric: "@{cut(name)}": {error}') from None
 
 
 def _statement(piece: str) -> Statement:
     found = STATEMENT.fullmatch(piece)
     if not found or not any(found[part] for part in ("weight", "word", "target", "least", "most")):
-        raise ValueError(f'rubric: "{piece}" cannot be read; write {FORMS}')
+        raise ValueError(f'rubric: "{cut(piece)}" cannot be read; write {FORMS}')
     word = found["word"]
     if word and word.lower() not in WORDS:
-        raise ValueError(f'rubric: "{word}" in "{piece}" is not a number and not one of {", ".join(WORDS)}')
+        raise ValueError(f'rubric: "{cut(word)}" in "{cut(piece)}" is not a number and not one of {", ".join(WORDS)}')
     aims = [kind for kind in ("target", "least", "most") if found[kind]]
     if word and aims:
-        raise ValueError(f'rubric: "{piece}" has two readings; write {word} or the number, not both')
+        raise ValueError(f'rubric: "{cut(piece)}" has two readings; write {word} or the number, not both')
     quoted = found["names"].startswith('"')
     names = (found["names"].strip(),) if quoted else tuple(name.strip() for name in found["names"].split(","))
     weight = float(found["weight"]) if found["weight"] else None
     if weight is not None and weight > 1000:
-        raise ValueError(f'rubric: "{piece}": expected a weight from 0 to 1000, got {found["weight"]}')
+        raise ValueError(f'rubric: "{cut(piece)}": expected a weight from 0 to 1000, got {cut(found["weight"])}')
     reading = WORDS[word.lower()] if word else _aim(aims[0], found, piece) if aims else None
     return Statement(piece, names, weight, reading)
 
@@ -73,7 +82,7 @@ def _statement(piece: str) -> Statement:
 def _aim(kind: str, found, piece: str) -> Reading:
     at, within = float(found[kind]), float(found["within"] or 20)
     if at > 100 or not 1 <= within <= 100:
-        raise ValueError(f'rubric: "{piece}": expected a percentile from 0 to 100 and a tolerance from 1 to 100, '
+        raise ValueError(f'rubric: "{cut(piece)}": expected a percentile from 0 to 100 and a tolerance from 1 to 100, '
                          f"got {at:g} and {within:g}")
     return Reading(kind, at, within)
 
@@ -101,8 +110,8 @@ def _named(criterion: Criterion, name: str) -> bool:
 
 def _change(criterion: Criterion, statement: Statement, asked: bool) -> Criterion:
     if criterion.bipolar:
-        raise ValueError(f'rubric: "{statement.piece}": {criterion.name} is a position between two poles, which never '
-                         "counts; only what has less and more can")
+        raise ValueError(f'rubric: "{cut(statement.piece)}": {criterion.name} is a position between two poles, which '
+                         "never counts; only what has less and more can")
     weight = (criterion.weight or 1.0) if statement.weight is None else statement.weight
     signals, reading = criterion.signals, criterion.reading
     if statement.reading is not None:
@@ -130,5 +139,5 @@ def _column(name: str, statement: Statement, criteria: list[Criterion]) -> str:
     near = get_close_matches(cards.fold(name), spelled, 1)
     hint = f' (did you mean "{spelled[near[0]]}"?)' if near else ""
     known = ", ".join(f"{criterion.id} {criterion.name}" for criterion in counting)
-    raise ValueError(f'rubric: "{name}" in "{statement.piece}" is not judged{hint}; there are {known}, and the columns '
-                     f"{', '.join(MEASURES)}")
+    raise ValueError(f'rubric: "{cut(name)}" in "{cut(statement.piece)}" is not judged{hint}; there are {known}, and '
+                     f"the columns {', '.join(MEASURES)}")

@@ -126,7 +126,7 @@ def test_a_depth_map_adds_the_measures_of_space(asked):
 @pytest.mark.parametrize("inputs, sentence", [
     ({"mask": ["9", 0]}, "mask: expected some white, which marks the part to judge, got an all-black mask"),
     ({"mask": ["7", 0]}, "mask: what its white part cuts out cannot be measured (images: expected at least 16 x 16"),
-    ({"rubric": "*=0"}, "rubric: expected at least one criterion with a weight above 0 that was measured"),
+    ({"rubric": "*=0"}, "rubric: expected at least one criterion with a weight above 0, got none"),
     ({"depth": ["8", 0]}, "depth: expected one map, or one for each of the 1 pictures, got 2"),
 ])
 def test_what_cannot_be_judged_gives_one_sentence(host, photograph, inputs, sentence):
@@ -141,6 +141,14 @@ def test_what_cannot_be_judged_gives_one_sentence(host, photograph, inputs, sent
 def test_a_faulty_rubric_is_refused_before_anything_runs(host, photograph):
     _, errors = host.validate({"1": loaded(photograph), "2": critique_of("1", rubric="Valeu=2")})
     assert "did you mean" in str(errors["nodes"]["2"])
+
+
+@pytest.mark.parametrize("node", ["BottegaCritique", "BottegaRankImages"])
+@pytest.mark.parametrize("rubric", ["E*=0; P*=0", "@Klee; *=0"])
+def test_a_rubric_that_leaves_nothing_to_count_is_refused_before_anything_is_measured(host, photograph, node, rubric):
+    _, errors = host.validate({"1": loaded(photograph), "2": {"class_type": node, "inputs": {
+        "images": ["1", 0], "rubric": rubric, "keep": 1}}, "3": shown("2", 0)})
+    assert f'expected at least one criterion with a weight above 0, got none in "{rubric}"' in str(errors["nodes"]["2"])
 
 
 def test_a_prompt_from_before_there_was_a_rubric_still_runs(host, photograph):

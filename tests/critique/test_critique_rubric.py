@@ -113,6 +113,13 @@ def test_what_cannot_be_read_is_quoted_and_answered(parse, text, sentence):
     assert str(error.value).startswith(sentence)
 
 
+@pytest.mark.parametrize("text", ["{}=2", "{}", "@{}", "Value={}", "@Klee; @{}", "Value>1{}", "Value=2{}"])
+def test_what_is_quoted_is_cut(parse, text):
+    with pytest.raises(ValueError) as error:
+        parse(text.format("x" * 5000))
+    assert "xxx..." in str(error.value) and "x" * 61 not in str(error.value)
+
+
 def test_a_bell_falls_off_and_one_sided_aims_only_on_one_side(critique):
     reading = critique.criteria.Reading
     target, least, most = (reading(kind, 60, 10) for kind in ("target", "least", "most"))
