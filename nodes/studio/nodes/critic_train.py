@@ -115,13 +115,13 @@ class CriticTrain(io.ComfyNode):
         from ...training.settings import Settings
         from .. import critic_report, critic_train
         from ..critic_session import Goal
-        from ..decoder import decoder
+        from ..decoder import FULL, decoder
         from ..reward import named, reward
         from .common import sampling_of
         if not negative:
             raise ValueError("negative: expected a prompt, which may be empty, got none")
         reference, asked = reference or paintings(), parse(rubric)
-        seen = decoder(model, "auto", vae)
+        seen = decoder(model, "auto" if vae is None else FULL, vae)
         goal = Goal(reward(named(asked), reference, seen.detail), seen, method, last_steps, penalty)
         sampling = sampling_of(positive, negative, latent_image, vae, sampling_steps, cfg, "euler", scheduler)
         tensors = None
