@@ -30,6 +30,14 @@ def file_stem(name: str) -> str:
     return stem[:150]
 
 
+def check_name(name: str | None) -> bool | str:
+    """What `validate_inputs` answers: True, also for a linked name, or the sentence that says what is wrong."""
+    try:
+        return name is None or bool(file_stem(name))
+    except ValueError as error:
+        return str(error)
+
+
 def write_new(stem: str, tensors: dict[str, Tensor], metadata: dict[str, str],
               check: Callable[[dict[str, Tensor]], None]) -> Path:
     """Writes <stem>.safetensors, or <stem>_00001.safetensors and so on when that exists; never over another file.

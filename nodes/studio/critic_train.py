@@ -103,14 +103,8 @@ def train(model, asked: Asked, progress: RewardProgress) -> Trained:
         keeper = Keeper(session, stem, run)
         with session.as_it_started():
             before = _measured(session, asked, sampling, progress, "before")
-        try:
+        with keeper.rescuing(progress.say):
             cancelled = _climb(session, keeper, progress, asked_to_stop)
-        except BaseException as error:
-            told = keeper.rescue(error)
-            progress.say(told)
-            if told and isinstance(error, (FloatingPointError, MemoryError)):
-                raise type(error)(f"{error} {told}") from None
-            raise
         path, after = _kept(keeper, cancelled), []
         if not cancelled:
             after = _or_nothing(lambda: _measured(session, asked, sampling, progress, "after"))

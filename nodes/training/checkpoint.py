@@ -9,7 +9,7 @@ import folder_paths
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..lora.files import write_lora
+from ..lora.files import file_version, write_lora
 from ..lora.language import shorten
 
 VERSION = 1
@@ -59,6 +59,14 @@ def find_state(text: str) -> Path:
     raise ValueError(f"resume: expected the name of a run in output/training or the path of a state, got "
                      f"{shorten(text, 60)!r}; "
                      + (f"there are {', '.join(known[:20])}." if known else "there is none yet."))
+
+
+def state_version(resume: str | None) -> str:
+    """Changes when the state that `resume` names has moved on; empty where it names none."""
+    try:
+        return file_version(find_state(resume)) if resume and resume.strip() else ""
+    except ValueError:
+        return ""
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """What a run leaves on disk: states to continue from and LoRAs, whatever ends it."""
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..lora.output import lora_folder
@@ -67,6 +69,19 @@ class Keeper:
         except OSError as error:
             raise OSError(f"name: the LoRA could not be written to {lora_folder()} ({error}). "
                           f"{self.how_to_go_on()}") from error
+
+    @contextmanager
+    def rescuing(self, say: Callable[[str], None]) -> Iterator[None]:
+        """What is raised inside goes on, after `say` has told what was kept; the errors of numbers and of memory tell
+        it too."""
+        try:
+            yield
+        except BaseException as error:
+            told = self.rescue(error)
+            say(told)
+            if told and isinstance(error, (FloatingPointError, MemoryError)):
+                raise type(error)(f"{error} {told}") from None
+            raise
 
     def rescue(self, error: BaseException) -> str:
         """Keeps LoRA and state of a run that was cancelled or failed; says where, and never raises itself."""

@@ -95,15 +95,9 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
         begin(session)
         keeper = Keeper(session, stem, run)
         samples = _samples(session, sample_prompts, vae, run)
-        try:
+        with keeper.rescuing(progress.say):
             _go(session, keeper, samples, progress, asked_to_stop)
             path = keeper.finish()
-        except BaseException as error:
-            told = keeper.rescue(error)
-            progress.say(told)
-            if told and isinstance(error, (FloatingPointError, MemoryError)):
-                raise type(error)(f"{error} {told}") from None
-            raise
         return _result(session, keeper, check, path, tuple(weighed))
 
 

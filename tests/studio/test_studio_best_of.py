@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from real_host import GraphError
+from studio_graphs import loaders, node
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +71,7 @@ def test_a_cancel_before_the_first_picture_is_a_cancel(best_of, parts):
         best_of.choose(cancelled(), *parts, lambda *_: None)
 
 
-def graph(starter, **inputs):
-    def node(class_type, **values):
-        return {"class_type": class_type, "inputs": values}
-    return {
-        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
-        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
-        "vae": node("VAELoader", vae_name=starter.VAE),
+def graph(starter, **inputs):    return loaders(starter) | {
         "words": node("CLIPTextEncode", text="a red circle on a white background", clip=["clip", 0]),
         "guider": node("BasicGuider", model=["model", 0], conditioning=["words", 0]),
         "sampler": node("KSamplerSelect", sampler_name="euler"),

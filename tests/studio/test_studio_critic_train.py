@@ -7,26 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from real_host import GraphError
+from studio_graphs import PROMPT, loaders, node
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
-PROMPT = "a red circle on a white background"
 
 
 @pytest.fixture(scope="module")
 def part(pack):
     return lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
-
-
-@pytest.fixture
-def output_folder(host, tmp_path):
-    """An output folder of the test's own, whose loras the host lists before other tests' files."""
-    import folder_paths
-    before = folder_paths.get_output_directory()
-    folder_paths.set_output_directory(str(tmp_path))
-    folder_paths.add_model_folder_path("loras", str(tmp_path / "loras"), is_default=True)
-    yield tmp_path
-    folder_paths.set_output_directory(before)
-    folder_paths.folder_names_and_paths["loras"][0].remove(str(tmp_path / "loras"))
 
 
 @pytest.fixture
@@ -233,13 +221,7 @@ def test_a_lora_that_cannot_go_on_is_refused(run, wish, tensors, sentence):
         run(model, wish(model, lora=tensors))
 
 
-def graph(starter, **inputs):
-    def node(class_type, **values):
-        return {"class_type": class_type, "inputs": values}
-    return {
-        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
-        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
-        "vae": node("VAELoader", vae_name=starter.VAE),
+def graph(starter, **inputs):    return loaders(starter) | {
         "words": node("CLIPTextEncode", text=PROMPT, clip=["clip", 0]),
         "empty": node("CLIPTextEncode", text="", clip=["clip", 0]),
         "size": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),

@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from real_host import GraphError
+from studio_graphs import loaders, node, uneven_lora, write_lora
 
 PLANTED = "J01"
 
@@ -12,25 +13,12 @@ PLANTED = "J01"
 @pytest.fixture(scope="session")
 def planted(loaded):
     """A LoRA with a weak change in every block and a strong one in PLANTED."""
-    generator = torch.Generator().manual_seed(3)
-    tensors = {}
-    for key, weight in loaded.model.model.state_dict().items():
-        if ".x_block.mlp.fc" in key and key.endswith("weight"):
-            name, strength = key.removesuffix(".weight"), 0.9 if ".1." in key else 0.04
-            tensors[f"{name}.lora_up.weight"] = torch.randn(weight.shape[0], 2, generator=generator) * strength
-            tensors[f"{name}.lora_down.weight"] = torch.randn(2, weight.shape[1], generator=generator) * 0.1
-    return tensors
+    return uneven_lora(loaded.model, 0.9, 0.04)
 
 
 @pytest.fixture(scope="session")
 def file(planted, host):
-    import folder_paths
-    from safetensors.torch import save_file
-    folder = host.tmp / "output" / "loras"
-    folder.mkdir(exist_ok=True)
-    save_file({key: tensor.contiguous() for key, tensor in planted.items()}, folder / "planted.safetensors")
-    assert "planted.safetensors" in folder_paths.get_filename_list("loras")
-    return "planted.safetensors"
+    return write_lora(host, planted, "planted.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +92,7 @@ def test_a_lora_of_one_block_or_for_another_model_gets_a_sentence(divide, plante
         divide("", strength=0.0)
 
 
-def graph(starter, lora_name, **inputs):
-    def node(class_type, **values):
-        return {"class_type": class_type, "inputs": values}
-    return {
-        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
-        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
-        "vae": node("VAELoader", vae_name=starter.VAE),
+def graph(starter, lora_name, **inputs):    return loaders(starter) | {
         "words": node("CLIPTextEncode", text="a red circle on a white background", clip=["clip", 0]),
         "empty": node("CLIPTextEncode", text="", clip=["clip", 0]),
         "size": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from real_host import GraphError
+from studio_graphs import loaders, node
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "critique"))
 
@@ -175,12 +176,7 @@ def prompt(host, starter, monkeypatch):
 
     monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, "TinyVision", Tiny)
 
-    def node(class_type, **inputs):
-        return {"class_type": class_type, "inputs": inputs}
-    return {
-        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
-        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
-        "vae": node("VAELoader", vae_name=starter.VAE),
+    return loaders(starter) | {
         "vision": node("TinyVision"),
         "empty": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
         "critic": node("BottegaRewrite", model=["model", 0], clip=["clip", 0], vision=["vision", 0], prompt=DARK,

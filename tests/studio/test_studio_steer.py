@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from real_host import GraphError
+from studio_graphs import loaders, node
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
 
@@ -168,13 +169,7 @@ def test_cancel_is_honoured_at_the_step(loaded, draw, guided):
         draw(guided(loaded.model))
 
 
-def graph(starter, **inputs):
-    def node(class_type, **values):
-        return {"class_type": class_type, "inputs": values}
-    return {
-        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
-        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
-        "vae": node("VAELoader", vae_name=starter.VAE),
+def graph(starter, **inputs):    return loaders(starter) | {
         "words": node("CLIPTextEncode", text="a red circle on the left on a white background", clip=["clip", 0]),
         "none": node("CLIPTextEncode", text="", clip=["clip", 0]),
         "empty": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),

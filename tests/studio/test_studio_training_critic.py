@@ -3,6 +3,7 @@ import importlib
 
 import pytest
 import torch
+from studio_graphs import loaders, node
 
 
 def part(pack, name):
@@ -26,13 +27,7 @@ def test_it_gives_the_scores_of_art_critique(pack, studio, pictures, rubric):
     assert reference.name in critic.title
 
 
-def graph(starter):
-    def node(class_type, **values):
-        return {"class_type": class_type, "inputs": values}
-    return {
-        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
-        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
-        "vae": node("VAELoader", vae_name=starter.VAE),
+def graph(starter):    return loaders(starter) | {
         "words": node("CLIPTextEncode", text="a red circle on a white background", clip=["clip", 0]),
         "red": node("EmptyImage", width=128, height=128, batch_size=1, color=0xCC3322),
         "grey": node("EmptyImage", width=128, height=128, batch_size=1, color=0x808080),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from real_host import GraphError
+from studio_graphs import loaders, node, uneven_lora, write_lora
 
 HARMFUL = "J01"
 
@@ -92,32 +93,15 @@ def test_a_target_picture_is_most_like_itself(likeness, pack):
 @pytest.fixture(scope="module")
 def harmful(loaded):
     """A LoRA that does next to nothing, but for one block that tears the picture apart."""
-    generator = torch.Generator().manual_seed(3)
-    tensors = {}
-    for key, weight in loaded.model.model.state_dict().items():
-        if ".x_block.mlp.fc" in key and key.endswith("weight"):
-            name, strength = key.removesuffix(".weight"), 4.0 if ".1." in key else 0.01
-            tensors[f"{name}.lora_up.weight"] = torch.randn(weight.shape[0], 2, generator=generator) * strength
-            tensors[f"{name}.lora_down.weight"] = torch.randn(2, weight.shape[1], generator=generator) * 0.1
-    return tensors
+    return uneven_lora(loaded.model, 4.0, 0.01)
 
 
 @pytest.fixture(scope="module")
 def file(harmful, host):
-    from safetensors.torch import save_file
-    folder = host.tmp / "output" / "loras"
-    folder.mkdir(exist_ok=True)
-    save_file({key: tensor.contiguous() for key, tensor in harmful.items()}, folder / "harmful.safetensors")
-    return "harmful.safetensors"
+    return write_lora(host, harmful, "harmful.safetensors")
 
 
-def graph(starter, file, **inputs):
-    def node(class_type, **values):
-        return {"class_type": class_type, "inputs": values}
-    return {
-        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
-        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
-        "vae": node("VAELoader", vae_name=starter.VAE),
+def graph(starter, file, **inputs):    return loaders(starter) | {
         "words": node("CLIPTextEncode", text="a red circle on a white background", clip=["clip", 0]),
         "empty": node("CLIPTextEncode", text="", clip=["clip", 0]),
         "size": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),

@@ -15,18 +15,6 @@ def whole_trainer(pack):
 
 
 @pytest.fixture
-def output_folder(host, tmp_path):
-    """An output folder of the test's own, whose loras the host lists before other tests' files."""
-    import folder_paths
-    before = folder_paths.get_output_directory()
-    folder_paths.set_output_directory(str(tmp_path))
-    folder_paths.add_model_folder_path("loras", str(tmp_path / "loras"), is_default=True)
-    yield tmp_path
-    folder_paths.set_output_directory(before)
-    folder_paths.folder_names_and_paths["loras"][0].remove(str(tmp_path / "loras"))
-
-
-@pytest.fixture
 def train(pack, output_folder):
     """train(model, steps, **recipe) runs the trainer on four pictures as the node does."""
     from training_models import caption, latents

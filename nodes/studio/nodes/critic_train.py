@@ -84,27 +84,15 @@ class CriticTrain(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, rubric=None, name=None):
-        from ...lora.output import file_stem
+        from ...lora.output import check_name
         checked = check_rubric(rubric)
-        if checked is not True:
-            return checked
-        try:
-            if name is not None:
-                file_stem(name)
-        except ValueError as error:
-            return str(error)
-        return True
+        return check_name(name) if checked is True else checked
 
     @classmethod
     def fingerprint_inputs(cls, lora_name=None, resume="", **others):
         """A LoRA that was written anew, or a state that has moved on, is another input."""
-        from ...lora.files import file_version
-        from ...training.checkpoint import find_state
-        try:
-            state = file_version(find_state(resume)) if resume and resume.strip() else ""
-        except ValueError:
-            state = ""
-        return version(lora_name), state
+        from ...training.checkpoint import state_version
+        return version(lora_name), state_version(resume)
 
     @classmethod
     def execute(cls, model, positive, negative, latent_image, steps, batch_size, learning_rate, rank, method,

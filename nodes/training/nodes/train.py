@@ -71,23 +71,14 @@ class TrainLora(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name=None):
-        from ...lora.output import file_stem
-        try:
-            if name is not None:
-                file_stem(name)
-        except ValueError as error:
-            return str(error)
-        return True
+        from ...lora.output import check_name
+        return check_name(name)
 
     @classmethod
     def fingerprint_inputs(cls, resume="", **others):
         """A state that has moved on is another input."""
-        from ...lora.files import file_version
-        from ..checkpoint import find_state
-        try:
-            return file_version(find_state(resume)) if resume and resume.strip() else ""
-        except ValueError:
-            return ""
+        from ..checkpoint import state_version
+        return state_version(resume)
 
     @classmethod
     def execute(cls, model, dataset, steps, batch_size, learning_rate, rank, seed, name, adapter=None, recipe=None,
