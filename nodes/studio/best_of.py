@@ -11,11 +11,11 @@ from torch import Tensor
 from ..charts.draw import render
 from ..charts.sheet import Cell, sheet, thumbnail
 from ..charts.theme import LIGHT
-from ..critique import critic, rank
+from ..critique import rank
 from ..critique.criteria import Rubric
-from ..critique.picture import Picture
+from ..critique.critic import judge_only
 from ..critique.reference import Reference
-from ..critique.score import Critique, judge
+from ..critique.score import Critique
 
 MOST = 60
 
@@ -71,7 +71,7 @@ def choose(candidates: Iterator[Candidate], rubric: Rubric, reference: Reference
     cancelled = False
     try:
         for candidate in candidates:
-            critiques.append(judge(critic.examine(Picture.from_images(candidate.picture.cpu()))[1], reference, rubric))
+            critiques.append(judge_only(candidate.picture, reference, rubric))
             kept.append(candidate)
             best = rank.order([critique.score for critique in critiques])[0]
             show(kept[best].picture, len(kept))

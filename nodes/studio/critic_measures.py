@@ -4,8 +4,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..critique.critic import numbers
-from ..critique.picture import CANONICAL, Picture
+from ..critique.critic import measured
 from ..critique.rubric import default
 from ..critique.score import Critique, judge, needed
 
@@ -28,7 +27,7 @@ def measure(drawn, session, asked, held: bool, name: str) -> Measured:
     points = asked.goal.reward(asked.goal.decoder.decode(latent)).mean().item()
     every = {column for criterion in default().criteria for column in criterion.columns}
     columns = every | needed(asked.reference, asked.rubric) | needed(asked.reference, default())
-    measures = numbers(Picture.from_images(drawn.picture.cpu()).at_longer_side(CANONICAL), columns=columns)
+    measures = measured(drawn.picture, columns)
     return Measured(held, name, drawn.picture.cpu(), points, judge(measures, asked.reference, asked.rubric).score,
                     judge(measures, asked.reference, default()))
 
