@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from safetensors import safe_open
 
 SMALL_FILE = "small_sd3.safetensors"
 ARCHITECTURES = json.loads((Path(__file__).parent / "architectures.json").read_text(encoding="utf-8"))
@@ -144,3 +145,14 @@ def stock(host, **loras):
     for name, (tensors, metadata) in loras.items():
         save_file(tensors, folder / f"{name}.safetensors", metadata)
     return host
+
+
+def off(found, wanted):
+    """The weights that differ by more than a rounding."""
+    gaps = {key: float((found[key].double() - wanted[key].double()).abs().max()) for key in wanted}
+    return {key: gap for key, gap in gaps.items() if gap > 3e-6 * max(1.0, float(wanted[key].abs().max()))}
+
+
+def metadata_of(path):
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()

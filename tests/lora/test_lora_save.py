@@ -5,54 +5,11 @@ import json
 import lora_models as small
 import pytest
 import torch
-from lora_models import KINDS, small_clip, small_model, weights
-from safetensors import safe_open
+from lora_models import KINDS, metadata_of, off, small_clip, small_model, weights
 from safetensors.torch import load_file
 
 FORMATS = ("comfy", "kohya", "diffusers")
 PREFIXES = {"comfy": ("diffusion_model.",), "kohya": ("lora_unet_",), "diffusers": ("transformer.", "unet.")}
-
-
-@pytest.fixture(scope="module")
-def room(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.save")
-
-
-@pytest.fixture
-def source(pack, room):
-    def source(tensors, strength=1.0, blocks="", clip=1.0, metadata=None):
-        file = pack.nodes.lora.files.LoraFile(tensors, metadata or {})
-        return room.Source("a.safetensors", file, strength, clip, blocks)
-    return source
-
-
-@pytest.fixture
-def expected(pack):
-    """The weights that a chain of our loaders gives."""
-    def apply(model, sources, clip=None):
-        for s in sources:
-            spec = pack.nodes.lora.language.parse(s.blocks)
-            model, clip, _ = pack.nodes.lora.patching.apply_lora(model, clip, s.lora, s.strength_model,
-                                                                 s.strength_clip, spec)
-        return weights(model), clip and weights(clip)
-    return apply
-
-
-@pytest.fixture
-def core(host):
-    """The weights that the host's own loader gives for a file at strength 1."""
-    def load(path, model, clip=None):
-        if clip:
-            weights(clip)  # a CLIP that was never loaded is loaded without its patches
-        model, clip = host.nodes.LoraLoader().load_lora(model, clip, path.name, 1.0, 1.0)
-        return weights(model), clip and weights(clip)
-    return load
-
-
-def off(found, wanted):
-    """The weights that differ by more than a rounding."""
-    gaps = {key: float((found[key].double() - wanted[key].double()).abs().max()) for key in wanted}
-    return {key: gap for key, gap in gaps.items() if gap > 3e-6 * max(1.0, float(wanted[key].abs().max()))}
 
 
 def sliced_lora(model, kind="lora", prefix="transformer."):
@@ -363,11 +320,6 @@ def test_a_name_that_is_no_file_name_is_refused(name, pack):
     assert output.file_stem("../../etc/ink é 1.safetensors") == "_.._etc_ink é 1"
 
 
-def metadata_of(path):
-    with safe_open(path, framework="pt") as file:
-        return file.metadata()
-
-
 def test_the_metadata_is_carried_over_and_tells_how_the_file_was_made(room, source):
     model = small_model("SD3-medium")
     tensors = small.lora_for(model, "lora")
@@ -382,101 +334,3 @@ def test_the_metadata_is_carried_over_and_tells_how_the_file_was_made(room, sour
                                   "blocks": "J00=0.5"}
     alone = metadata_of(room.save(sources[:1], "made of", "kohya", 0, {}, model).path)
     assert alone["ss_steps"] == "10" and alone["modelspec.title"] == "made of"
-
-
-def graph(**inputs):
-    node = lambda kind, **given: {"class_type": kind, "inputs": given}
-    return {
-        "1": node("UNETLoader", unet_name=small.SMALL_FILE, weight_dtype="default"),
-        "2": node("BottegaStackLora", lora_name="save_ink.safetensors", strength_model=0.5, strength_clip=1.0,
-                  blocks="J00=0.5"),
-        "3": node("BottegaSaveLora", name="baked", format="kohya", rank=0, metadata="", blocks="",
-                  **{"stack": ["2", 0], "model": ["1", 0], **inputs}),
-        "4": node("PreviewAny", source=["3", 0]),
-    }
-
-
-@pytest.fixture(scope="module")
-def shop(host):
-    return small.stock(host, save_ink=(small.lora_for(small_model("SD3-medium"), "lora"), {"ss_steps": "5"}))
-
-
-def test_it_runs_in_the_executor_and_the_host_lists_the_file(shop):
-    import folder_paths
-    outputs, _ = shop.run(graph())
-    path = outputs["4"]["text"][0]
-    assert outputs["3"]["text"][0].startswith("Saved baked.safetensors: 25 lora;")
-    assert folder_paths.get_full_path("loras", "baked.safetensors") == path and metadata_of(path)["ss_steps"] == "5"
-
-
-@pytest.mark.parametrize("inputs, message", [
-    ({"metadata": "{"}, "metadata: expected a JSON object"), ({"metadata": "[1]"}, "metadata: expected a JSON object"),
-    ({"name": ".."}, "name: expected a file name"), ({"blocks": "J00=lots"}, "is not a number"),
-    ({"format": "other"}, "format")])
-def test_bad_input_is_refused_before_anything_runs(inputs, message, shop):
-    prompt = graph()
-    prompt["3"]["inputs"] |= inputs
-    assert message in str(shop.validate(prompt)[1])
-
-
-def test_a_stack_and_a_lora_at_once_or_neither_is_an_error(shop, pack):
-    node = pack.nodes.lora.nodes.SaveLora
-    with pytest.raises(ValueError, match="stack: expected a stack or a lora, got neither"):
-        node.execute("", "x", "comfy", 0, "")
-    with pytest.raises(ValueError, match="got both"):
-        node.execute("", "x", "comfy", 0, "", stack=(), lora={})
-    with pytest.raises(ValueError, match="blocks: expected nothing beside a stack"):
-        node.execute("J00=1", "x", "comfy", 0, "", stack=())
-
-
-def test_a_lora_from_memory_is_saved_with_its_blocks(shop, pack, core, source, expected):
-    from pathlib import Path
-    model = small_model("SD3-medium")
-    tensors = small.lora_for(model, "lokr")
-    path = pack.nodes.lora.nodes.SaveLora.execute("J00=0.5", "memory", "comfy", 0, "", lora=tensors,
-                                                  model=model).result[0]
-    assert off(core(Path(path), model)[0], expected(model, [source(tensors, 1.0, "J00=0.5")])[0]) == {}
-
-
-@pytest.mark.parametrize("blocks, settings", [
-    ("0.5,0,A," + ",".join("R" * 10), dict(vector_mode="inspire", seed=7)),
-    ("D00=A; D01=B; S00=U", dict(a=0.5, seed=3))])
-def test_a_lora_from_memory_is_saved_with_its_blocks_read_as_load_lora_reads_them(blocks, settings, shop, pack, core):
-    from pathlib import Path
-    lora, model = pack.nodes.lora, small_model("Flux.1")
-    tensors = small.lora_for(model, "lora")
-    path = lora.nodes.SaveLora.execute(blocks, "read", "comfy", 0, "", lora=tensors, model=model, **settings).result[0]
-    loaded = lora.nodes.ApplyLora.execute(model, tensors, 1.0, 1.0, blocks, **settings).result[0]
-    assert off(core(Path(path), model)[0], weights(loaded)) == {}
-
-
-def test_diffusers_itself_takes_every_key_of_a_flux_file(room, source):
-    diffusers, _ = pytest.importorskip("diffusers"), pytest.importorskip("peft")
-    model = small_model("Flux.1")
-    saved = load_file(room.save([source(small.lora_for(model, "lora"), 0.5)], "d", "diffusers", 0, {}, model).path)
-    flux = diffusers.FluxTransformer2DModel(
-        in_channels=64, num_layers=2, num_single_layers=2, attention_head_dim=32, num_attention_heads=2,
-        joint_attention_dim=32, pooled_projection_dim=32, guidance_embeds=True, axes_dims_rope=(8, 12, 12))
-    flux.load_lora_adapter(dict(saved), prefix="transformer")
-    assert_taken(flux, saved, "transformer.", ".lora_B.weight", ".lora_A.weight")
-
-
-def test_diffusers_itself_takes_every_key_of_a_unet_file(room, source):
-    diffusers, _ = pytest.importorskip("diffusers"), pytest.importorskip("peft")
-    model = small_model("SD1.5")
-    saved = load_file(room.save([source(small.lora_for(model, "lora"), 0.5)], "d", "diffusers", 0, {}, model).path)
-    unet = diffusers.UNet2DConditionModel(block_out_channels=(32, 64, 128, 128), cross_attention_dim=32,
-                                          attention_head_dim=2)
-    unet.load_lora_adapter(dict(saved), prefix="unet")
-    assert_taken(unet, saved, "unet.", "lora.up.weight", "lora.down.weight")
-
-
-def assert_taken(model, saved, prefix, up_ending, down_ending):
-    """Every pair of factors is in the model of diffusers, with its product."""
-    found = {key: t for key, t in model.state_dict().items() if ".lora_" in key}
-    products = sorted(float((found[key].flatten(1) @ found[key.replace(".lora_B.", ".lora_A.")].flatten(1)).norm())
-                      for key in found if ".lora_B." in key)
-    wanted = sorted(float((t.flatten(1) @ saved[key.replace(up_ending, down_ending)].flatten(1)).norm())
-                    for key, t in saved.items() if key.endswith(up_ending))
-    assert products == pytest.approx(wanted, rel=1e-5) and 2 * len(wanted) == len(saved) > 50
-    assert all(key.startswith(prefix) for key in saved)
