@@ -2,8 +2,8 @@
 
 The model and the data are those of bench_training: SD3 of depth 3, latents of 16 x 16, captions of 77 tokens.
 """
-import bench_training
 import timing
+from bench_training import RANK, STARTER, TEXT, StepClock, data, model
 
 ROUNDS = 5
 BATCHES = (1, 4)
@@ -18,8 +18,8 @@ def main():
     rows = [row for batch in BATCHES for row in compare(pack, batch, options.rounds)]
     timing.publish(
         "adapters", "A training step by algorithm",
-        f"SD3 of depth 3, latents 16 x 16, captions 77 x {bench_training.TEXT}, rank {bench_training.RANK}, fp32: "
-        f"milliseconds a step, median of {options.rounds} interleaved runs of {bench_training.STEPS} steps. Ratio: to "
+        f"SD3 of depth 3, latents 16 x 16, captions 77 x {TEXT}, rank {RANK}, fp32: "
+        f"milliseconds a step, median of {options.rounds} interleaved runs of {STARTER.steps} steps. Ratio: to "
         "LoRA, within a round. Parameters: what is trained.",
         timing.table(["algorithm", "batch", "ms a step", "ratio", "parameters"], rows),
         "Every run includes what its algorithm does at the start; the clock begins after the first step.")
@@ -35,15 +35,15 @@ def compare(pack, batch, rounds):
 
 def step(pack, name, batch, sizes):
     training = pack.nodes.training
-    latents, captions = bench_training.data()
+    latents, captions = data(STARTER)
     algorithm = name.partition(",")[0]
     settings = training.adapters.table.ALGORITHMS[algorithm].settings(**SHAPES[name])
-    shape = training.adapters.LoraShape(algorithm, rank=bench_training.RANK, settings=settings)
-    asked = training.settings.Settings(bench_training.STEPS, batch, 1e-4, bench_training.RANK, 0)
+    shape = training.adapters.LoraShape(algorithm, rank=RANK, settings=settings)
+    asked = training.settings.Settings(STARTER.steps, batch, 1e-4, RANK, 0)
     dataset = training.dataset.from_core_nodes([{"samples": latents}], captions)
-    with bench_training.StepClock() as clock:
-        trained = training.run.train(bench_training.model(), dataset, asked, "benchmark",
-                                     training.progress.Progress(bench_training.STEPS, "1"), shape)
+    with StepClock() as clock:
+        trained = training.run.train(model(STARTER), dataset, asked, "benchmark",
+                                     training.progress.Progress(STARTER.steps, "1"), shape)
     sizes[name] = trained.parameters
     return clock.seconds_a_step()
 
