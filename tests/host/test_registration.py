@@ -68,10 +68,6 @@ def schema(host, node_id):
     return host.nodes.NODE_CLASS_MAPPINGS[node_id].GET_SCHEMA()
 
 
-def help_page(node_id):
-    return (PACK / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
-
-
 def test_the_host_registers_exactly_the_expected_nodes(host, pack):
     nodes = host.nodes.NODE_CLASS_MAPPINGS.items()
     assert {name for name, node in nodes if node.__module__.startswith(f"{pack.__name__}.")} == set(CONTRACT)
@@ -95,13 +91,6 @@ def test_every_input_and_output_has_a_tooltip_and_every_output_a_name(node_id, s
     silent = [slot.id or slot.display_name for slot in [*schema.inputs, *schema.outputs] if not slot.tooltip]
     assert not silent
     assert all(output.display_name for output in schema.outputs)
-
-
-@NODES
-def test_the_help_page_names_every_input_and_output(node_id, schema):
-    page = help_page(node_id)
-    names = [i.id for i in schema.inputs] + [o.display_name for o in schema.outputs]
-    assert not [name for name in names if name not in page]
 
 
 def test_there_is_no_help_page_without_a_node():

@@ -1,0 +1,80 @@
+"""The help pages against the schemas: every input with what it takes, every output with what it gives."""
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
+PAGES = pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+FREE = 2 ** 53  # a largest value beyond which nobody counts
+FEW, SHORT = 8, 30  # options, and characters of a default, that a table has room for
+
+
+@pytest.fixture
+def schema(host, pack, page):
+    return host.nodes.NODE_CLASS_MAPPINGS[page.stem].GET_SCHEMA()
+
+
+def table(page, first):
+    """The first two cells of every row of the table that begins with this word."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    below = lines[next(n for n, line in enumerate(lines) if line.startswith(f"| {first} |")) + 2:]
+    end = next((n for n, line in enumerate(below) if not line.startswith("|")), len(below))
+    return [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in below[:end]]
+
+
+def plain(number):
+    return format(Decimal(str(number)).normalize(), "f")
+
+
+def takes(slot):
+    """What the page says in the column `takes`: a default and its range, options, or what to connect."""
+    kind, default = slot.get_io_type(), getattr(slot, "default", None)
+    if getattr(slot, "force_input", None) or kind not in VALUES:
+        return f"{kind}, optional" if slot.optional else kind
+    return VALUES[kind](slot, default)
+
+
+def number(slot, default):
+    return f"{plain(default)} ({plain(slot.min)} {'and up' if slot.max > FREE else 'to ' + plain(slot.max)})"
+
+
+def text(_, default):
+    return "text, given" if default and len(default) >= SHORT else f"`{default}`" if default else "text"
+
+
+def choice(slot, default):
+    if slot.id == "lora_name":  # the other options are the files of this machine
+        nothing = [option for option in slot.options if option.startswith(("[None]", "none:"))]
+        return f"a file, or `{nothing[0]}`" if nothing else "a file"
+    first = slot.options[0] if default is None else default
+    others = [option for option in slot.options if option != first] if len(slot.options) <= FEW else []
+    return ", ".join(f"`{option}`" for option in [first, *others])
+
+
+VALUES = {"INT": number, "FLOAT": number, "STRING": text, "COMBO": choice,
+          "BOOLEAN": lambda _, default: "on" if default else "off"}
+
+
+@PAGES
+def test_the_help_page_has_every_input_with_its_default_and_range(page, schema):
+    assert table(page, "input") == [(f"`{slot.id}`", takes(slot)) for slot in schema.inputs]
+
+
+@PAGES
+def test_the_help_page_has_every_output(page, schema):
+    assert table(page, "output") == [
+        (f"`{slot.display_name}`", slot.get_io_type() + (", a list" if slot.is_output_list else ""))
+        for slot in schema.outputs]
+
+
+@PAGES
+def test_the_help_page_has_the_node_s_name_and_an_example(page, schema):
+    words = page.read_text(encoding="utf-8")
+    assert words.startswith(f"# {schema.display_name}\n") and "Example" in words
+
+
+@PAGES
+def test_pictures_of_the_help_page_are_there(page):
+    named = [part.split(")")[0] for part in page.read_text(encoding="utf-8").split("](")[1:]]
+    assert [name for name in named if "://" not in name and not (DOCS / name).exists()] == []
