@@ -1,4 +1,8 @@
 """Every node of the pack, in menu order."""
+from .oldest_host import check_host, version_of_host
+
+check_host(version_of_host())  # before the imports below, which an old host may not have
+
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .charts.nodes import Chart

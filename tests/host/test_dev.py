@@ -148,6 +148,11 @@ def test_a_new_host_is_accepted(dev, tmp_path, version):
     assert dev.check_host(make_host(tmp_path, version)) == tmp_path
 
 
+def test_the_pack_the_setup_and_the_registry_name_the_same_oldest_host(dev, pack):
+    told = re.search(r'requires-comfyui = ">=(.+)"', (PACK / "pyproject.toml").read_text(encoding="utf-8")).group(1)
+    assert pack.nodes.oldest_host.OLDEST_HOST == dev.OLDEST_HOST == tuple(map(int, told.split(".")))
+
+
 def test_the_pack_is_linked_into_the_base_directory_once(dev, tmp_path):
     dev.link_pack(tmp_path)
     dev.link_pack(tmp_path)
