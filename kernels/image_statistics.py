@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from . import dispatch, patterns
-from .counts import count, entropy
+from .counts import count
 from .directions import direction_table, look_up
 from .oklab import oklab
 
@@ -48,11 +48,6 @@ class ImageStatistics(NamedTuple):
     """[B, 24]: gradients of the grey picture in steps of 7.5 degrees of half a turn, the first one centred at 0."""
     mirrored: Tensor
     """[B, 2]: `patterns.mirrored_difference` of the grey picture."""
-
-    @property
-    def local_entropy(self) -> Tensor:
-        """Entropy of each tile in bits: float64 [B, rows, columns], 0..4."""
-        return entropy(self.tiles)
 
 
 def image_statistics(rgb: Tensor, backend: str | None = None, allow_triton: bool = True) -> ImageStatistics:

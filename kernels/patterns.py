@@ -46,7 +46,7 @@ def cooccurrence(levels: Tensor, steps: int = 16) -> Tensor:
 def local_counts(levels: Tensor, side: int = 16, steps: int = 16) -> Tensor:
     """Histograms of the tiles of `side` x `side` pixels: uint8 [B, H, W] -> int64 [B, rows, columns, steps].
 
-    The last row and column of tiles hold what is left. Their `entropy` is the local entropy of the picture."""
+    The last row and column of tiles hold what is left. Their entropies are the local entropy of the picture."""
     height, width = levels.shape[1:]
     rows, columns = -(-height // side), -(-width // side)
     y = torch.arange(height, dtype=torch.int32, device=levels.device)[:, None] // side * columns

@@ -30,7 +30,7 @@ SD3_RGB_FACTORS = (
 def mixing() -> torch.Tensor:
     """[16, 12] matrix from the dots of a cell (index colour * 4 + row * 2 + column, -1..1) to model space."""
     factors = torch.tensor(SD3_RGB_FACTORS, dtype=torch.float64)
-    u, s, vt = torch.linalg.svd(factors)
+    u, s, _ = torch.linalg.svd(factors)
     colour = torch.linalg.pinv(factors).T * PREVIEW_CONTRAST                      # [16, 3]: preview = contrast * colour
     haar = torch.tensor([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]], dtype=torch.float64) / 4
     mix = torch.zeros(LATENT_CHANNELS, 12, dtype=torch.float64)

@@ -20,10 +20,6 @@ SCORED = ("RMS contrast", "Luminance entropy", "Edge density", "Color entropy", 
           "Homogeneity", "1st-order EOE", "2nd-order EOE")
 """The columns that make the total: published, and the same at every size of a picture to about 1 percentile."""
 
-SIZE_BOUND = ("Complexity", "Fourier sigma", "2D Fractal dimension", "3D Fractal dimension", "Self-similarity (PHOG)",
-              "Anisotropy")
-"""Columns that tell paintings from photographs as well, but move 5 to 21 percentiles when a picture is resized."""
-
 
 class Reference(NamedTuple):
     """A tradition, a style or one person's work, reduced to what a critique needs.
@@ -78,19 +74,9 @@ def typicality(position: float) -> float:
     return 100 - abs(2 * position - 100)
 
 
-def nearness(position: float, wanted: float, tolerance: float) -> float:
-    """100 where a percentile is the wanted one, falling off on both sides: 100 exp(-(p - p*)^2 / 2 t^2).
-
-    `tolerance` is the distance at which 61 points are left, in percentile points.
-    """
-    return 100 * math.exp(-((position - wanted) ** 2) / (2 * tolerance * tolerance))
-
-
 def target(own: Reference, column: str, tradition: Reference) -> tuple[float, float]:
     """Where the pictures of `own` lie in a tradition: (percentile of their median, half the spread of their middle
     two thirds), both in percentile points of `tradition`; the second is never under the band of `tradition`.
-
-    What `nearness` needs to say how close a picture comes to them.
     """
     low, middle, high = (tradition.percentile(column, own.quantiles[column][at]) for at in (17, 50, 83))
     return middle, max((high - low) / 2, tradition.band)

@@ -126,6 +126,18 @@ def runs(labels: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(first if first == last else f"{first}-{last}", label) for first, last, label, *_ in joined]
 
 
+def expand(joined: str) -> Iterator[str]:
+    """The aliases of "D00-D01 MID", the inverse of runs: a word without a range stands for itself."""
+    for word in joined.split():
+        first, _, last = word.partition("-")
+        if not last:
+            yield first
+            continue
+        stem, start = _stem_and_number(first)
+        digits = len(first) - len(stem)
+        yield from (f"{stem}{number:0{digits}d}" for number in range(start, _stem_and_number(last)[1] + 1))
+
+
 def _stem_and_number(alias: str) -> tuple[str, int]:
     stem = alias.rstrip("0123456789")
     return stem, int(alias[len(stem):] or -1)

@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-import comfy.lora
 import comfy.lora_convert
 from comfy import weight_adapter
 from torch import Tensor
 
 from . import names
 from .blocks import ENCODER_FAMILIES, MODEL_FAMILIES, Place
+from .loading import whole_patches
 
 ENDINGS = re.compile(
     r"(\.lora_(up|down|mid)\.weight|\.lora_[AB](\.default)?(\.weight)?|_lora\.(up|down)\.weight"
@@ -27,13 +27,11 @@ ENCODER_ROOTS = re.compile(r"(text_encoders\.(?P<name>\w+)|text_encoder(?P<numbe
 
 
 def file_patches(tensors: Mapping[str, Tensor]) -> dict[str, object]:
-    """The patches of a LoRA as the host reads them, each under the name that the file gives its module."""
+    """The patches of a LoRA as the host reads them, each under the name that the file gives its module.
+
+    Raises ValueError for half an adapter."""
     tensors = comfy.lora_convert.convert_lora(dict(tensors))
-    targets = {name: f"{name}.weight" for name in module_names(tensors)}
-    try:
-        return comfy.lora.load_lora(tensors, targets, log_missing=False)
-    except KeyError as error:
-        raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
+    return whole_patches(tensors, {name: f"{name}.weight" for name in module_names(tensors)})
 
 
 def module_names(keys: Iterable[str]) -> list[str]:

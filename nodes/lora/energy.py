@@ -57,12 +57,22 @@ def change(patch, weight: Tensor) -> Tensor:
     return whole - before if whole.shape == before.shape else whole - _padded(before, whole.shape)
 
 
-def model_weight(module: torch.nn.Module, target: str | tuple) -> Tensor | None:
-    """The weight of a model, or the slice of it, that a target of comfy.lora.load_lora names; unpacked if quantised.
+def own_weight(patcher, target: str | tuple) -> Tensor | None:
+    """The weight of a ModelPatcher's model, or the slice of it, that a target of comfy.lora.load_lora names.
 
-    None where only another pack can unpack it."""
+    Without any patch, also while the host keeps the model in memory with patches in its weights. As model_weight."""
+    key = target if isinstance(target, str) else target[0]
+    kept = patcher.backup.get(key) or patcher.hook_backup.get(key)
+    return model_weight(patcher.model, target, kept and kept[0])
+
+
+def model_weight(module: torch.nn.Module, target: str | tuple, own: Tensor | None = None) -> Tensor | None:
+    """The weight of a model, or the slice of it, that a target names, as it is now; unpacked if quantised.
+
+    own: stands for what is there now. None where only another pack can unpack it."""
     key, offset = (target, None) if isinstance(target, str) else target[:2]
     weight, _, convert = get_key_weight(module, key)
+    weight = weight if own is None else own
     if not is_readable(weight):
         return None
     weight = convert(weight, inplace=False) if convert else weight

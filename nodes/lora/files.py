@@ -2,6 +2,7 @@
 import math
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from .language import shorten
 
 SAFETENSORS = (".safetensors", ".sft")
 NO_FILE = "[None]"  # as the core's Train LoRA says it
+FROM_MEMORY = "LoRA from memory"
 
 
 class LoraFile(NamedTuple):
@@ -39,6 +41,20 @@ def listed_lora(name: str, field: str = "lora_name") -> LoraFile:
     return read_lora_cached(lora_path(name, field), name)
 
 
+def listed_version(name: str | None) -> tuple | str | None:
+    """Changes whenever the LoRA of a name that the host lists is written anew; any other name stands for itself."""
+    path = name and folder_paths.get_full_path("loras", name)  # a linked name is not known yet
+    return file_version(path) if path else name
+
+
+def from_memory(tensors: Mapping[str, torch.Tensor]) -> LoraFile:
+    """A LoRA that a node made. Raises ValueError when it is none."""
+    if not isinstance(tensors, Mapping):
+        raise ValueError(f"lora: expected a LoRA, tensors by name, got {type(tensors).__name__}.")
+    check(tensors, "lora: the LoRA from memory")
+    return LoraFile(dict(tensors), {})
+
+
 def read_lora(path: str | os.PathLike, name: str = "") -> LoraFile:
     """Reads a LoRA with the host's own loader, which may map the file instead of copying it.
 
@@ -53,7 +69,7 @@ def read_lora(path: str | os.PathLike, name: str = "") -> LoraFile:
     return LoraFile(tensors, metadata or {})
 
 
-def check(tensors: dict[str, torch.Tensor], name: str) -> None:
+def check(tensors: Mapping[str, torch.Tensor], name: str) -> None:
     """Raises ValueError, which begins with name, for the first tensor that cannot be a LoRA's."""
     for key, tensor in tensors.items():
         if problem := _problem(key, tensor):

@@ -8,7 +8,7 @@ import comfy.utils
 
 from . import report
 from .contents import file_patches, file_places
-from .energy import Energy, block_energies, model_weight
+from .energy import Energy, block_energies, own_weight
 from .files import LoraFile
 from .language import shorten
 from .patching import Outcome, examine
@@ -48,7 +48,7 @@ def inspect(lora: LoraFile, model=None) -> Inspection:
     outcome = examine(model, None, lora, 1.0, 1.0, ())
     side = outcome.sides[0]
     fits = [change for change in side.changes if not change.problem]
-    rows = [(c.alias, c.patch, lambda target=c.target: model_weight(model.model, target)) for c in fits]
+    rows = [(c.alias, c.patch, lambda target=c.target: own_weight(model, target)) for c in fits]
     found, encoders = _energies(rows), _encoders(lora, outcome.unused)
     blocks = {alias: found.get(alias) for alias in side.aliases} | dict(sorted(_energies(encoders).items()))
     patches = {c.target: c.patch for c in side.changes} | {number: row[1] for number, row in enumerate(encoders)}

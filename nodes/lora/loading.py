@@ -64,16 +64,21 @@ def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping, muted: Callabl
     names = _mentioned(names, tensors)
     silent = {name: target for name, target in names.items() if muted(target)}
     tensors.skip(silent)
-    try:
-        patches = comfy.lora.load_lora(tensors, {name: names[name] for name in names if name not in silent}, False)
-    except (KeyError, AttributeError) as error:
-        raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
+    patches = whole_patches(tensors, {name: names[name] for name in names if name not in silent})
     if patches.pop(SLICED_BIAS, None):
         biases = [name + end for name, target in names.items() if isinstance(target, tuple) for end in BIASES]
         _lose(tensors, "the host drops the bias of a slice", [key for key in biases if key in tensors])
     if len(set(names.values())) < len(names):
         _lose(tensors, "another name for the same weight comes after it", _overruled(names, tensors))
     return {target: coreless(patch) for target, patch in patches.items()} | dict.fromkeys(silent.values())
+
+
+def whole_patches(tensors: Mapping[str, torch.Tensor], names: Mapping) -> dict:
+    """comfy.lora.load_lora. Raises ValueError for half an adapter."""
+    try:
+        return comfy.lora.load_lora(tensors, names, log_missing=False)
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
 
 
 def coreless(patch):

@@ -7,10 +7,12 @@ tell _ from a dot.
 import functools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
+
+from .blocks import expand
 
 PREFIX = re.compile(r"(lora_unet_|lora_transformer_|lora_prior_unet_|lycoris_|model\.diffusion_model\."
                     r"|diffusion_model\.|unet\.base_model\.model\.|base_model\.model\.|transformer\.|unet\.)_*")
@@ -43,18 +45,6 @@ class Reading(NamedTuple):
 def architectures() -> dict[str, Architecture]:
     table = json.loads(Path(__file__).with_name("architectures.json").read_text(encoding="utf-8"))
     return {name: Architecture(**entry | {"blocks": list(expand(entry["blocks"]))}) for name, entry in table.items()}
-
-
-def expand(runs: str) -> Iterator[str]:
-    """The aliases of "IN00-IN08 MID": the inverse of blocks.runs."""
-    for word in runs.split():
-        first, _, last = word.partition("-")
-        stem = first.rstrip("0123456789")
-        if not last:
-            yield first
-            continue
-        digits = len(first) - len(stem)
-        yield from (f"{stem}{n:0{digits}d}" for n in range(int(first[len(stem):]), int(last[len(stem):]) + 1))
 
 
 def path(alias: str, entry: Architecture) -> str | None:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from .files import write_lora
 
+LONGEST = 150  # bytes of a name: what is added while it is written must fit into the 255 that systems allow
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|$)", re.IGNORECASE)  # of Windows, whatever ending they have
+
 
 def lora_folder() -> Path:
     """ComfyUI's output/loras, where its own nodes save LoRAs and its loaders find them; else the first LoRA folder."""
@@ -25,9 +28,10 @@ def file_stem(name: str) -> str:
 
     Raises ValueError when nothing usable is left."""
     stem = re.sub(r"[^\w\-. ]+", "_", re.sub(r"\.safetensors$", "", name.strip())).strip(" .")
+    stem = stem.encode()[:LONGEST].decode(errors="ignore")
     if not re.search(r"[^\W_]", stem):
         raise ValueError(f"name: expected a file name such as my_style, got {name!r}.")
-    return stem[:150]
+    return f"_{stem}" if DEVICES.match(stem) else stem
 
 
 def check_name(name: str | None) -> bool | str:
@@ -63,5 +67,9 @@ def _named(beside: Path, folder: Path, stem: str) -> Path:
         except FileExistsError:
             number += 1
             continue
-        os.replace(beside, path)
+        try:
+            os.replace(beside, path)
+        except OSError:
+            path.unlink(missing_ok=True)  # the empty file that held the name
+            raise
         return path

@@ -59,7 +59,9 @@ def _of_matrix(matrix: Tensor, rank: int):
     total = float(matrix.double().square().sum()) if matrix.device.type != "mps" else float(matrix.square().sum())
     if min(matrix.shape) <= EXACT_SIDE or 4 * rank > min(matrix.shape):
         return *torch.linalg.svd(matrix, full_matrices=False), total
-    u, s, v = torch.svd_lowrank(matrix, q=rank + SPARE, niter=ROUNDS)
+    with torch.random.fork_rng([matrix.device] if matrix.is_cuda else []):  # the same file every time
+        torch.manual_seed(0)
+        u, s, v = torch.svd_lowrank(matrix, q=rank + SPARE, niter=ROUNDS)
     return u, s, v.T, total
 
 

@@ -73,4 +73,7 @@ async def answer(name: str, known: str | None, overviews: Overviews) -> tuple[di
         tag = f'"{abs(hash(version)):x}"'
         return (None, 304, tag) if known == tag else ({"lora": name, **await overviews.of(version)}, 200, tag)
     except Exception as error:  # whatever a damaged file does to its readers is this file's answer
-        return {"error": str(error).replace(file, name)}, 422, ""
+        said = str(error)
+        for path in (file, repr(file)[1:-1]):  # the system's errors quote it, which doubles the \ of Windows
+            said = said.replace(path, name)
+        return {"error": said}, 422, ""

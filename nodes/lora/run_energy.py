@@ -2,9 +2,7 @@
 import time
 from weakref import ref
 
-import torch
-
-from .energy import block_energies, model_weight, needs_weight
+from .energy import block_energies, needs_weight, own_weight
 from .files import LoraFile
 from .patching import Change, Outcome
 
@@ -12,21 +10,21 @@ SECONDS = 1.5  # a run is for the picture; what is not worked out by then keeps 
 SMALL = 5_000_000  # numbers in a file, below which all of it is measured, also for models that no table knows
 
 
-def run_energies(lora: LoraFile, outcome: Outcome, *modules: torch.nn.Module) -> dict[str, float]:
+def run_energies(lora: LoraFile, outcome: Outcome, *patchers) -> dict[str, float]:
     """The norm of the change in each block at strength 1, as far as it is known; by alias.
 
-    modules: the model and the text encoders of the outcome. Blocks whose change follows from the file alone are left to
-    the overview of the file, unless the file is small. What was found is kept with the file, while that is kept."""
+    patchers: the host's, of the model and of the text encoders. Blocks whose change follows from the file alone are
+    left to the overview of the file, unless the file is small. What was found is kept with the file, while that is."""
     found, until = {}, time.monotonic() + SECONDS
     small = sum(tensor.numel() for tensor in lora.tensors.values()) <= SMALL
-    for side, module in zip(outcome.sides, modules, strict=False):
-        known = lora.facts.setdefault(ref(module), {}) if lora.facts is not None else {}
+    for side, patcher in zip(outcome.sides, patchers, strict=False):
+        known = lora.facts.setdefault(ref(patcher.model), {}) if lora.facts is not None else {}
         by_block = {}
         for change in side.changes:
             by_block.setdefault(change.alias, []).append(change)
         for alias, changes in by_block.items():
             if alias not in known and alias and time.monotonic() < until and _to_be_told(changes, small):
-                known[alias] = _energy(alias, changes, module)
+                known[alias] = _energy(alias, changes, patcher)
         found |= {alias: energy for alias, energy in known.items() if energy is not None}
     return found
 
@@ -36,8 +34,8 @@ def _to_be_told(changes: list[Change], small: bool) -> bool:
     return whole and (small or any(needs_weight(change.patch) for change in changes))
 
 
-def _energy(alias: str, changes: list[Change], module: torch.nn.Module) -> float | None:
-    rows = [(alias, change.patch, lambda target=change.target: model_weight(module, target))
+def _energy(alias: str, changes: list[Change], patcher) -> float | None:
+    rows = [(alias, change.patch, lambda target=change.target: own_weight(patcher, target))
             for change in changes if not change.problem]
     if not rows:
         return 0.0

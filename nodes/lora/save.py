@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import contents, report
 from .baking import Part, bake
-from .energy import model_weight
+from .energy import own_weight
 from .export_names import format_of, model_names
 from .language import Percent, Vector, parse
 from .loading import coreless
@@ -81,27 +81,26 @@ def _from_model(sources: Sequence[Source], style: str, model, clip) -> tuple[lis
                               parse(source.blocks), source.settings)
         except ValueError as error:
             raise ValueError(f"{source.label}: {error}") from None
-        modules = (model.model, clip and clip.cond_stage_model)
-        for side, module in zip(outcome.sides, modules, strict=False):
-            _collect(by_key, side, module)
+        for side, patcher in zip(outcome.sides, (model, clip and clip.patcher), strict=False):
+            _collect(by_key, side, patcher)
         encoders = [] if clip else _encoders_alone(source, outcome.unused, style, sources)
         parts += encoders
         lost = report.unused(outcome) if not encoders else []
         lines += [f"- {source.label}: {line}" for side in outcome.sides for line in report.left_out(side)]
         lines += [f"- {source.label}: {line}" for line in lost]
     bar = comfy.utils.ProgressBar(max(len(by_key), 1))
-    for key, (module, pieces) in by_key.items():
-        parts += bake(key, pieces, names, partial(model_weight, module))
+    for key, (patcher, pieces) in by_key.items():
+        parts += bake(key, pieces, names, partial(own_weight, patcher))
         bar.update(1)
     return parts, lines, outcome
 
 
-def _collect(by_key: dict, side: Side, module: torch.nn.Module) -> None:
+def _collect(by_key: dict, side: Side, patcher) -> None:
     for change in side.applied():
         key, offset, function = ((change.target, None, None) if isinstance(change.target, str)
                                  else (*change.target, None, None)[:3])
         piece = Piece(change.patch, side.strength * change.ratio, offset, function)
-        by_key.setdefault(key, (module, []))[1].append(piece)
+        by_key.setdefault(key, (patcher, []))[1].append(piece)
 
 
 def _from_names(sources: Sequence[Source], style: str) -> list[Part]:

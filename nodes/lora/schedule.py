@@ -17,7 +17,7 @@ from .loading import model_patches
 from .patching import Change, Side, blended, clip_side, examine, model_side, put_strengths
 from .report import report
 from .values import NAMED, Settings
-from .weights import BlockWeights, resolve
+from .weights import BlockWeights, means_encoders, resolve
 
 Keyframe = tuple[float, float]  # share of the sampling that has passed, 0..1; strength from there on
 
@@ -142,7 +142,7 @@ def encoder_part(spec: Iterable[Item], places: Mapping[str, blocks.Place]) -> li
 
 
 def _is_known(name: str, item: Statement, places: Mapping[str, blocks.Place]) -> bool:
-    if name == DEFAULT or name.upper().startswith("TE"):
+    if name == DEFAULT or means_encoders(name):
         return True
     try:
         resolve([item._replace(selectors=(name,))], places.values())

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
+from .blocks import expand
 from .language import Scalar, Vector, shorten, write
 
 # Families of models by how many blocks of each letter they have, and by a module outside the blocks where another model
@@ -61,20 +62,10 @@ def named(vector: Vector, aliases: Collection[str]) -> list[tuple[str, Scalar]]:
         raise ValueError(f'blocks: "{text}" has several numbers in one place, which only vector_mode inspire reads')
     unnamed = [(UNNAMED[model], 0.0)] if model in UNNAMED else []
     values = [value for value, in vector.items]
-    return unnamed + list(zip(_words(layouts[len(values)]), values, strict=True))
+    return unnamed + list(zip(expand(layouts[len(values)]), values, strict=True))
 
 
 def plain_layouts() -> dict[str, dict[int, dict]]:
     """What each place of a vector means, as plain data: {family: {length: {"words": [...], "rest": what gets 0}}}."""
-    return {model: {length: {"words": _words(layout), "rest": UNNAMED.get(model, "")}
+    return {model: {length: {"words": list(expand(layout)), "rest": UNNAMED.get(model, "")}
                     for length, layout in lengths.items()} for model, lengths in LAYOUTS.items()}
-
-
-def _words(layout: str) -> list[str]:
-    words = []
-    for word in layout.split():
-        if run := re.fullmatch(r"([A-Z]+)(\d+)-[A-Z]+(\d+)", word):
-            words += [f"{run[1]}{number:02d}" for number in range(int(run[2]), int(run[3]) + 1)]
-        else:
-            words.append(word)
-    return words

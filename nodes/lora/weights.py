@@ -113,6 +113,11 @@ def _rules(statement: Statement, book: "_Book", settings: Settings) -> Iterator[
         yield Rule({alias: ratios[alias] for alias in aliases}, part)
 
 
+def means_encoders(selector: str) -> bool:
+    """Whether a selector is for text encoders whatever they are: `TE`, `TE*`, `TE.clip_l`."""
+    return re.match(r"te(?![^.*])", selector, re.IGNORECASE) is not None
+
+
 class _Book:
     """The blocks of a model by every name they answer to."""
 
@@ -140,7 +145,7 @@ class _Book:
             aliases = self._group(name)
             if aliases and self._has_part(aliases, part):
                 return aliases, part
-        if not self.clip and words[0].upper() == "TE":
+        if not self.clip and means_encoders(selector):
             return [], ""
         raise ValueError(f'blocks: "{selector}" names no block of this model, which has {self._summary()}')
 

@@ -1,7 +1,6 @@
 """The whole state of a training in one safetensors file: tensors as they are, the rest as JSON in its header."""
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +90,6 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(f"resume: {_shown(path)} was written by another version of the pack (format "
                          f"{content['version']}, this one reads {VERSION}).")
     return _put_together(content["tree"], tensors)
-
-
-def step_of(path: Path) -> int:
-    found = re.search(r"step_(\d+)", path.name)
-    return int(found.group(1)) if found else 0
 
 
 def _shown(path: str | os.PathLike) -> str:

@@ -29,7 +29,9 @@ def request_stop(node_id: str) -> bool:
 
 
 def add_route() -> None:
-    """POST {"node_id": ...} to ROUTE answers {"stopping": true or false}. Does nothing without a server."""
+    """POST {"node_id": ...} to ROUTE answers {"stopping": true or false}, anything else status 400.
+
+    Does nothing without a server."""
     import server
     instance = getattr(server.PromptServer, "instance", None)
     if not hasattr(instance, "routes"):
@@ -37,5 +39,8 @@ def add_route() -> None:
 
     @instance.routes.post(ROUTE)
     async def stop(request):
-        data = await request.json()
-        return server.web.json_response({"stopping": request_stop(data.get("node_id", ""))})
+        try:
+            node_id = (await request.json())["node_id"]
+        except (ValueError, TypeError, KeyError):
+            return server.web.json_response({"error": 'expected {"node_id": ...}, got something else'}, status=400)
+        return server.web.json_response({"stopping": request_stop(node_id)})

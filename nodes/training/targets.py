@@ -7,7 +7,7 @@ import torch
 from ..lora.blocks import Place, encoder_places, model_places
 from ..lora.language import DEFAULT, Statement, parse, shorten, write
 from ..lora.parts import matches
-from ..lora.weights import BlockWeights, Rule, resolve
+from ..lora.weights import BlockWeights, Rule, means_encoders, resolve
 from .frozen import takes_adapter
 from .layers import default_layers
 
@@ -153,7 +153,7 @@ def _check_rank(statement: Statement) -> None:
 
 def names_encoders(text: str) -> bool:
     """Whether a statement asks for text encoders to be trained."""
-    return any(any(statement.value) and any(name.upper().startswith("TE") for name in statement.selectors)
+    return any(any(statement.value) and any(map(means_encoders, statement.selectors))
                for statement in _statements(split_rates(text)[0]))
 
 

@@ -8,6 +8,9 @@ import pytest
 import torch
 
 TABLES = Path(__file__).resolve().parents[3] / "shared" / "data"
+# They tell paintings from photographs as well, but move 5 to 21 percentiles when a picture is resized.
+SIZE_BOUND = ("Complexity", "Fourier sigma", "2D Fractal dimension", "3D Fractal dimension", "Self-similarity (PHOG)",
+              "Anisotropy")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def columns_of(critique, rows, names):
 @pytest.mark.parametrize("extended, published", [(False, (0.8386, 0.9897, 0.8749)), (True, (0.9006, 0.9960, 0.9014))])
 def test_the_published_separations_come_out(critique, tables, extended, published):
     reference = critique.reference
-    names = [*reference.SCORED, *(reference.SIZE_BOUND if extended else ())]
+    names = [*reference.SCORED, *(SIZE_BOUND if extended else ())]
     paintings, photographs, noise = (columns_of(critique, rows, names) for rows in tables)
     fitted = reference.quantiles_of(paintings[0::2])
     plain = [reference.typicalities(rows, fitted).mean(1) for rows in (paintings[1::2], photographs, noise)]

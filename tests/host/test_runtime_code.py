@@ -1,6 +1,7 @@
 """What the code that users run may not do, and which way its imports may point; read from the syntax, not run."""
 import ast
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,22 @@ def absolute_imports_of(file, at_the_top=False):
             yield ".".join([*package[:len(package) - level + 1], name])
 
 
+def module_name(file):
+    """`nodes.lora.files`; a package goes by its folder."""
+    parts = file.relative_to(PACK).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules_imported_by(file):
+    """The modules of the pack that a file imports, those of `from . import x` by their own names."""
+    package, found = file.relative_to(PACK).parts[:-1], set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = ".".join([*package[:len(package) - node.level + 1], *filter(None, [node.module])])
+            found |= {name if (name := f"{base}.{alias.name}") in MODULE_NAMES else base for alias in node.names}
+    return {name for name in found if not name.startswith("kernels.triton")}
+
+
 def foreign_libraries(tree):
     """Libraries imported when the module is, beside the standard library, the host and what every host installs."""
     known = sys.stdlib_module_names | {"torch", "numpy", "PIL", "safetensors", "comfy", "comfy_api", "comfy_extras",
@@ -55,6 +72,9 @@ def top_level(tree):
 
 def relative_name(file):
     return str(file.relative_to(PACK))
+
+
+MODULE_NAMES = {module_name(file) for file in FILES}
 
 
 @pytest.mark.parametrize("file", FILES, ids=relative_name)
@@ -85,6 +105,25 @@ def test_the_triton_forms_are_not_imported_with_the_pack(pack):
 def test_kernels_know_nothing_of_the_host(file):
     named = {name.split(".")[0] for name, _ in imports(ast.parse(file.read_text(encoding="utf-8")))}
     assert not named & {"comfy", "comfy_api", "folder_paths", "nodes"}
+
+
+ARROWS = {"kernels": set(), "charts": set(), "lora": {"charts"}, "critique": {"charts"}, "training": {"lora", "charts"},
+          "studio": {"lora", "training", "critique", "charts"}}
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_imports_between_rooms_run_one_way(room):
+    own = PACK / room if room == "kernels" else PACK / "nodes" / room
+    names = [name.split(".") for file in FILES if own in file.parents for name in absolute_imports_of(file)]
+    assert {name[1] for name in names if name[0] == "nodes"} - {room} <= ARROWS[room]
+    assert any(name[:2] == ["nodes", room] or name[0] == room for name in names), "no import was read"
+
+
+def test_imports_run_in_no_circle():
+    files = [file for file in FILES if file.parent != TRITON]  # a form and the numbers it shares know each other
+    graph = {module_name(file): modules_imported_by(file) for file in files}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert "nodes.lora.language" in graph["nodes.lora.values"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=relative_name)

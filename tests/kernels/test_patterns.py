@@ -1,4 +1,4 @@
-"""Counts of values and of neighbours against a pixel-by-pixel reading of their definitions, and against ordpy."""
+"""Counts of neighbours against a pixel-by-pixel reading of their definitions, and against ordpy."""
 import importlib
 from collections import Counter
 from itertools import permutations, product
@@ -13,11 +13,6 @@ from hypothesis import strategies as st
 @pytest.fixture(scope="module")
 def patterns(pack):
     return importlib.import_module(f"{pack.__name__}.kernels.patterns")
-
-
-@pytest.fixture(scope="module")
-def counts(pack):
-    return importlib.import_module(f"{pack.__name__}.kernels.counts")
 
 
 def picture(height, width, steps, seed=0, batch=1):
@@ -71,7 +66,7 @@ def test_cooccurrence_counts_every_pair_once(patterns, height, width, steps, see
 
 
 @pytest.mark.parametrize("size", [(16, 16), (33, 47), (5, 3)])
-def test_tiles_count_their_own_pixels_and_the_last_ones_what_is_left(patterns, counts, size):
+def test_tiles_count_their_own_pixels_and_the_last_ones_what_is_left(patterns, size):
     plane = picture(*size, 16, batch=2)
     found = patterns.local_counts(plane)
     for b, y, x in product(range(2), range(found.shape[1]), range(found.shape[2])):
@@ -85,21 +80,3 @@ def test_mirrored_differences_are_exact_sums(patterns):
     wide = plane.int()
     expected = torch.stack([(wide - wide.flip(dim)).abs().sum((1, 2)) for dim in (2, 1)], 1)
     assert torch.equal(patterns.mirrored_difference(plane), expected)
-
-
-def test_a_value_on_an_edge_belongs_to_the_upper_bin_and_outside_to_the_nearest(counts):
-    plane = torch.tensor([[0.0, 0.25, 0.2499999, 0.5, 1.0, 2.0, -1.0, float("nan"), float("inf")]])
-    assert counts.quantise(plane, 0, 1, 4).tolist() == [[0, 1, 0, 2, 3, 3, 0, 0, 3]]
-    assert counts.histogram(plane, 0, 1, 4).tolist() == [[4, 1, 1, 3]]
-
-
-@pytest.mark.parametrize("bins", [1, 64, 256, 1000])
-def test_histograms_equal_numpys(counts, bins):
-    plane = torch.rand(2, 500, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    expected = [np.histogram(one.numpy(), bins, (0, 1))[0].tolist() for one in plane]
-    assert counts.histogram(plane, 0, 1, bins).tolist() == expected
-
-
-def test_entropy_is_shannons(counts):
-    n = torch.tensor([[1, 1, 1, 1], [4, 0, 0, 0], [0, 0, 0, 0], [1, 3, 0, 0]])
-    assert torch.allclose(counts.entropy(n), torch.tensor([2, 0, 0, 2 - 0.75 * np.log2(3)], dtype=torch.float64))

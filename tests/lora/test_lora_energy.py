@@ -123,3 +123,24 @@ def test_a_slice_is_measured_against_its_own_rows(energy):
     key = "diffusion_model.joint_blocks.1.x_block.attn.qkv.weight"
     part = energy.model_weight(model, (key, (0, 128, 128)))
     assert torch.equal(part, model.state_dict()[key][128:256])
+
+
+@pytest.mark.parametrize("way", ["patches", "hooks"])
+def test_a_weight_is_its_own_while_the_host_keeps_patches_in_it(way, energy):
+    import comfy.hooks
+    model, key = small_model("SD3-medium").clone(), "diffusion_model.joint_blocks.1.x_block.attn.qkv.weight"
+    before, ones = model.model.state_dict()[key].clone(), torch.ones(384, 128)
+    if way == "patches":
+        model.add_patches({key: ("diff", (ones,))}, 1.0)
+        model.patch_model()
+    else:
+        group = comfy.hooks.create_hook_lora({"diffusion_model.joint_blocks.1.x_block.attn.qkv.diff": ones}, 1.0, 1.0)
+        target = comfy.hooks.create_target_dict(comfy.hooks.EnumWeightTarget.Model)
+        model.register_all_hook_patches(group, target)
+        model.patch_hooks(group)
+    try:
+        assert torch.equal(energy.model_weight(model.model, key), before + 1)
+        assert torch.equal(energy.own_weight(small_model("SD3-medium"), (key, (0, 128, 128))), before[128:256])
+    finally:
+        model.unpatch_hooks()
+        model.unpatch_model()

@@ -53,5 +53,5 @@ def test_a_weight_that_the_host_cannot_unpack_gives_no_energy(kind, told, room):
     assert type(layer.weight) is GGMLTensor
     lora = room.files.LoraFile(lora_for(model, kind), {})
     _, _, outcome = room.patching.apply_lora(model, None, lora, 1.0, 1.0, ())
-    energies = importlib.import_module(f"{room.__name__}.run_energy").run_energies(lora, outcome, model.model)
+    energies = importlib.import_module(f"{room.__name__}.run_energy").run_energies(lora, outcome, model)
     assert ("J00" in energies) == told and "J01" in energies

@@ -7,6 +7,7 @@ import lora_models as small
 import pytest
 import torch
 from lora_models import KINDS, small_model
+from real_host import GraphError
 from safetensors.torch import save_file
 
 TAGS = {"10_ink": {"ink": 30, "a house": 4}, "5_wash": {"ink": 2, "wash": 9}}
@@ -180,6 +181,20 @@ class Trained:
 
     def give(self):
         return small.lora_for(small_model("Flux.1"), "lora"),
+
+
+class Damaged(Trained):
+    def give(self):
+        return {"lora_unet_x.diff": torch.full((2, 2), torch.nan)},
+
+
+@pytest.mark.parametrize("node", ["BottegaInspectLora", "BottegaSaveLora"])
+def test_a_damaged_lora_from_memory_is_named(host, node, monkeypatch):
+    monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, "DamagedForTest", Damaged)
+    own = {"blocks": "", "name": "x", "format": "comfy", "rank": 0, "metadata": ""} if "Save" in node else {}
+    with pytest.raises(GraphError, match="lora: the LoRA from memory is damaged: lora_unet_x.diff holds NaN"):
+        host.run({"made": {"class_type": "DamagedForTest", "inputs": {}},
+                  "1": {"class_type": node, "inputs": {"lora": ["made", 0], **own}}})
 
 
 @pytest.mark.parametrize("name", ["[None]", None, "gone.safetensors"])

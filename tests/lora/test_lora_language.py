@@ -188,7 +188,7 @@ def test_a_vector_may_be_followed_by_statements_and_written_on_several_lines(rat
 
 
 def test_names_of_text_encoders_are_not_looked_up_without_a_clip(ratios):
-    assert set(ratios("TE.*=0; TE.clip_l.05.mlp=0.5; TE=3", clip=False).values()) == {1.0}
+    assert set(ratios("TE.*=0; TE.clip_l.05.mlp=0.5; TE=3; TE*=2", clip=False).values()) == {1.0}
     assert ratios(",".join(["0.5"] * 61), FLUX, clip=False)["D00"] == 0.5
 
 

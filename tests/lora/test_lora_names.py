@@ -86,9 +86,10 @@ def test_a_sparse_lora_of_attention_alone_is_told_by_its_names_and_widths(names)
 
 
 def test_aliases_are_the_inverse_of_runs(names, pack):
+    blocks = pack.nodes.lora.blocks
     for entry in names.architectures().values():
-        runs = pack.nodes.lora.blocks.runs(dict.fromkeys(entry.blocks, ""))
-        assert list(names.expand(" ".join(run for run, _ in runs))) == entry.blocks
+        runs = blocks.runs(dict.fromkeys(entry.blocks, ""))
+        assert list(blocks.expand(" ".join(run for run, _ in runs))) == entry.blocks
 
 
 def test_module_paths_of_blocks(names):

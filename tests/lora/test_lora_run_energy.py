@@ -16,13 +16,13 @@ def run(pack, tmp_path):
         model = small_model("SD3-medium")
         lora = room.files.LoraFile(lora_for(model, kind), {}, facts)
         patched, _, outcome = room.patching.apply_lora(model, None, lora, 1.0, 1.0, room.language.parse(blocks))
-        return patched, outcome, energies(lora, outcome, model.model)
+        return patched, outcome, energies(lora, outcome, model)
 
     load.module, load.report = energy, room.report
     return load
 
 
-@pytest.mark.parametrize("kind", ["lora", "dora", "oft", "glora", "set"])
+@pytest.mark.parametrize("kind", ["lora", "dora", "oft", "boft", "glora", "set"])
 def test_the_energies_are_the_norms_of_what_the_run_changes(kind, run, pack):
     patched, _, energies = run(kind)
     before, after = weights(small_model("SD3-medium")), weights(patched)

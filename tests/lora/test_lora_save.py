@@ -1,6 +1,7 @@
 """What is saved does at strength 1, in the host's own loader, what was there before; and it never costs a file."""
 import importlib
 import json
+import os
 
 import lora_models as small
 import pytest
@@ -248,6 +249,29 @@ def test_the_approximation_is_the_best_of_its_rank(pack):
     assert float((matrix - up @ down).square().sum()) / done.total == pytest.approx(1 - best, rel=1e-3) and alpha == 32
 
 
+def test_a_large_change_made_smaller_is_the_same_every_time_and_disturbs_no_generator(pack):
+    resize = importlib.import_module(f"{pack.__name__}.nodes.lora.resize")
+    matrix, rolled = torch.randn(1200, 1100), torch.random.get_rng_state()
+    made = [resize.resized(("diff", (matrix,)), 4, None, torch.float32).patch.weights for _ in range(2)]
+    assert all(torch.equal(*factors) for factors in zip(made[0][:2], made[1][:2], strict=True))
+    assert torch.equal(torch.random.get_rng_state(), rolled)
+
+
+def test_what_is_saved_does_not_depend_on_what_another_branch_has_patched_into_the_model(room, source):
+    model = small_model("SD3-medium")
+    tensors, other = small.lora_for(model, "dora"), model.clone()
+    other.add_patches({key: ("diff", (torch.ones_like(w),)) for key, w in model.model.state_dict().items()
+                       if key.endswith("fc1.weight")}, 1.0)
+    save = lambda: load_file(room.save([source(tensors, 0.5)], "branch", "kohya", 0, {}, model).path)
+    plain = save()
+    other.patch_model()
+    try:
+        found = save()
+    finally:
+        other.unpatch_model()
+    assert found.keys() == plain.keys() and all(torch.equal(found[key], plain[key]) for key in plain)
+
+
 def test_a_lora_of_this_rank_or_less_is_left_alone(room, source):
     model = small_model("SD3-medium")
     tensors = small.lora_for(model, "lora")
@@ -306,6 +330,22 @@ def test_no_file_is_ever_overwritten_and_none_is_left_half_written(pack, host):
     assert set(output.lora_folder().iterdir()) == before
 
 
+def test_a_rename_that_fails_leaves_no_empty_file_under_the_name(pack, host, monkeypatch):
+    output = importlib.import_module(f"{pack.__name__}.nodes.lora.output")
+    output.write_new("first", {"a": torch.ones(2)}, {}, lambda found: None)
+    before, real = set(output.lora_folder().iterdir()), os.replace
+
+    def held(source, target):
+        if str(target).endswith(".safetensors"):
+            raise PermissionError("another program holds the file")
+        real(source, target)
+
+    monkeypatch.setattr(output.os, "replace", held)
+    with pytest.raises(PermissionError):
+        output.write_new("held", {"a": torch.ones(2)}, {}, lambda found: None)
+    assert set(output.lora_folder().iterdir()) == before
+
+
 def test_a_key_that_the_host_would_not_load_keeps_the_file_from_being_written(pack, room):
     model = small_model("SD3-medium")
     with pytest.raises(RuntimeError, match="does not know 1 of the 1 keys .* the first is lora_unet_nowhere.diff"):
@@ -318,6 +358,19 @@ def test_a_name_that_is_no_file_name_is_refused(name, pack):
     with pytest.raises(ValueError, match="name: expected a file name"):
         output.file_stem(name)
     assert output.file_stem("../../etc/ink é 1.safetensors") == "_.._etc_ink é 1"
+
+
+@pytest.mark.parametrize("name, stem", [("CON", "_CON"), ("nul.v2", "_nul.v2"), ("com1 .x", "_com1 .x"),
+                                        ("console", "console"), ("my.con", "my.con")])
+def test_the_names_of_windows_devices_are_no_file_names(name, stem, pack):
+    assert importlib.import_module(f"{pack.__name__}.nodes.lora.output").file_stem(name) == stem
+
+
+@pytest.mark.parametrize("name", ["墨" * 150, "é" * 200, "a" * 149 + "墨"])
+def test_a_long_name_is_cut_to_what_a_file_may_be_called(name, pack, host):
+    output = importlib.import_module(f"{pack.__name__}.nodes.lora.output")
+    path = output.write_new(output.file_stem(name), {"a": torch.ones(2)}, {}, lambda found: None)
+    assert name.startswith(path.stem) and 147 <= len(path.stem.encode()) <= 150
 
 
 def test_the_metadata_is_carried_over_and_tells_how_the_file_was_made(room, source):

@@ -217,6 +217,12 @@ def test_text_encoders_have_their_own_weights(schedule, pack):
     assert {key.split(".layers.")[1][0] for key in rows} == {"1"} and {row[0][0] for row in rows.values()} == {0.5}
 
 
+def test_a_block_of_the_model_whose_name_begins_as_that_of_the_encoders_is_not_theirs(schedule, pack):
+    places = pack.nodes.lora.blocks.encoder_places(small_clip().cond_stage_model.state_dict())
+    spec = pack.nodes.lora.language.parse("text_embedding=0; TE*=0.5; TE=0.5; te.clip_l.01=1")
+    assert [s.selectors for s in schedule.encoder_part(spec, places)] == [("TE*",), ("TE",), ("te.clip_l.01",)]
+
+
 def test_a_vector_for_text_encoders_asks_for_the_model(schedule, pack):
     spec = pack.nodes.lora.language.parse(",".join(["1"] * 17))
     with pytest.raises(ValueError, match="connect model and clip to Schedule LoRA"):

@@ -77,7 +77,7 @@ def test_cancel_inside_a_step_takes_back_what_it_had_drawn(pack, train, monkeypa
     monkeypatch.setattr(t.denoiser, "attend_with_sdpa", cancelling)
     with pytest.raises(CANCEL):
         train(tiny_sd3(), 6, "cut")
-    assert 0 < t.checkpoint.step_of(t.checkpoint.find_state("cut")) < 6
+    assert 0 < int(t.checkpoint.find_state("cut").stem.removeprefix("step_")) < 6
     assert same(train(tiny_sd3(), 6, "cut", resume="cut").tensors, whole.tensors)
 
 

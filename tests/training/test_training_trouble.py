@@ -210,11 +210,17 @@ def test_the_page_s_request_reaches_the_training(pack, monkeypatch):
         answer = await client.post(stop.ROUTE, json={"node_id": node})
         return await answer.json()
 
+    async def refused(client, body):
+        answer = await client.post(stop.ROUTE, data=body)
+        assert "node_id" in (await answer.json())["error"]
+        return answer.status
+
     async def talk():
         app = web.Application()
         app.add_routes(routes)
         async with TestClient(TestServer(app)) as client:
             with stop.stoppable("4:2") as asked:
+                assert [await refused(client, body) for body in (b"", b"\xff", b"[]", b"{}", b"3")] == [400] * 5
                 answers = [await ask(client, "1"), asked(), await ask(client, "4:2"), asked()]
             return [*answers, await ask(client, "4:2")]
 

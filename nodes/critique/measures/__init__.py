@@ -2,8 +2,8 @@
 
 `TOOLBOX` holds those of the published tables of the Aesthetics-Toolbox, by the names of their columns (Redies et al.
 2025, "A toolbox for calculating objective image properties in aesthetics research", doi 10.3758/s13428-025-02632-3);
-`OTHERS` those without a public distribution. Six more columns need a file of the user's, see `filter_bank`;
-`DIFFERENTIABLE` holds forms of some of them that float pictures can be steered by, see `soft`.
+`OTHERS` those without a public distribution. Six more columns need a file of the user's, see `filter_bank`; forms of
+some that float pictures can be steered by are in `soft`.
 """
 from collections.abc import Collection
 
@@ -23,7 +23,6 @@ from . import (
     saliency,
     shape,
     size,
-    soft,
     spectrum,
     symmetry,
     value,
@@ -99,7 +98,6 @@ OTHERS = {
 
 MEASURES = {**TOOLBOX, **OTHERS}
 FILTERED = tuple(filters.columns())
-DIFFERENTIABLE = soft.SOFT
 
 
 def measure(picture, bank: FilterBank | None = None, columns: Collection[str] | None = None) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from comfy_api.v0_0_2 import io
 
 from .. import presets
 from ..blocks_input import blocks_input
-from ..files import LoraFile, check, listed_lora
+from ..files import FROM_MEMORY, LoraFile, from_memory, listed_lora
 from ..language import parse
 from ..patching import apply_lora
 from ..report import report
@@ -53,9 +53,7 @@ class ApplyLora(ChecksBlocks, io.ComfyNode):
 
     @classmethod
     def execute(cls, model, lora, strength_model, strength_clip, blocks, clip=None, **settings) -> io.NodeOutput:
-        check(lora, "lora: the LoRA from memory")
-        lora = LoraFile(lora, {})
-        return _apply(model, clip, "LoRA from memory", lora, strength_model, strength_clip, blocks, settings)
+        return _apply(model, clip, FROM_MEMORY, from_memory(lora), strength_model, strength_clip, blocks, settings)
 
 
 def _inputs(lora) -> list:
@@ -76,5 +74,5 @@ def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blo
     settings = Settings(**settings)
     new_model, new_clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks), settings)
     text = report(name, outcome)
-    energies = run_energies(lora, outcome, model.model, clip and clip.cond_stage_model)
+    energies = run_energies(lora, outcome, model, clip and clip.patcher)
     return io.NodeOutput(new_model, new_clip, text, ui=shown(text, outcome, energies))

@@ -1,11 +1,10 @@
 """What several nodes of this room share: inputs, outputs, and what the host asks them before a run."""
 from collections.abc import Mapping
 
-import folder_paths
 from comfy_api.v0_0_2 import io
 
 from .. import presets
-from ..files import file_version
+from ..files import listed_version
 from ..language import parse
 from ..report import block_list
 
@@ -69,8 +68,7 @@ class ReadsLora(ChecksBlocks):
 
 def version(lora_name: str | None = None) -> tuple:
     """What fingerprint_inputs answers: changes whenever the LoRA, or the user's file of presets, is written anew."""
-    path = lora_name and folder_paths.get_full_path("loras", lora_name)  # a linked name is not known yet
-    return file_version(path) if path else lora_name, presets.version()
+    return listed_version(lora_name), presets.version()
 
 
 def problem(blocks: str) -> bool | str:

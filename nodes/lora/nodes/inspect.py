@@ -2,7 +2,7 @@
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
-from ..files import NO_FILE, LoraFile, listed_lora, lora_path
+from ..files import FROM_MEMORY, NO_FILE, from_memory, listed_lora, lora_path
 from .common import ReadsLora
 
 
@@ -48,8 +48,7 @@ class InspectLora(ReadsLora, io.ComfyNode):
         from ..inspect import describe, inspect, metadata_text
         if lora is None and lora_name in (None, "", NO_FILE):
             raise ValueError("lora_name: expected a LoRA file, or a LoRA connected to lora, got neither.")
-        name = "LoRA from memory" if lora is not None else lora_name
-        file = LoraFile(lora, {}) if lora is not None else listed_lora(lora_name)
+        name, file = (lora_name, listed_lora(lora_name)) if lora is None else (FROM_MEMORY, from_memory(lora))
         found = inspect(file, model)
         text, picture = describe(name, file, found), _chart(name, found)
         shown = ui.PreviewText(text).as_dict() | ui.PreviewImage(picture, cls=cls).as_dict()

@@ -3,7 +3,7 @@ from comfy_api.v0_0_2 import io
 
 from .. import presets
 from ..blocks_input import blocks_input
-from ..files import LoraFile, listed_lora
+from ..files import FROM_MEMORY, from_memory, listed_lora
 from ..values import Settings
 from .common import problem, reading, shown
 from .stack import Stack
@@ -80,7 +80,7 @@ def _sources(stack, lora, blocks: str, settings: Settings) -> list:
     if (stack is None) == (lora is None):
         raise ValueError(f"stack: expected a stack or a lora, got {'neither' if lora is None else 'both'}.")
     if lora is not None:
-        return [Source("LoRA from memory", LoraFile(dict(lora), {}), 1.0, 1.0, blocks, settings)]
+        return [Source(FROM_MEMORY, from_memory(lora), 1.0, 1.0, blocks, settings)]
     if blocks.strip():
         raise ValueError("blocks: expected nothing beside a stack, whose LoRAs have their own; these are for lora.")
     return [Source(layer.name, listed_lora(layer.name, "stack"), *layer[1:])

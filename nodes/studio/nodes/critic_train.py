@@ -3,8 +3,9 @@ import comfy.samplers
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
+from ...lora.files import listed_version
 from .common import REFERENCE, ReferenceType, check_rubric
-from .lora import lora_file, version
+from .lora import lora_file
 
 NEW = "none: start a new LoRA"
 METHODS = ["DRaFT: the last steps", "ReFL: one random step"]
@@ -92,7 +93,7 @@ class CriticTrain(io.ComfyNode):
     def fingerprint_inputs(cls, lora_name=None, resume="", **others):
         """A LoRA that was written anew, or a state that has moved on, is another input."""
         from ...training.checkpoint import state_version
-        return version(lora_name), state_version(resume)
+        return listed_version(lora_name), state_version(resume)
 
     @classmethod
     def execute(cls, model, positive, negative, latent_image, steps, batch_size, learning_rate, rank, method,

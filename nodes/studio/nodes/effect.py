@@ -2,8 +2,9 @@
 import comfy.utils
 from comfy_api.v0_0_2 import io, ui
 
+from ...lora.files import listed_version
 from .common import REFERENCE, RUBRIC, ReferenceType, check_rubric, preview, sampling_inputs, sampling_of
-from .lora import check_groups, groups_input, lora_file, lora_inputs, strength_input, version
+from .lora import check_groups, groups_input, lora_file, lora_inputs, strength_input
 
 
 class BlockEffect(io.ComfyNode):
@@ -59,7 +60,7 @@ class BlockEffect(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name=None, **inputs):
-        return version(lora_name)
+        return listed_version(lora_name)
 
     @classmethod
     def execute(cls, model, strength_model, groups, mode, seeds, seed, lora=None, lora_name=None, value="score",

@@ -2,7 +2,7 @@
 import folder_paths
 from comfy_api.v0_0_2 import io
 
-from ...lora.files import NO_FILE
+from ...lora.files import FROM_MEMORY, NO_FILE, from_memory, listed_lora
 
 GROUPS = """Blocks to tell apart, separated by ; or new lines, such as: D00-D09; D10-D18; S*
 Selectors are those of block weights: IN04,IN05 (both), L* (family), L12.attn (part).
@@ -29,10 +29,8 @@ def strength_input():
 
 def lora_file(lora, lora_name):
     """(LoraFile, its name). Raises ValueError where there is neither."""
-    from ...lora.files import LoraFile, check, listed_lora
     if lora is not None:
-        check(lora, "lora: the LoRA from memory")
-        return LoraFile(lora, {}), "LoRA from memory"
+        return from_memory(lora), FROM_MEMORY
     if lora_name in (None, "", NO_FILE):
         raise ValueError("lora: expected a LoRA from Train LoRA, or a file chosen in lora_name, got neither")
     return listed_lora(lora_name), lora_name
@@ -46,10 +44,3 @@ def check_groups(groups: str | None) -> bool | str:
     except ValueError as error:
         return str(error)
     return True
-
-
-def version(lora_name: str | None):
-    """What `fingerprint_inputs` answers: changes when the file is written anew."""
-    from ...lora.files import file_version
-    path = lora_name and folder_paths.get_full_path("loras", lora_name)
-    return file_version(path) if path else lora_name

@@ -2,8 +2,9 @@
 import comfy.utils
 from comfy_api.v0_0_2 import io, ui
 
+from ...lora.files import listed_version
 from .common import RUBRIC, ReferenceType, check_rubric, preview, sampling_inputs, sampling_of
-from .lora import check_groups, groups_input, lora_file, lora_inputs, strength_input, version
+from .lora import check_groups, groups_input, lora_file, lora_inputs, strength_input
 
 
 class TuneBlocks(io.ComfyNode):
@@ -69,7 +70,7 @@ class TuneBlocks(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name=None, **inputs):
-        return version(lora_name)
+        return listed_version(lora_name)
 
     @classmethod
     def execute(cls, model, strength_model, groups, budget, seeds, held_out, seed, lora=None, lora_name=None,
