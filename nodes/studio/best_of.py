@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import comfy.model_management
+import comfy.sample
 import torch
-from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
 from ..charts.draw import render
@@ -16,8 +16,10 @@ from ..critique.criteria import Rubric
 from ..critique.critic import judge_only
 from ..critique.reference import Reference
 from ..critique.score import Critique
+from .sampling import honour_cancel, single
 
 MOST = 60
+BATCH = ("downscale_ratio_spacial", "downscale_ratio_temporal", "batch_index")  # of a LATENT before it is sampled
 
 
 class Candidate(NamedTuple):
@@ -44,12 +46,16 @@ class Graph(NamedTuple):
     vae: object
 
     def sample(self, seed: int) -> Candidate:
-        """One picture from one seed, by the core's own sampler node. The latent is taken as a single one."""
-        single = {**self.latent, "samples": self.latent["samples"][:1]}
-        noise = Noise_RandomNoise(seed)
-        latent = SamplerCustomAdvanced.execute(noise, self.guider, self.sampler, self.sigmas, single).result[0]
-        picture = self.vae.decode(latent["samples"])
-        return Candidate(picture.reshape(-1, *picture.shape[-3:])[:1], f"seed {seed}", latent)
+        """One picture from one seed, as the core's Sampler Custom Advanced makes it of the latent's first; honours
+        Cancel at every step."""
+        image = single(self.latent, self.guider.model_patcher)
+        noise = comfy.sample.prepare_noise_inner(image, torch.Generator().manual_seed(seed))
+        samples = self.guider.sample(
+            noise, image, self.sampler, self.sigmas, denoise_mask=self.latent.get("noise_mask"),
+            callback=honour_cancel, disable_pbar=True, seed=seed).to(comfy.model_management.intermediate_device())
+        picture = self.vae.decode(samples)
+        rest = {name: value for name, value in self.latent.items() if name not in BATCH}
+        return Candidate(picture.reshape(-1, *picture.shape[-3:])[:1], f"seed {seed}", {**rest, "samples": samples})
 
 
 def from_seeds(graph: Graph, seed: int, count: int) -> Iterator[Candidate]:

@@ -81,11 +81,12 @@ class Round:
 
 @dataclass
 class Found:
-    """The start, the best so far, every round, why it ended, and start and best on fresh seeds."""
+    """The start, the best so far, every round, why it ended or that it was cancelled, and both on fresh seeds."""
     start: tuple[Take, Shot]
     best: tuple[Take, Shot]
     rounds: list[Round] = field(default_factory=list)
     ended: str = ""
+    cancelled: bool = False
     fresh: tuple[Shot, Shot] | None = None
 
 
@@ -102,7 +103,7 @@ def rewrite(start: Take, work: Work, rules: Rules) -> Found:
         if found.best is not found.start:
             found.fresh = work.draw(found.start[0], True), work.draw(found.best[0], True)
     except comfy.model_management.InterruptProcessingException:
-        found.ended = "cancelled; the best so far stands"
+        found.ended, found.cancelled = "cancelled; the best so far stands", True
     return found
 
 

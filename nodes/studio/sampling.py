@@ -34,7 +34,7 @@ class Sampling(NamedTuple):
         noise = comfy.sample.prepare_noise_inner(image, torch.Generator().manual_seed(seed))
         latent = comfy.sample.sample(
             model, noise, self.steps, self.cfg, self.sampler, self.scheduler, [self.positive[prompt]], self.negative,
-            image, noise_mask=self.latent.get("noise_mask"), callback=_honour_cancel, disable_pbar=True, seed=seed)
+            image, noise_mask=self.latent.get("noise_mask"), callback=honour_cancel, disable_pbar=True, seed=seed)
         return Drawn(latent, self.decode(latent))
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -44,9 +44,15 @@ class Sampling(NamedTuple):
 
     def empty(self, model) -> Tensor:
         """The latent with the channels of the model, [1, C, ...]."""
-        spacial, temporal = (self.latent.get(f"downscale_ratio_{kind}") for kind in ("spacial", "temporal"))
-        return comfy.sample.fix_empty_latent_channels(model, self.latent["samples"][:1], spacial, temporal)
+        return single(self.latent, model)
 
 
-def _honour_cancel(step, denoised, latent, steps):
+def single(latent: dict, model) -> Tensor:
+    """The first of a LATENT with the channels of the model, [1, C, ...]."""
+    spacial, temporal = (latent.get(f"downscale_ratio_{kind}") for kind in ("spacial", "temporal"))
+    return comfy.sample.fix_empty_latent_channels(model, latent["samples"][:1], spacial, temporal)
+
+
+def honour_cancel(step, denoised, latent, steps):
+    """What a sampler calls at every step."""
     comfy.model_management.throw_exception_if_processing_interrupted()

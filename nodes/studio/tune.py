@@ -85,7 +85,7 @@ class Unseen(NamedTuple):
 class Tuned(NamedTuple):
     """trials in the order they were made, the whole LoRA and none of it first; ended: why the search did.
 
-    unseen None: not checked, because of a cancel or because there are no held-out seeds."""
+    unseen: the held-out samples that were looked at, None where there are none or a cancel came before the first."""
     divided: Divided
     trials: list[Trial]
     method: str
@@ -112,24 +112,25 @@ class Tuner:
     def __init__(self, divided: Divided, goal: Goal, show: Callable[[Tensor, int], None]):
         self.divided, self.goal, self.show, self.done = divided, goal, show, 0
         self.trials: list[Trial] = []
+        self.looked: list[tuple[tuple, tuple]] = []
 
     def run(self, method: str, budget: int, patience: int) -> Tuned:
         """Searches with at most `budget` different weights, then looks at the held-out seeds.
 
         A cancel keeps the best so far; before the whole LoRA is known it is a cancel."""
-        name, ended, unseen, cancelled = method, "cancelled", None, False
+        name, ended, cancelled = method, "it was cancelled", False
         try:
             self.trials.append(self.trial((1.0,) * len(self.divided.groups), self.goal.searched))
             self.trials.append(self.trial((0.0,) * len(self.divided.groups), self.goal.searched))
             first = self.trials[0]
             name, asking = search(method, first.weights, first.value, LOW, HIGH, self.goal.seed)
             ended = self.follow(asking, budget, patience)
-            unseen = self.look() if self.goal.held_out else None
+            self.look()
         except comfy.model_management.InterruptProcessingException:
             if not self.trials:
                 raise
             cancelled = True
-        return Tuned(self.divided, self.trials, name, ended, unseen, cancelled)
+        return Tuned(self.divided, self.trials, name, ended, self.unseen(), cancelled)
 
     def follow(self, asking, budget: int, patience: int) -> str:
         """Answers a search until it, the budget or the patience ends; says which."""
@@ -154,21 +155,28 @@ class Tuner:
                 return f"nothing better came in {patience} evaluations"
         return f"the budget of {budget} was used"
 
-    def look(self) -> Unseen:
-        """The held-out seeds with no LoRA, the whole and the best."""
+    def compared(self) -> tuple[Weights, Weights, Weights]:
+        """None of the LoRA, the whole of it, and the best."""
         best = max(self.trials, key=lambda trial: trial.value).weights
-        weights = [(0.0,) * len(best), (1.0,) * len(best), best]
-        pictures, marks = [], []
+        return (0.0,) * len(best), (1.0,) * len(best), best
+
+    def look(self) -> None:
+        """Draws and marks the held-out seeds."""
+        *ends, best = self.compared()
         for sample in self.goal.unseen:
-            drawn = [self.goal.draw(self.divided.weighted(each), sample) for each in weights[:2]]
-            drawn.append(drawn[weights.index(best)] if best in weights[:2] else
+            drawn = [self.goal.draw(self.divided.weighted(each), sample) for each in ends]
+            drawn.append(drawn[ends.index(best)] if best in ends else
                          self.goal.draw(self.divided.weighted(best), sample))
-            marks.append([self.goal.mark(picture) for picture in drawn])
-            pictures.append(tuple(map(_reduced, drawn)))
+            self.looked.append((tuple(map(_reduced, drawn)), tuple(map(self.goal.mark, drawn))))
             self.done += 3
             self.show(drawn[2], self.done)
-        trials = [Trial(each, np.array(marks)[:, number]) for number, each in enumerate(weights)]
-        return Unseen(*trials, pictures)
+
+    def unseen(self) -> Unseen | None:
+        if not self.looked:
+            return None
+        pictures, marks = zip(*self.looked, strict=True)
+        trials = [Trial(each, np.array(marks)[:, number]) for number, each in enumerate(self.compared())]
+        return Unseen(*trials, list(pictures))
 
     def trial(self, weights: Weights, samples: range) -> Trial:
         model, marks = self.divided.weighted(weights), []

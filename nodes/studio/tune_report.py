@@ -19,7 +19,7 @@ KINDS = ("whole LoRA", "tried", "best so far")
 def report(tuned: Tuned, goal: Goal) -> str:
     """Markdown: the weights, whether they are better where the search has not looked, and how it went."""
     spec = tuned.divided.spec(tuned.kept)
-    return "\n\n".join([_verdict(tuned, goal), f"    {spec}", _wanted(goal), *_unseen(tuned), _went(tuned, goal),
+    return "\n\n".join([_verdict(tuned, goal), f"    {spec}", _wanted(goal), *_unseen(tuned, goal), _went(tuned, goal),
                         _weights(tuned)])
 
 
@@ -48,7 +48,7 @@ def _wanted(goal: Goal) -> str:
             f"{goal.likeness.name}.")
 
 
-def _unseen(tuned: Tuned) -> list[str]:
+def _unseen(tuned: Tuned, goal: Goal) -> list[str]:
     if not tuned.unseen:
         return []
     looked = tuned.unseen
@@ -56,8 +56,10 @@ def _unseen(tuned: Tuned) -> list[str]:
     best = max(rows, key=lambda row: row[1].value)[0]
     lines = ["| held-out seeds | goal | score | likeness |", "|---|---:|---:|---:|",
              *(f"| {name} | " + " | ".join(_means(trial)) + " |" for name, trial in rows)]
-    note = ["By this goal the pictures are best without the LoRA."] if best == "without the LoRA" else []
-    return ["\n".join(lines), *note]
+    notes = ["By this goal the pictures are best without the LoRA."] if best == "without the LoRA" else []
+    if len(looked.pictures) < len(goal.unseen):
+        notes.append(f"Cancelled after {len(looked.pictures)} of {len(goal.unseen)} held-out pictures; these decided.")
+    return ["\n".join(lines), *notes]
 
 
 def _means(trial: Trial) -> list[str]:
@@ -67,11 +69,9 @@ def _means(trial: Trial) -> list[str]:
 def _went(tuned: Tuned, goal: Goal) -> str:
     first, best = tuned.trials[0].value, tuned.best.value
     samples, prompts = len(goal.searched), goal.sampling.prompts
-    return (f"{tuned.method}: {len(tuned.trials)} weights tried on {samples} picture{'s' * (samples > 1)} each "
+    return (f"{tuned.method}: {len(tuned.trials)} sets of weights tried on {samples} picture{'s' * (samples > 1)} each "
             f"({prompts} prompt{'s' * (prompts > 1)} x {goal.seeds} seed{'s' * (goal.seeds > 1)} from {goal.seed}), "
-            f"from {first:.2f} to {best:.2f}; it ended because {tuned.ended}."
-            if not tuned.cancelled else
-            f"{len(tuned.trials)} weights were tried before the cancel, from {first:.2f} to {best:.2f}.")
+            f"from {first:.2f} to {best:.2f}; it ended because {tuned.ended}.")
 
 
 def _weights(tuned: Tuned) -> str:

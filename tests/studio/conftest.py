@@ -1,6 +1,7 @@
 """The starter: installed where the host lists models, and loaded for what needs no graph."""
 import importlib
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,6 +38,34 @@ def loaded(starter):
             return nodes.CLIPTextEncode().encode(clip, prompt)[0]
 
     return SimpleNamespace(model=model, clip=clip, vae=vae, encode=encode)
+
+
+@pytest.fixture(scope="module")
+def measured_small(pack, studio):
+    """Pictures are measured at 128 pixels instead of 1024: it matters what is done and not what comes out."""
+    studio("takes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack.nodes.critique.critic, "CANONICAL", 128)
+        yield
+
+
+@pytest.fixture
+def cancelling(host, monkeypatch):
+    """`with cancelling(node, value):` presses Cancel when the node's bar, of `most` where it has several, is there."""
+    import comfy.model_management
+    send = host.server.send_sync
+
+    @contextmanager
+    def cancelling(node_id, value, most=None):
+        def watched(event, data, sid=None):
+            send(event, data, sid)
+            here = event == "progress" and (data["node"], data["value"]) == (node_id, value)
+            if here and most in (None, data["max"]):
+                comfy.model_management.interrupt_current_processing()
+        with monkeypatch.context() as patch:
+            patch.setattr(host.server, "send_sync", watched)
+            yield
+    return cancelling
 
 
 @pytest.fixture(scope="session")

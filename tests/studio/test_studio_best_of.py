@@ -110,6 +110,33 @@ def first_picture(images):
         return torch.from_numpy(np.asarray(image.convert("RGB")).copy())
 
 
+def test_a_batch_of_one_is_its_own_best_and_more_than_there_are_keeps_all(host):
+    prompt = {"picture": node("EmptyImage", width=32, height=24, batch_size=1, color=0x993311),
+              "best": node("BottegaBestOf", count=8, keep=3, seed=0, rubric="*=0; Balance=1", images=["picture", 0]),
+              "shown": node("PreviewImage", images=["best", 0])}
+    outputs, _ = host.run(prompt)
+    assert len(outputs["shown"]["images"]) == 1
+    assert "**Best of 1: picture 1**" in outputs["best"]["text"][0] and "| 1 | " in outputs["best"]["text"][0]
+
+
+def test_a_latent_taken_from_a_batch_is_sampled_as_a_single_one(host, starter):
+    prompt = graph(starter)
+    prompt["best"]["inputs"] |= {"count": 1, "keep": 1}
+    pixels = first_picture(host.run(deepcopy(prompt))[0]["shown"]["images"])
+    prompt["empty"]["inputs"]["batch_size"] = 4
+    prompt["third"] = node("LatentFromBatch", samples=["empty", 0], batch_index=2, length=2)
+    prompt["best"]["inputs"]["latent_image"] = ["third", 0]
+    assert torch.equal(pixels, first_picture(host.run(prompt)[0]["shown"]["images"]))
+
+
+@pytest.mark.parametrize("name", ["count", "keep"])
+def test_a_linked_number_of_nothing_gets_a_sentence(host, starter, name):
+    prompt = graph(starter) | {"zero": node("PrimitiveInt", value=0)}
+    prompt["best"]["inputs"][name] = ["zero", 0]
+    with pytest.raises(GraphError, match=f"{name}: expected 1 or more, got 0"):
+        host.run(prompt)
+
+
 @pytest.mark.parametrize("change, words", [
     (lambda inputs: inputs.pop("vae"), "vae is not connected"),
     (lambda inputs: inputs.update(images=["picture", 0]), "got both"),

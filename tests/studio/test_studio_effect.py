@@ -171,6 +171,13 @@ def sitting_of(studio, loaded, pack):
                                     critique.language.parse("*=0; Balance=1"))
 
 
+@pytest.mark.parametrize("name, words", [("seeds", "seeds: expected 1 or more, got 0"),
+                                         ("sampling_steps", "sampling_steps: expected 1 or more, got 0")])
+def test_a_linked_number_of_nothing_gets_a_sentence(host, starter, file, name, words):
+    with pytest.raises(GraphError, match=words):
+        host.run(graph(starter, file, **{name: ["zero", 0]}) | {"zero": node("PrimitiveInt", value=0)})
+
+
 @pytest.mark.parametrize("inputs, words", [
     ({"groups": "J00=2"}, "without a weight"), ({"rubric": "Nothing=1"}, "is not judged"),
     ({"value": "Beauty"}, "value: expected one of score, pixels, latent, Balance"),

@@ -19,15 +19,6 @@ RUBRIC = "*=0; mean L channel=high"
 
 
 @pytest.fixture(scope="module")
-def measured_small(pack, studio):
-    """Pictures are measured at 128 pixels instead of 1024: it matters what is done and not what comes out."""
-    studio("takes")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pack.nodes.critique.critic, "CANONICAL", 128)
-        yield
-
-
-@pytest.fixture(scope="module")
 def bench(loaded, studio, pack, measured_small):
     """Runs the loop on the starter with answers that are written beforehand."""
     import nodes
@@ -185,6 +176,16 @@ def prompt(host, starter, monkeypatch):
         "words": node("PreviewAny", source=["critic", 0]), "score": node("PreviewAny", source=["critic", 2]),
         "numbers": node("PreviewAny", source=["critic", 4]), "best": node("PreviewImage", images=["critic", 1]),
     }
+
+
+def test_a_cancel_while_the_model_writes_gives_the_start_and_the_next_run_is_whole(host, prompt, measured_small,
+                                                                                   cancelling):
+    with cancelling("critic", 1, most=24):
+        outputs, _ = host.run(deepcopy(prompt))
+    assert "Ended: cancelled; the best so far stands." in outputs["critic"]["text"][0]
+    assert outputs["words"]["text"] == [DARK] and len(outputs["best"]["images"]) == 2
+    outputs, ran = host.run(deepcopy(prompt))
+    assert "critic" in ran and "cancelled" not in outputs["critic"]["text"][0]
 
 
 def test_a_model_that_writes_nonsense_changes_nothing(host, prompt, measured_small):

@@ -191,6 +191,34 @@ def test_a_cancel_keeps_the_best_so_far(run, studio):
     assert json.loads(report.data(tuned, goal))[0]["held_out"] is None
 
 
+@pytest.mark.parametrize("name, value, words", [
+    ("budget", 1, "budget: expected 3 or more, got 1"), ("held_out", -1, "held_out: expected 0 or more, got -1"),
+])
+def test_a_linked_number_that_is_too_small_gets_a_sentence(host, starter, file, name, value, words):
+    with pytest.raises(GraphError, match=words):
+        host.run(graph(starter, file, **{name: ["number", 0]}) | {"number": node("PrimitiveInt", value=value)})
+
+
+@pytest.mark.parametrize("close, words", [
+    ({"reference": ["style", 0]}, "50% how close it is to the two squares"),
+    ({"target": ["other size", 0]}, "50% how close it is to the 2 target pictures"),
+    ({"critic": "@Dow"}, "50% how close it is to what counts after Arthur Wesley Dow"),
+])
+def test_a_style_a_picture_of_another_size_and_a_critic_can_all_be_stayed_close_to(host, starter, file, measured_small,
+                                                                                   close, words):
+    prompt = graph(starter, file, budget=3, held_out=0, closeness=0.5) | {
+        "other size": node("EmptyImage", width=96, height=40, batch_size=2, color=0x336699),
+        "style": node("BottegaCritiqueReference", images=["other size", 0], name="the two squares")}
+    prompt["tune"]["inputs"].pop("target")
+    prompt["tune"]["inputs"] |= close
+    outputs, _ = host.run(prompt)
+    data, text = json.loads(outputs["data"]["text"][0])[0], outputs["tune"]["text"][0]
+    assert words in text and "**No held-out seeds: the best of 3 weights" in text
+    for trial in data["trials"]:
+        assert 0 < trial["likeness"] < 100 and trial["goal"] == pytest.approx((trial["score"] + trial["likeness"]) / 2)
+    assert len({trial["likeness"] for trial in data["trials"]}) == 3
+
+
 @pytest.mark.parametrize("inputs, words", [
     ({"critic": "Arnheim"}, "got target and critic"), ({"critic": "Nobody"}, 'expected one of.*got "Nobody"'),
     ({"groups": "J*"}, "at least two"), ({"budget": 2}, "budget"), ({"rubric": "@Nobody"}, "Nobody"),

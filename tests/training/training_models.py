@@ -79,11 +79,11 @@ FAMILIES = {
 }
 
 
-def build(family: Family, seed=0, dtype=F32) -> comfy.model_patcher.ModelPatcher:
-    """The host's own model of a family, shrunk, on the CPU, with seeded weights."""
+def build(family: Family, seed=0, dtype=F32, cast=None) -> comfy.model_patcher.ModelPatcher:
+    """The host's own model of a family, shrunk, on the CPU, seeded weights; cast: what it computes in if not dtype."""
     unet = dict(family.unet, dtype=dtype)
     config = getattr(comfy.supported_models, family.config)(unet)
-    config.unet_config, config.manual_cast_dtype = unet, None
+    config.unet_config, config.manual_cast_dtype = unet, cast
     model = config.get_model({}, device="cpu")
     own = {name: parameter.dtype for name, parameter in model.diffusion_model.named_parameters()}
     randomise(model.diffusion_model.requires_grad_(False).float(), seed)  # the same numbers in every dtype

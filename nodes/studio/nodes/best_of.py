@@ -1,8 +1,11 @@
 """The node that samples many pictures and keeps the best."""
+from math import inf
+
 import comfy.utils
 from comfy_api.v0_0_2 import io, ui
 
-from .common import REFERENCE, RUBRIC, ReferenceType, check_rubric, preview
+from . import unfinished
+from .common import REFERENCE, RUBRIC, ReferenceType, check_numbers, check_rubric, preview
 
 
 class BestOf(io.ComfyNode):
@@ -15,6 +18,7 @@ class BestOf(io.ComfyNode):
             description="Samples many seeds, or takes a batch, criticises every picture and keeps the best. Cancel "
                         "keeps the best so far.",
             search_aliases=["best of n", "seed search", "pick best", "aesthetic filter", "rejection sampling"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Int.Input("count", default=8, min=1, max=4096, tooltip="How many seeds to sample. Not used for a "
                                                                           "batch, all of which is judged."),
@@ -46,6 +50,10 @@ class BestOf(io.ComfyNode):
         return check_rubric(rubric)
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        return unfinished.cuts(cls.hidden.unique_id)
+
+    @classmethod
     def execute(cls, count, keep, seed, rubric="", images=None, guider=None, sampler=None, sigmas=None,
                 latent_image=None, vae=None, reference=None):
         import torch
@@ -58,11 +66,13 @@ class BestOf(io.ComfyNode):
         if (images is None) == bool(missing):
             raise ValueError(_what_is_missing(missing))
         asked, reference = (count if images is None else len(images)), reference or paintings()
+        check_numbers(**{"count" if images is None else "images": (asked, 1, inf)}, keep=(keep, 1, inf))
         candidates = best_of.from_batch(images) if images is not None else best_of.from_seeds(
             best_of.Graph(guider, sampler, sigmas, latent_image, vae), seed, count)
         bar = comfy.utils.ProgressBar(asked)
         chosen = best_of.choose(candidates, parse(rubric), reference,
                                 lambda best, done: bar.update_absolute(done, asked, preview(best)))
+        unfinished.note(cls.hidden.unique_id, chosen.cancelled)
         kept = [chosen.candidates[place].picture for place in chosen.places[:keep]]
         text, sheet = best_of.report(chosen, keep, asked, reference), best_of.contact_sheet(chosen, keep)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}

@@ -1,4 +1,6 @@
 """What the nodes of this room share: types, tooltips, the check of a rubric and the picture a progress bar shows."""
+from math import inf
+
 import comfy.samplers
 from comfy_api.v0_0_2 import io
 
@@ -18,6 +20,13 @@ def check_rubric(rubric: str | None) -> bool | str:
     except ValueError as error:
         return str(error)
     return True
+
+
+def check_numbers(**numbers: tuple[float, float, float]) -> None:
+    """name=(value, least, most). Raises ValueError for one that lies outside: the host checks widgets, not links."""
+    for name, (value, least, most) in numbers.items():
+        if not least <= value <= most:
+            raise ValueError(f"{name}: expected {least} {'or more' if most == inf else f'to {most}'}, got {value}")
 
 
 def preview(picture) -> tuple:
@@ -47,8 +56,9 @@ def sampling_inputs() -> list:
 
 
 def sampling_of(positive, negative, latent_image, vae, sampling_steps, cfg, sampler_name, scheduler):
-    """The `Sampling` of those inputs. Raises ValueError where there is no prompt."""
+    """The `Sampling` of those inputs. Raises ValueError where there is no prompt or no step."""
     from ..sampling import Sampling
+    check_numbers(sampling_steps=(sampling_steps, 1, inf))
     if not positive:
         raise ValueError("positive: expected at least one prompt, got none")
     return Sampling(positive, negative, latent_image, vae, sampling_steps, cfg, sampler_name, scheduler)

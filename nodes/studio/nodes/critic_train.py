@@ -1,10 +1,13 @@
 """The node that trains a LoRA with the critique as its goal."""
+from math import inf
+
 import comfy.samplers
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
 from ...lora.files import listed_version
-from .common import REFERENCE, ReferenceType, check_rubric
+from . import unfinished
+from .common import REFERENCE, ReferenceType, check_numbers, check_rubric
 from .lora import lora_file
 
 NEW = "none: start a new LoRA"
@@ -93,7 +96,7 @@ class CriticTrain(io.ComfyNode):
     def fingerprint_inputs(cls, lora_name=None, resume="", **others):
         """A LoRA that was written anew, or a state that has moved on, is another input."""
         from ...training.checkpoint import state_version
-        return listed_version(lora_name), state_version(resume)
+        return listed_version(lora_name), state_version(resume), unfinished.cuts(cls.hidden.unique_id)
 
     @classmethod
     def execute(cls, model, positive, negative, latent_image, steps, batch_size, learning_rate, rank, method,
@@ -107,6 +110,8 @@ class CriticTrain(io.ComfyNode):
         from ..decoder import FULL, decoder
         from ..reward import named, reward
         from .common import sampling_of
+        check_numbers(steps=(steps, 1, inf), batch_size=(batch_size, 1, inf), last_steps=(last_steps, 1, inf),
+                      seeds=(seeds, 0, inf))
         if not negative:
             raise ValueError("negative: expected a prompt, which may be empty, got none")
         reference, asked = reference or paintings(), parse(rubric)
@@ -120,6 +125,7 @@ class CriticTrain(io.ComfyNode):
         wish = critic_train.Asked(tensors, sampling, goal, asked, reference, settings, name, held_out or [], seeds,
                                   resume)
         done = critic_train.train(model, wish, critic_train.RewardProgress(steps, cls.hidden.unique_id))
+        unfinished.note(cls.hidden.unique_id, done.cancelled)
         text, sheet = critic_report.report(done, wish), critic_report.contact_sheet(done)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
         return io.NodeOutput(done.tensors, done.loss_map, text, done.path, sheet, ui=shown)

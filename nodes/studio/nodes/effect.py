@@ -1,9 +1,21 @@
 """The node that shows what each block of a LoRA does."""
+from math import inf
+
 import comfy.utils
 from comfy_api.v0_0_2 import io, ui
 
 from ...lora.files import listed_version
-from .common import REFERENCE, RUBRIC, ReferenceType, check_rubric, preview, sampling_inputs, sampling_of
+from . import unfinished
+from .common import (
+    REFERENCE,
+    RUBRIC,
+    ReferenceType,
+    check_numbers,
+    check_rubric,
+    preview,
+    sampling_inputs,
+    sampling_of,
+)
 from .lora import check_groups, groups_input, lora_file, lora_inputs, strength_input
 
 
@@ -20,6 +32,7 @@ class BlockEffect(io.ComfyNode):
             search_aliases=["lora block analysis", "block ablation", "shapley", "attribution", "which block",
                             "lora block weight", "explain lora"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model without the LoRA."),
                 *lora_inputs(),
@@ -60,7 +73,7 @@ class BlockEffect(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name=None, **inputs):
-        return listed_version(lora_name)
+        return listed_version(lora_name), unfinished.cuts(cls.hidden.unique_id)
 
     @classmethod
     def execute(cls, model, strength_model, groups, mode, seeds, seed, lora=None, lora_name=None, value="score",
@@ -70,6 +83,7 @@ class BlockEffect(io.ComfyNode):
         from .. import effect, effect_report
         from ..game import game
         from ..groups import divide
+        check_numbers(seeds=(seeds, 1, inf), permutations=(permutations, 2, inf))
         sitting = effect.Sitting(sampling_of(**sampling), seed, seeds, reference or paintings(), parse(rubric))
         value = effect.chosen(value, effect.quantities(sitting))
         divided = divide(model, lora_file(lora, lora_name)[0], strength_model, groups)
@@ -78,6 +92,7 @@ class BlockEffect(io.ComfyNode):
         bar = comfy.utils.ProgressBar(total)
         effects = effect.observe(divided, played, sitting,
                                  lambda picture, done: bar.update_absolute(done, total, preview(picture)))
+        unfinished.note(cls.hidden.unique_id, effects.cancelled)
         text, grid = effect_report.report(effects, value, sitting), effect_report.grid(effects)
         chart, sheet = effect_report.chart(effects, value), effect_report.contact_sheet(effects, value)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}

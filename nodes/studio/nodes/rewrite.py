@@ -1,8 +1,11 @@
 """The node that lets a model with eyes revise a prompt, and keeps what measures better."""
+from math import inf
+
 import comfy.utils
 from comfy_api.v0_0_2 import io, ui
 
-from .common import REFERENCE, RUBRIC, ReferenceType, check_rubric, preview, sampling_inputs
+from . import unfinished
+from .common import REFERENCE, RUBRIC, ReferenceType, check_numbers, check_rubric, preview, sampling_inputs
 
 RANGES = "cfg 1 to 12; steps 8 to 40"
 VISION = ("A vision-language text encoder, from Load CLIP: Qwen3-VL, Qwen3.5, Gemma 3 or Gemma 4 with their vision "
@@ -21,6 +24,7 @@ class Rewrite(io.ComfyNode):
                         "the prompt, guidance and steps, and keeps a revision only where the measured score rises on "
                         "the same seeds.",
             search_aliases=["rewrite prompt", "improve prompt", "prompt optimizer", "vlm feedback", "self refine"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model that draws."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model; it encodes every revised prompt."),
@@ -71,6 +75,10 @@ class Rewrite(io.ComfyNode):
         return check_rubric(rubric)
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        return unfinished.cuts(cls.hidden.unique_id)
+
+    @classmethod
     def execute(cls, model, clip, vision, prompt, negative_prompt, latent_image, vae, seed, sampling_steps, cfg,
                 sampler_name, scheduler, seeds, rounds, rubric="", reference=None, negative=None, ranges=RANGES,
                 margin=1.0, max_length=400, temperature=0.0):
@@ -85,6 +93,7 @@ class Rewrite(io.ComfyNode):
         from ..takes import Easel
         if not prompt.strip():
             raise ValueError("prompt: expected some words to begin with, got none")
+        check_numbers(sampling_steps=(sampling_steps, 1, inf), seeds=(seeds, 1, inf), rounds=(rounds, 1, inf))
         eye, asked, space, held_against = Eye(vision), parse(rubric), parameters(ranges), reference or paintings()
         bar = comfy.utils.ProgressBar(seeds * (3 + len(rewrite.SHARES) * rounds))
         easel = Easel(model, clip, Sampling([], [], latent_image, vae, sampling_steps, cfg, sampler_name, scheduler),
@@ -95,6 +104,7 @@ class Rewrite(io.ComfyNode):
             lambda found: rewrite_words.instruction(found, space, asked))
         start = Take(prompt, negative_prompt if negative is None else None, {"cfg": cfg, "steps": sampling_steps})
         found = rewrite.rewrite(start, work, rewrite.Rules(rounds, margin, space))
+        unfinished.note(cls.hidden.unique_id, found.cancelled)
         take, shot = found.best
         text, sheet = rewrite_words.report(found, asked, held_against), rewrite_words.contact_sheet(found)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}

@@ -1,9 +1,20 @@
 """The node that finds the block weights of a LoRA."""
+from math import inf
+
 import comfy.utils
 from comfy_api.v0_0_2 import io, ui
 
 from ...lora.files import listed_version
-from .common import RUBRIC, ReferenceType, check_rubric, preview, sampling_inputs, sampling_of
+from . import unfinished
+from .common import (
+    RUBRIC,
+    ReferenceType,
+    check_numbers,
+    check_rubric,
+    preview,
+    sampling_inputs,
+    sampling_of,
+)
 from .lora import check_groups, groups_input, lora_file, lora_inputs, strength_input
 
 
@@ -19,6 +30,7 @@ class TuneBlocks(io.ComfyNode):
                         "seen. Cancel keeps the best so far.",
             search_aliases=["lora block weight", "lbw", "optimize blocks", "cma-es", "find block weights", "auto lbw"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model without the LoRA."),
                 *lora_inputs(),
@@ -70,7 +82,7 @@ class TuneBlocks(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name=None, **inputs):
-        return listed_version(lora_name)
+        return listed_version(lora_name), unfinished.cuts(cls.hidden.unique_id)
 
     @classmethod
     def execute(cls, model, strength_model, groups, budget, seeds, held_out, seed, lora=None, lora_name=None,
@@ -80,6 +92,8 @@ class TuneBlocks(io.ComfyNode):
         from ...critique.reference import paintings
         from .. import tune, tune_report
         from ..groups import divide
+        check_numbers(budget=(budget, 3, inf), seeds=(seeds, 1, inf), held_out=(held_out, 0, inf),
+                      closeness=(closeness, 0, 1))
         likeness = _likeness(reference, target, critic, paintings())
         goal = tune.Goal(sampling_of(**sampling), seed, seeds, held_out, paintings(), parse(rubric), likeness,
                          closeness)
@@ -88,6 +102,7 @@ class TuneBlocks(io.ComfyNode):
         bar = comfy.utils.ProgressBar(total)
         tuner = tune.Tuner(divided, goal, lambda picture, done: bar.update_absolute(done, total, preview(picture)))
         tuned = tuner.run(method, budget, patience)
+        unfinished.note(cls.hidden.unique_id, tuned.cancelled)
         text, sheet = tune_report.report(tuned, goal), tune_report.contact_sheet(tuned)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
         return io.NodeOutput(divided.spec(tuned.kept), text, tune_report.chart(tuned), sheet,
