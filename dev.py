@@ -4,7 +4,7 @@
     python dev.py demo [--keep] [--port N]   run the shipped workflow on a real server and show what came out
     python dev.py serve [--port N]           open the page with the pack loaded
     python dev.py test [pytest arguments]    run the tests
-    python dev.py bench [arguments]          run the benchmarks
+    python dev.py bench [names] [arguments]  run the benchmarks, or those of the names: training, loading, ...
     python dev.py bench --gpu [arguments]    measure the kernels on a CUDA device, at most 8 minutes
     python dev.py bundle-gpu                 gather what that needs for a GPU machine without a network
 
@@ -387,10 +387,15 @@ def bench(_, arguments):
     if "--gpu" in arguments:
         return bench_gpu([argument for argument in arguments if argument != "--gpu"])
     host = setup()
-    scripts = sorted(ROOT.glob("[!.]*/benchmarks/bench_*.py"))
-    if not scripts:
-        print("There is no benchmark yet: none of the folders holds a benchmarks/bench_*.py.")
-    return max([in_venv(host, str(script), *arguments) for script in scripts], default=0)
+    scripts, options = chosen_benchmarks(arguments)
+    return max(in_venv(host, str(script), *options) for script in scripts)
+
+
+def chosen_benchmarks(arguments):
+    """(scripts, arguments for each of them): those that are named, else all."""
+    known = {path.stem.removeprefix("bench_"): path for path in sorted((ROOT / "tests/benchmarks").glob("bench_*.py"))}
+    named = [argument for argument in arguments if argument in known]
+    return [known[name] for name in named or known], [argument for argument in arguments if argument not in known]
 
 
 def bench_gpu(arguments):

@@ -180,6 +180,13 @@ def test_every_requirement_of_the_host_is_pinned(dev):
     assert asked <= {line.split("==")[0] for line in dev.pinned_packages(dev.read_pins())}
 
 
+def test_benchmarks_run_by_name_and_all_of_them_without_one(dev):
+    scripts, options = dev.chosen_benchmarks(["loading", "--rounds", "2"])
+    assert [script.name for script in scripts] == ["bench_loading.py"] and options == ["--rounds", "2"]
+    everything, _ = dev.chosen_benchmarks([])
+    assert len(everything) > 5 and set(everything) == set((PACK / "tests" / "benchmarks").glob("bench_*.py"))
+
+
 def test_arguments_after_test_reach_pytest_as_they_are(dev):
     _, rest = dev.read_arguments(["test", "-k", "one or two", "--lf", "tests/host", "-h"])
     assert rest == ["-k", "one or two", "--lf", "tests/host", "-h"]
