@@ -8,8 +8,8 @@
     python dev.py bench --gpu [arguments]    measure the kernels on a CUDA device, at most 8 minutes
     python dev.py bundle-gpu                 gather what that needs for a GPU machine without a network
 
-Everything it makes lies in `.venv` and `.workshop`; delete them to start again. `COMFYUI_PATH` uses another host.
-The exact versions stand in `.ci/pins.ini`.
+Everything it makes lies in `.venv`, of the Python that ran it first, and `.workshop`; delete them to start again.
+`COMFYUI_PATH` uses another host. The exact versions stand in `.ci/pins.ini`.
 """
 import argparse
 import configparser
@@ -104,6 +104,7 @@ def make_venv():
     """Makes .venv once. What an interrupted setup left behind is thrown away; one that is not ours is not touched."""
     stamp = STAMP.read_text(encoding="utf-8") if STAMP.exists() else None
     if stamp not in (None, UNFINISHED) and Path(venv_python()).exists():
+        tell_other_python()
         return
     if stamp is None and VENV.exists():
         raise SetupError(f"{VENV} exists but was not made by dev.py: move it away or delete it.")
@@ -113,6 +114,14 @@ def make_venv():
     if made.returncode:
         raise SetupError("This Python cannot make a virtual environment (on Debian and Ubuntu install python3-venv): "
                          + last_line(made.stdout + made.stderr))
+
+
+def tell_other_python():
+    """The .venv keeps the Python it was made with, whichever one runs dev.py."""
+    made = re.search(r"^version = (\d+\.\d+)", (VENV / "pyvenv.cfg").read_text(encoding="utf-8"), re.MULTILINE)
+    running = "{}.{}".format(*sys.version_info)
+    if made and made.group(1) != running:
+        print(f"{VENV} is of Python {made.group(1)} and is used as it is; delete it to have one of Python {running}.")
 
 
 def install_packages(host):

@@ -3,6 +3,7 @@ import importlib.util
 import io
 import re
 import socket
+import sys
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,6 +127,20 @@ def test_a_virtual_environment_of_an_interrupted_setup_is_made_again(dev, monkey
     dev.STAMP.write_text(dev.UNFINISHED, encoding="utf-8")
     dev.make_venv()
     assert made == [[dev.sys.executable, "-m", "venv", str(dev.VENV)]] and not dev.VENV.exists()
+
+
+RUNNING = "{}.{}.{}".format(*sys.version_info)
+
+
+@pytest.mark.parametrize("made, told", [("3.9.18", "is of Python 3.9 "), (RUNNING, "")])
+def test_a_virtual_environment_of_another_python_is_kept_and_named(dev, capsys, made, told):
+    Path(dev.venv_python()).parent.mkdir(parents=True)
+    Path(dev.venv_python()).touch()
+    (dev.VENV / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {made}\n", encoding="utf-8")
+    dev.STAMP.write_text("finished", encoding="utf-8")
+    dev.make_venv()
+    said = capsys.readouterr().out
+    assert told in said and bool(told) == bool(said)
 
 
 def make_host(path, version):
