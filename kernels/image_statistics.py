@@ -54,7 +54,7 @@ def image_statistics(rgb: Tensor, backend: str | None = None, allow_triton: bool
     """Statistics of uint8 sRGB [B, 3, H, W], H and W at least 3, at most 2^27 pixels a picture.
 
     backend and allow_triton: as for `merge.merge`. Raises ValueError for anything else."""
-    if rgb.dtype != torch.uint8 or rgb.dim() != 4 or rgb.shape[1] != 3 or min(rgb.shape[2:]) < 3:
+    if rgb.dtype != torch.uint8 or rgb.dim() != 4 or not len(rgb) or rgb.shape[1] != 3 or min(rgb.shape[2:]) < 3:
         raise ValueError("rgb: expected uint8 [B, 3, H, W] of at least 3 x 3 pixels, "
                          f"got {str(rgb.dtype)[6:]} {list(rgb.shape)}.")
     forms = {"torch": _torch_form, "triton": _triton_form}

@@ -89,8 +89,10 @@ def _check(weights, factors, outs) -> None:
     for weight, (up, down), out in zip(weights, factors, outs, strict=True):
         if weight.dtype not in DTYPES:
             raise ValueError(f"weights: expected one of {', '.join(str(d)[6:] for d in DTYPES)}, got {weight.dtype}.")
+        if weight.dim() < 2 or not weight.numel():
+            raise ValueError(f"weights: expected [out, in, ...] with something in it, got {list(weight.shape)}.")
         if not (weight.is_contiguous() and out.is_contiguous() and weight.shape == out.shape):
             raise ValueError("weights: expected contiguous tensors, and outs of the same shapes.")
-        if (len(up), down.shape[1], up.shape[1]) != (len(weight), weight[0].numel(), len(down)):
+        if (len(up), down.shape[1], up.shape[1]) != (len(weight), weight[0].numel(), len(down)) or not len(down):
             raise ValueError(f"factors: expected up @ down of {tuple(weight.flatten(1).shape)}, "
                              f"got {tuple(up.shape)} @ {tuple(down.shape)}.")

@@ -136,7 +136,7 @@ def test_the_statistics_of_a_flat_picture_are_finite(statistics):
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(1, 3, 8, 8), *(torch.zeros(shape, dtype=torch.uint8) for shape in (
-    (3, 8, 8), (1, 4, 8, 8), (1, 3, 2, 8)))])
+    (3, 8, 8), (1, 4, 8, 8), (1, 3, 2, 8), (0, 3, 8, 8)))])
 def test_what_is_no_picture_is_refused(statistics, wrong):
     with pytest.raises(ValueError, match=r"rgb: expected uint8 \[B, 3, H, W\] of at least 3 x 3 pixels, got"):
         statistics.image_statistics(wrong)

@@ -122,6 +122,10 @@ def test_wrong_weights_and_factors_are_named(kernels):
             ([torch.zeros(4, 6, dtype=torch.int8)], [(up, down)], "expected one of float32.*got torch.int8"),
             ([torch.zeros(4, 6), torch.zeros(4, 6).half()], [(up, down)] * 2, "one dtype and one device, got"),
             ([torch.zeros(6, 4).t()], [(up, down)], "expected contiguous"),
+            ([torch.zeros(4)], [(up, random(2, 1))], r"expected \[out, in, ...\] with something in it, got \[4\]"),
+            ([torch.zeros(0, 6)], [(random(0, 2), down)], r"got \[0, 6\]"),
+            ([torch.zeros(4, 0)], [(up, random(2, 0))], r"got \[4, 0\]"),
+            ([torch.zeros(4, 6)], [(random(4, 0), random(0, 6))], r"got \(4, 0\) @ \(0, 6\)"),
             ([torch.zeros(4, 6)], [(up, random(3, 6))], r"up @ down of \(4, 6\), got \(4, 2\) @ \(3, 6\)")):
         with pytest.raises(ValueError, match=words):
             kernels.merge.merge(weights, factors)
