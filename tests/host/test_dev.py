@@ -202,6 +202,15 @@ def test_benchmarks_run_by_name_and_all_of_them_without_one(dev):
     assert len(everything) > 5 and set(everything) == set((PACK / "tests" / "benchmarks").glob("bench_*.py"))
 
 
+def test_every_figure_of_the_readme_names_a_command_that_there_is(dev):
+    rows = re.findall(r"^\| .+ \| .+ \| (.+) \|$", (PACK / "README.md").read_text(encoding="utf-8"), re.MULTILINE)[1:]
+    commands = [re.search("`(.+)`", row)[1].split() for row in rows]
+    known = {path.stem.removeprefix("bench_") for path in dev.chosen_benchmarks([])[0]}
+    assert len(rows) > 20 and {words[1] for words in commands if words[0] == "bench"} <= known
+    files = [word for words in commands for word in words if "/" in word]
+    assert files and not [file for file in files if not (PACK / file).is_file()]
+
+
 def test_arguments_after_test_reach_pytest_as_they_are(dev):
     _, rest = dev.read_arguments(["test", "-k", "one or two", "--lf", "tests/host", "-h"])
     assert rest == ["-k", "one or two", "--lf", "tests/host", "-h"]
