@@ -1,4 +1,5 @@
 """Parts and what they do: bars with whiskers to both sides of zero, and a grid of coloured numbers."""
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,10 @@ from .theme import Colour, Theme
 
 WIDTH, MARGIN, LABEL = 960, 36, 250
 HEAD, ROW, FOOT = 128, 54, 74
-CELL, CELL_HIGH, NUMBERED = 92, 40, 46  # a cell at most so wide; below NUMBERED it has a colour only
+NUMBER = 92  # pixels for a number behind a bar
+CELL, CELL_HIGH = 92, 40
+
+Row = tuple[str, Sequence[float | None]]
 
 
 class Part(NamedTuple):
@@ -25,9 +29,26 @@ class Words(NamedTuple):
 
 def effect_bars(parts: Sequence[Part], words: Words, theme: Theme) -> Node:
     """One bar a part, in the order given, with a whisker of two standard errors to each side."""
-    reach = max((abs(part.value) + 2 * (part.error or 0) for part in parts if part.value is not None), default=0) or 1.0
-    rows = [place(MARGIN, HEAD + ROW * number, _bar(part, reach, theme)) for number, part in enumerate(parts)]
+    axis = _axis(parts)
+    rows = [place(MARGIN, HEAD + ROW * number, _bar(part, axis, theme)) for number, part in enumerate(parts)]
     return layer([*_words(words, HEAD + ROW * len(rows), theme), *rows], WIDTH, HEAD + ROW * len(rows) + FOOT)
+
+
+class Axis(NamedTuple):
+    """zero: pixels from the left of the bars; scale: pixels a unit; largest: of the values, without their sign."""
+    zero: float
+    scale: float
+    largest: float
+
+
+def _axis(parts: Sequence[Part]) -> Axis:
+    """As long as bars, whiskers and the numbers behind them need; from the left where none points there."""
+    known = [(part.value, 2 * (part.error or 0)) for part in parts if part.value is not None]
+    low = min([0.0, *(value - spread for value, spread in known)])
+    high = max([0.0, *(value + spread for value, spread in known)])
+    left, right = (NUMBER * any(known) for known in ([low < 0], [high > 0, *(value >= 0 for value, _ in known)]))
+    scale = (WIDTH - 2 * MARGIN - LABEL - left - right) / (high - low or 1.0)
+    return Axis(left - low * scale, scale, _largest([value for value, _ in known]))
 
 
 def _words(words: Words, bottom: float, theme: Theme) -> list[Node]:
@@ -36,60 +57,76 @@ def _words(words: Words, bottom: float, theme: Theme) -> list[Node]:
             place(MARGIN, bottom + 22, text(_fit(words.foot, 20, WIDTH - 2 * MARGIN), 20, theme.muted))]
 
 
-def _bar(part: Part, reach: float, theme: Theme) -> Node:
-    room = WIDTH - 2 * MARGIN - LABEL
-    middle, scale = room / 2, (room / 2 - 84) / reach
+def _bar(part: Part, axis: Axis, theme: Theme) -> Node:
+    zero, scale, largest = axis
     name = text(_fit(part.name, 25, LABEL - 16), 25, theme.ink)
-    marks = [place(0, (ROW - name.h) / 2, name), place(LABEL + middle - 1, 4, rect(2, ROW - 8, theme.muted))]
+    marks = [place(0, (ROW - name.h) / 2, name), place(LABEL + zero - 1, 4, rect(2, ROW - 8, theme.muted))]
     if part.value is None:
         none = text("not measured", 20, theme.muted)
-        return layer([*marks, place(LABEL + middle + 12, (ROW - none.h) / 2, none)], WIDTH - 2 * MARGIN, ROW)
+        room = zero + 12 + none.w < WIDTH - 2 * MARGIN - LABEL
+        at = LABEL + zero + (12 if room else -12 - none.w)
+        return layer([*marks, place(at, (ROW - none.h) / 2, none)], WIDTH - 2 * MARGIN, ROW)
     length, spread = abs(part.value) * scale, 2 * (part.error or 0) * scale
-    end = middle + part.value * scale
-    marks.append(place(LABEL + min(middle, end), ROW / 2 - 12,
+    end = zero + part.value * scale
+    marks.append(place(LABEL + min(zero, end), ROW / 2 - 12,
                        rect(max(1.0, length), 24, theme.gain if part.value >= 0 else theme.loss, 3)))
     if spread:
         marks.append(place(LABEL + end - spread, ROW / 2, line([(0, 0), (2 * spread, 0)], theme.ink)))
         marks += [place(LABEL + end + side, ROW / 2 - 6, line([(0, 0), (0, 12)], theme.ink))
                   for side in (-spread, spread)]
-    number = text(f"{part.value:+.3g}", 22, theme.ink)
+    number = text(_signed(part.value, largest), 22, theme.ink)
     at = end + spread + 10 if part.value >= 0 else end - spread - 10 - number.w
     return layer([*marks, place(LABEL + at, (ROW - number.h) / 2, number)], WIDTH - 2 * MARGIN, ROW)
 
 
-def effect_grid(rows: Sequence[tuple[str, Sequence[float | None]]], columns: Sequence[str], words: Words,
-                theme: Theme) -> Node:
-    """A row a quantity, a column a part; colours are of each row's own scale, since quantities differ in units."""
-    wide = min(CELL, (WIDTH - 2 * MARGIN - LABEL) / len(columns))
-    heads = [place(MARGIN + LABEL + wide * number, HEAD - 4, text(_fit(name, 19, wide - 4), 19, theme.ink))
-             for number, name in enumerate(columns) if wide >= NUMBERED or number % -(-len(columns) // 12) == 0]
-    if wide < NUMBERED:
-        heads = [head._replace(look={**head.look, "text": name})
-                 for head, name in zip(heads, columns[::-(-len(columns) // 12)], strict=True)]
-    top = HEAD + 26
-    body = [place(MARGIN, top + CELL_HIGH * number, _cells(name, values, wide, theme))
-            for number, (name, values) in enumerate(rows)]
+def effect_grid(rows: Sequence[Row], columns: Sequence[str], words: Words, theme: Theme,
+                whole: Row | None = None) -> Node:
+    """A row a part, a column a quantity; each column has its own scale, since quantities differ in units.
+
+    whole: a last row apart from the others, which has no say in the scales."""
+    width, top = max(WIDTH, 2 * MARGIN + LABEL + CELL * len(columns)), HEAD + 44
+    scales = [_largest(values) for values in zip(*(values for _, values in rows), strict=True)]
+    heads = [place(MARGIN + LABEL + CELL * number, HEAD - 8, _head(name, theme))
+             for number, name in enumerate(columns)]
+    body = [place(MARGIN, top + CELL_HIGH * number, _cells(row, scales, theme))
+            for number, row in enumerate(rows)]
     bottom = top + CELL_HIGH * len(rows)
-    return layer([*_words(words, bottom, theme), *heads, *body], WIDTH, bottom + FOOT)
+    if whole:
+        body.append(place(MARGIN, bottom + 8, _cells(whole, scales, theme)))
+        bottom += CELL_HIGH + 8
+    return layer([*_words(words, bottom, theme), *heads, *body], width, bottom + FOOT)
 
 
-def _cells(name: str, values: Sequence[float | None], wide: float, theme: Theme) -> Node:
+def _head(name: str, theme: Theme) -> Node:
+    """The name of a column in at most two lines, which stand on the same ground."""
+    first, _, rest = name.partition(" ")
+    lines = [first, rest] if rest else ["", first]
+    return layer([place(0, 22 * number, text(_fit(words, 17, CELL - 4), 17, theme.ink))
+                  for number, words in enumerate(lines) if words], CELL, 44)
+
+
+def _cells(row: Row, scales: Sequence[float], theme: Theme) -> Node:
+    name, values = row
     label = text(_fit(name, 21, LABEL - 16), 21, theme.ink)
-    largest = max((abs(value) for value in values if value is not None), default=0.0) or 1.0
     marks = [place(0, (CELL_HIGH - label.h) / 2, label)]
-    for number, value in enumerate(values):
-        left = LABEL + wide * number
-        fill = theme.band if value is None else _mixed(theme, value / largest)
-        marks.append(place(left, 2, rect(wide - 3, CELL_HIGH - 4, fill, 2)))
-        if wide >= NUMBERED:
-            words = text("-" if value is None else _signed(value), 17,
-                         theme.paper if value is not None and abs(value) > 0.6 * largest else theme.ink)
-            marks.append(place(left + (wide - 3 - words.w) / 2, (CELL_HIGH - words.h) / 2, words))
-    return layer(marks, WIDTH - 2 * MARGIN, CELL_HIGH)
+    for number, (value, scale) in enumerate(zip(values, scales, strict=True)):
+        left = LABEL + CELL * number
+        fill = theme.band if value is None else _mixed(theme, value / scale)
+        words = text("-" if value is None else _signed(value, scale), 17,
+                     theme.paper if value is not None and abs(value) > 0.6 * scale else theme.ink)
+        marks += [place(left, 2, rect(CELL - 3, CELL_HIGH - 4, fill, 2)),
+                  place(left + (CELL - 3 - words.w) / 2, (CELL_HIGH - words.h) / 2, words)]
+    return layer(marks, LABEL + CELL * len(values), CELL_HIGH)
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.0f}" if abs(value) >= 99.95 else f"{value:+.1f}"
+def _largest(values: Sequence[float | None]) -> float:
+    return max((abs(value) for value in values if value is not None), default=0.0) or 1.0
+
+
+def _signed(value: float, largest: float) -> str:
+    """With the decimals that give the largest three figures."""
+    places = min(4, max(0, 2 - math.floor(math.log10(largest))))
+    return f"{round(value, places) + 0.0:+.{places}f}"
 
 
 def _mixed(theme: Theme, share: float) -> Colour:

@@ -132,12 +132,13 @@ def chart(effects: Effects, value: str) -> Tensor:
 
 
 def grid(effects: Effects) -> Tensor:
-    """IMAGE: every quantity by every group."""
-    rows = [(name, [_plain(value) for value in effects.values.by_player[:, at]])
-            for at, name in enumerate(effects.quantities)]
-    words = Words("Which block does what", f"{DOES[effects.values.mode].partition(':')[0]}, by quantity",
-                  "Blue raises, orange lowers; each row has its own scale.")
-    return render(effect_grid(rows, effects.divided.names, words, LIGHT), LIGHT.paper)
+    """IMAGE: every group by every quantity, and below them the whole LoRA."""
+    rows = [(name, [_plain(value) for value in values])
+            for name, values in zip(effects.divided.names, effects.values.by_player, strict=True)]
+    words = Words("Which block does what", f"{DOES[effects.values.mode].partition(':')[0]}; pixels in levels of 255, "
+                  "latent in %, all else in points", "Blue raises, orange lowers; each column has its own scale.")
+    whole = "the whole LoRA", [_plain(value) for value in effects.values.whole]
+    return render(effect_grid(rows, effects.quantities, words, LIGHT, whole), LIGHT.paper)
 
 
 def contact_sheet(effects: Effects, value: str) -> Tensor:
@@ -146,14 +147,14 @@ def contact_sheet(effects: Effects, value: str) -> Tensor:
     ends = {False: ("without the LoRA", "with all of it"), True: ("with all of it", "without the LoRA")}[ablated]
     largest = max(float(each.difference.max()) for each in [effects.other, *filter(None, effects.shown)]) or 1.0
     blank = torch.tensor(LIGHT.paper) / 255 * torch.ones(1, 1, 3)
-    cells = [Cell(_small(effects.base.picture), (ends[0], "compared with")), Cell(blank, ("", "")),  # rows hold pairs
+    cells = [Cell(_small(effects.base.picture), (ends[0], "base")), Cell(blank, ("", "")),  # rows hold pairs
              *_pair(effects.other, ends[1], f"{effects.values.whole[at]:+.3g}", largest)]
     names = effects.divided.names
     for n, shown in enumerate(effects.shown):
         if shown:
             cells += _pair(shown, f"{'without' if ablated else 'only'} {names[n]}",
                            f"{effects.values.by_player[n, at]:+.3g}", largest)
-    foot = f"Numbers: {value}. Heat: difference from the first picture, up to {255 * largest:.0f} of 255."
+    foot = f"Numbers: {value}. Heat: difference from the base, up to {255 * largest:.0f} of 255."
     return render(sheet(cells, LIGHT, foot), LIGHT.paper)
 
 

@@ -79,9 +79,11 @@ def divide(model, lora: LoraFile, strength: float, text: str) -> Divided:
     there is only one."""
     whole = examine(model, None, lora, strength, 0.0, ()).sides[0]
     own = {change.alias for change in whole.changes if not change.problem}
-    if not own or not strength:
-        raise ValueError("lora: expected one that changes this model at a strength that is not 0, got "
-                         + ("strength 0" if own else "one that has nothing for any of its weights"))
+    if not own:
+        raise ValueError(f"lora: expected one for {type(model.model).__name__}, got one that has nothing for any of "
+                         "its weights; choose a LoRA that was made for this model")
+    if not strength:
+        raise ValueError("strength_model: expected a strength at which the LoRA does something, got 0")
     aliases = [alias for alias in whole.aliases if alias in own]
     groups = _named(text, aliases)
     try:

@@ -5,6 +5,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import shlex
 import statistics
 import sys
 import tempfile
@@ -86,6 +87,11 @@ def milliseconds(seconds: list[float]) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def command() -> str:
+    """What makes the figures again."""
+    return f"Made by `{shlex.join(['python', 'tests/benchmarks/' + Path(sys.argv[0]).name, *sys.argv[1:]])}`."
+
+
 def conditions() -> str:
     """Versions, date and machine, and whether the machine had other work."""
     import comfyui_version
@@ -106,7 +112,7 @@ def _other_work(own_threads: int) -> str:
 
 def publish(name: str, title: str, *parts: str) -> None:
     """Prints the parts below a title and keeps them in results/<name>.md."""
-    text = "\n\n".join([f"# {title}", *parts, conditions()]) + "\n"
+    text = "\n\n".join([f"# {title}", *parts, f"{command()} {conditions()}"]) + "\n"
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")

@@ -85,10 +85,10 @@ def test_a_lora_of_one_block_or_for_another_model_gets_a_sentence(divide, plante
     one = {key: tensor for key, tensor in planted.items() if ".1." in key}
     with pytest.raises(ValueError, match="changes one block, J01.*J01.attn; J01.mlp"):
         divide("", one)
-    with pytest.raises(ValueError, match="nothing for any of its weights"):
+    with pytest.raises(ValueError, match="for SD3, got one that has nothing for any of its weights; choose"):
         divide("", {"lora_unet_down_blocks_0_x.lora_up.weight": torch.ones(4, 2),
                     "lora_unet_down_blocks_0_x.lora_down.weight": torch.ones(2, 4)})
-    with pytest.raises(ValueError, match="strength 0"):
+    with pytest.raises(ValueError, match="strength_model: expected a strength .* got 0"):
         divide("", strength=0.0)
 
 
@@ -121,6 +121,16 @@ def test_a_planted_block_is_named_and_shares_sum_to_the_whole(host, starter, fil
     if mode == "shapley":
         assert data["sum"] == pytest.approx(data["whole"]) and "which is all of it" in report
     assert all(outputs[name]["images"] for name in ("effect", "pictures", "grid"))
+
+
+def test_shares_of_many_groups_come_from_random_orders_with_their_errors(host, starter, file, studio, monkeypatch,
+                                                                         measured_small):
+    monkeypatch.setattr(studio("game"), "EXACT", 2)     # three groups are many
+    data, report, _ = found(host, graph(starter, file, permutations=4))
+    assert data["draws"] == 4 and data["pictures"] <= 8 and "± is a standard error over 4 orders" in report
+    assert data["sum"] == pytest.approx(data["whole"]) and "which is all of it" in report
+    pixels = {row["name"]: (row["pixels"], row["error"]) for row in data["groups"]}
+    assert max(pixels, key=pixels.get) == PLANTED and all(error >= 0 for _, error in pixels.values())
 
 
 def test_the_seed_alone_decides_the_result(host, starter, file):

@@ -59,7 +59,7 @@ class BlockEffect(io.ComfyNode):
                 io.String.Output("report", tooltip="Markdown: which group does most, how sure that is, and whether the "
                                                    "groups make up the whole."),
                 io.Image.Output("chart", tooltip="Bars: the effect of each group on the chosen value, with errors."),
-                io.Image.Output("heat_grid", tooltip="Every quantity by every group, as coloured numbers."),
+                io.Image.Output("heat_grid", tooltip="Every group by every quantity, as coloured numbers."),
                 io.Image.Output("contact_sheet", tooltip="The first sample with each group, and where it differs."),
                 io.String.Output("data", tooltip="JSON with one row a group, for Chart with frame(rows=groups)."),
             ],
