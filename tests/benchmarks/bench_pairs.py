@@ -61,14 +61,16 @@ class Workshop:
     def __init__(self, pack, folder, steps):
         import evaluate
         import install
-        import torch
         import woodcut
         install.install_models(folder / "models")
         self.pack, self.starter, self.steps = pack, evaluate.Starter(folder / "models"), steps
         self.learnt, self.unseen = woodcut.things(), woodcut.things(UNSEEN, UNSEEN_SEED)
+        self.asked = self.encoded(self.unseen)
+
+    def encoded(self, things):
+        import torch
         with torch.inference_mode():
-            self.captions, self.asked = ([self.starter.encode(f"a {t.colour} {t.shape} on a white background")
-                                          for t in things] for things in (self.learnt, self.unseen))
+            return [self.starter.encode(f"a {t.colour} {t.shape} on a white background") for t in things]
 
     def latents(self, draw, things, frame=False):
         import torch
@@ -81,9 +83,9 @@ class Workshop:
     def compare(self, kind, seed):
         """A row of plain training and one of pairs."""
         before, after = (self.latents(draw, self.learnt, frame=True) for draw in KINDS[kind])
-        rows = []
+        captions, rows = self.encoded(self.learnt), []
         for name in ("after alone", "pairs"):
-            dataset = self.pack.nodes.training.dataset.from_core_nodes([{"samples": after}], self.captions)
+            dataset = self.pack.nodes.training.dataset.from_core_nodes([{"samples": after}], captions)
             if name == "pairs":
                 dataset = dataset._replace(samples=[sample._replace(before=before[[i]])
                                                     for i, sample in enumerate(dataset.samples)])

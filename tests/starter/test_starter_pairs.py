@@ -11,9 +11,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 
 @pytest.fixture
-def workshop(pack, tmp_path):
+def workshop(pack, installed):
     from bench_pairs import Workshop
-    return Workshop(pack, tmp_path, 0)
+    return Workshop(pack, installed, 0)
 
 
 @pytest.fixture
@@ -49,13 +49,12 @@ def trained(host, workshop, tmp_path):
 def test_a_change_is_made_at_1_and_undone_at_minus_1_and_a_shared_frame_is_hardly_learnt(workshop, trained):
     from bench_pairs import KINDS
     before, after = KINDS["flat to woodcut"]
-    report, pairs = trained(before, after, 40)
+    report, pairs = trained(before, after, 24)
     assert "6 pairs: strength 1 goes 1." in report and "of the way from the middle to what comes before" in report
-    _, alone = trained(None, after, 40)
+    _, alone = trained(None, after, 24)
     (change, frame, along), (back, frame_back, against) = (
         workshop.judge("flat to woodcut", pairs, strength) for strength in (1.0, -1.0))
     _, frame_alone, along_alone = workshop.judge("flat to woodcut", alone, 1.0)
-    print(change, frame, along, back, frame_back, against, frame_alone, along_alone)
     assert change > 0.1 and back < -0.1
     assert along > 0.5 and against < -0.5 and along > along_alone
     assert max(abs(frame), abs(frame_back)) < 0.35 * frame_alone
