@@ -65,16 +65,17 @@ def planned(setting, result, hollow):
     """Sections by name, the most wanted first: what is left when the time is over is left out, and named."""
     bandwidth = result["copy_bandwidth"]
     part = setting._replace(share=setting.share if setting.toy else 0.25)
-    plan = {"merge SDXL bf16 1": partial(sections.merging, setting, "SDXL", "bf16", 1, bandwidth),
-            "merge SDXL bf16 4": partial(sections.merging, setting, "SDXL", "bf16", 4, bandwidth),
-            "linear": partial(sections.linear, setting, result["matrix_rate"]),
-            "statistics": partial(sections.statistics, setting),
-            "merge Flux bf16 1": partial(sections.merging, part, "FLUX", "bf16", 1, bandwidth),
-            "merge Flux bf16 4": partial(sections.merging, part, "FLUX", "bf16", 4, bandwidth),
-            "merge Flux e4m3 1": partial(eager_rounding, part, "FLUX", 1, bandwidth),
-            "optimiser": partial(sections.optimizer, setting),
-            "training": partial(sections.training, setting, ROOT / "tests", hollow)}
-    return plan
+    return {
+        "merge SDXL bf16 1": partial(sections.merging, setting, "SDXL", "bf16", 1, bandwidth),
+        "merge SDXL bf16 4": partial(sections.merging, setting, "SDXL", "bf16", 4, bandwidth),
+        "linear": partial(sections.linear, setting, result["matrix_rate"]),
+        "statistics": partial(sections.statistics, setting),
+        "merge Flux bf16 1": partial(sections.merging, part, "FLUX", "bf16", 1, bandwidth),
+        "merge Flux bf16 4": partial(sections.merging, part, "FLUX", "bf16", 4, bandwidth),
+        "merge Flux e4m3 1": partial(eager_rounding, part, "FLUX", 1, bandwidth),
+        "optimiser": partial(sections.optimizer, setting),
+        "training": partial(sections.training, setting, ROOT / "tests", hollow),
+    }
 
 
 def eager_rounding(setting, model, count, bandwidth):

@@ -50,7 +50,7 @@ def draw(root: Mark | Chart, frame: Frame, theme: Theme) -> Node:
     left = (frame.w - room_w) / 2 if frame.coord == "polar" else edges.left
     around = _axes(plot, left, edges.top, frame, theme)
     return scene.layer([*_title(frame, theme), *around, place(left, edges.top, inner),
-                        *_legend(legend, frame, edges, theme)], frame.w, frame.h)
+                        *_legend(legend, frame, theme)], frame.w, frame.h)
 
 
 def _composed(root: Mark, frame: Frame, theme: Theme) -> Node:
@@ -120,7 +120,7 @@ def _title(frame: Frame, theme: Theme) -> list[Node]:
     return [place(RIM, RIM - 8, text(frame.title, TITLE, theme.ink, bold=True))] if frame.title else []
 
 
-def _legend(entries, frame: Frame, edges: Edges, theme) -> list[Node]:
+def _legend(entries, frame: Frame, theme) -> list[Node]:
     nodes, at = [], float(RIM)
     y = RIM + (TITLE + 14 if frame.title else 0)
     for name, colour in entries:

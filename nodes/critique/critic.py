@@ -58,7 +58,7 @@ def study(image: Tensor, asked: Asked, depth: Tensor | None = None, region=None)
     native = measures if canonical is own else numbers(own, depth)
     critique = judge(measures, asked.reference, asked.rubric, total=False)
     found = explain.evidence(critique)
-    changes = _changes(own, critique, asked, depth) if asked.what_if else None
+    changes = _changes(own, critique, asked) if asked.what_if else None
     done = Study(critique, native, found, own.size, canonical.size, region, changes)
     shown = explain.heatmap(canonical, HeatMap(found.column, EXACT[found.column](canonical)[0], True))
     return Shown(done, render(chart(critique, asked.reference), LIGHT.paper), render(shown, LIGHT.paper),
@@ -105,7 +105,7 @@ def numbers(picture: Picture, depth: Tensor | None = None, columns: Collection[s
     return {**found, **space.measure(picture, depth)}
 
 
-def _changes(own, critique, asked, depth):
+def _changes(own, critique, asked):
     # A depth map does not follow a crop, so space keeps its numbers: nothing of it is ever counted.
     session = counterfactual.Session(own, critique, asked.reference, lambda picture: {**critique.measures,
                                      **numbers(picture)}, CANONICAL, asked.step)

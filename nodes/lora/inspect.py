@@ -88,7 +88,7 @@ def describe(name: str, lora: LoraFile, found: Inspection) -> str:
     lines += [f"- {line}" for line in _formats(found.patches.values())]
     lines += [f"- {label}: {text}" for label, text in facts(lora.metadata).items()]
     lines += _block_lines(found)
-    lines += [f"- {line}" for line in _open_questions(lora, found)]
+    lines += [f"- {line}" for line in _open_questions(found)]
     return "\n".join(lines)
 
 
@@ -179,7 +179,7 @@ def families(blocks: Mapping[str, Energy | None]) -> dict[str, list[tuple[str, E
     return grouped
 
 
-def _open_questions(lora: LoraFile, found: Inspection) -> list[str]:
+def _open_questions(found: Inspection) -> list[str]:
     unknown = sum(energy.unknown for energy in found.blocks.values() if energy)
     lines = [f"not measured, because it depends on the model's own weights: {unknown} weight{'s' * (unknown > 1)}"
              ] if unknown else []

@@ -19,11 +19,11 @@ KINDS = ("whole LoRA", "tried", "best so far")
 def report(tuned: Tuned, goal: Goal) -> str:
     """Markdown: the weights, whether they are better where the search has not looked, and how it went."""
     spec = tuned.divided.spec(tuned.kept)
-    return "\n\n".join([_verdict(tuned, goal), f"    {spec}", _wanted(goal), *_unseen(tuned, goal), _went(tuned, goal),
+    return "\n\n".join([_verdict(tuned), f"    {spec}", _wanted(goal), *_unseen(tuned, goal), _went(tuned, goal),
                         _weights(tuned)])
 
 
-def _verdict(tuned: Tuned, goal: Goal) -> str:
+def _verdict(tuned: Tuned) -> str:
     if not tuned.unseen:
         why = "Cancelled" if tuned.cancelled else "No held-out seeds"
         gain = tuned.best.value - tuned.trials[0].value

@@ -36,7 +36,7 @@ def progress_chart(losses: Sequence[float], rates: Sequence[float], validated: P
         chart = _chart(losses, rates, validated, critique, theme)
         parts, height = [chart], chart.h
     if pictures:
-        row = _pictures(pictures, theme)
+        row = _pictures(pictures)
         parts.append(place(0, height, row))
         height += row.h
     return render(layer(parts, WIDTH, height), theme.paper)
@@ -142,7 +142,7 @@ def _legend(validated, rates, judged, theme):
     return parts
 
 
-def _pictures(pictures, theme):
+def _pictures(pictures):
     parts = []
     for i, picture in enumerate(pictures[:4]):
         scale = min(PICTURE / picture.width, PICTURE / picture.height)
