@@ -6,7 +6,8 @@ move. It follows the score and does not equal it: soft measures stand for the me
 
 Small decoded pictures stand for the 1024 pixels at which the paintings were measured: most columns move by about one
 percentile when a picture is resized, so they are read at SMALLEST to LARGEST pixels. Those of DETAIL live in what is
-finer than a latent cell. They are read at 1024, and only where the decoder shows it.
+finer than a latent cell, and are read only where the decoder shows it: directions at the size at which they are
+measured, the spectrum at the picture's own, because its soft form itself reads that of the enlarged one.
 """
 import math
 from collections import Counter
@@ -17,13 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..critique.criteria import Criterion, Reading, Rubric
+from ..critique.measures import movement
 from ..critique.measures.soft import SOFT
-from ..critique.picture import CANONICAL
 from ..critique.reference import Reference
 from ..critique.rubric import default
 from ..critique.score import reading_of, voices_of, weights_of
 
-DETAIL = ("Slope Redies", "Coherence", "Obliqueness")
+DIRECTIONS = ("Coherence", "Obliqueness")
+DETAIL = ("Slope Redies", *DIRECTIONS)
 SMALLEST, LARGEST = 64, 256  # pixels of the longer side; under it a histogram of 256 levels would be nearly empty
 TAIL = 10.0  # points over which a position's slope halves beyond the ends of the reference
 CORNER = 4.0  # percentiles over which the top of `typical` is rounded
@@ -100,10 +102,16 @@ class Reward(NamedTuple):
 
 def soft_measures(images: Tensor, columns) -> dict[str, Tensor]:
     """column -> [B] of float pictures [B, 3, H, W], each at the size where it is read."""
-    longer = max(images.shape[2:])
-    sizes = {True: CANONICAL, False: min(max(longer, SMALLEST), LARGEST)}
-    pictures = {fine: at_longer_side(images, sizes[fine]) for fine in {column in DETAIL for column in columns}}
-    return {column: SOFT[column](pictures[column in DETAIL]) for column in columns}
+    sides = {column: read_at(column, max(images.shape[2:])) for column in columns}
+    pictures = {side: at_longer_side(images, side) for side in set(sides.values())}
+    return {column: SOFT[column](pictures[side]) for column, side in sides.items()}
+
+
+def read_at(column: str, longer: int) -> int:
+    """The pixels of the longer side at which a column of a picture of `longer` is read."""
+    if column in DIRECTIONS:
+        return movement.SIDE
+    return longer if column in DETAIL else min(max(longer, SMALLEST), LARGEST)
 
 
 def at_longer_side(images: Tensor, side: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The differentiable measures: their gradients are right, finite on hard pictures, and they follow the measures."""
 import pytest
 import torch
+import torch.nn.functional as F
 
 FOLLOWS = 0.9
 
@@ -58,6 +59,18 @@ def test_each_follows_its_measure_on_photographs(critique, crops):
             pair = torch.stack((function(crops.movedim(-1, 1).double()), critique.measures.MEASURES[column](hard)))
             found[column] = torch.corrcoef(pair)[0, 1].item()
     assert {column: value for column, value in found.items() if value < FOLLOWS} == {}
+
+
+@pytest.mark.parametrize("height, width", [(64, 64), (48, 64), (67, 41), (80, 1100)])
+def test_the_spectrum_of_an_enlarged_picture_is_read_from_the_small_one(critique, height, width):
+    """The large picture made in full is the witness; its rim jumps from side to side."""
+    plane = torch.rand(2, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).cumsum(2)
+    scale = 1024 / max(height, width)
+    size = int(height * scale), int(width * scale)
+    large = F.interpolate(plane[:, None], size, mode="bicubic", antialias=True)[:, 0]
+    wanted = critique.measures.spectrum.rings(F.pad(large, (0, 1024 - size[1], 0, 1024 - size[0])), 2)[:, 1:257]
+    found = critique.measures.soft_spectrum.enlarged_rings(plane, 1024, 256)[:, 1:]
+    assert torch.allclose(found, wanted, rtol=1e-8, atol=0)
 
 
 def test_a_step_along_the_gradient_moves_the_measure_itself(critique, crops):

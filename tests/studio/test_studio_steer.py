@@ -23,11 +23,11 @@ def parts(pack):
 @pytest.fixture(scope="module")
 def guided(parts):
     """A MODEL under guidance by a rubric of the paintings."""
-    def guided(model, text="Balance=high", points=5.0, limit=0.1, start=0.0, end=1.0, vae=None):
+    def guided(model, text="Balance=high", points=5.0, limit=0.1, start=0.0, end=1.0, vae=None, push=0.0, push_end=0.6):
         steer, found = parts("studio.steer"), parts("studio.decoder").decoder(model, "auto", vae)
         rubric = parts("studio.reward").named(parts("critique.language").parse(text))
         earned = parts("studio.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
-        return steer.guide(model, earned, found, steer.Force(points, limit, start, end))
+        return steer.guide(model, earned, found, steer.Force(points, limit, start, end, push, push_end))
     return guided
 
 
@@ -169,7 +169,92 @@ def test_cancel_is_honoured_at_the_step(loaded, draw, guided):
         draw(guided(loaded.model))
 
 
-def graph(starter, **inputs):    return loaders(starter) | {
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m", "uni_pc"])
+def test_early_pushes_through_the_model_alone_earn_points(loaded, draw, guided, earned, sampler):
+    """start = end: the predicted clean latent is not moved."""
+    plain = draw(loaded.model, 2, steps=6, sampler=sampler)
+    found = draw(guided(loaded.model, start=0.5, end=0.5, push=0.1), 2, steps=6, sampler=sampler)
+    assert earned(loaded.model, found).mean() > earned(loaded.model, plain).mean() + 0.5
+
+
+@pytest.mark.parametrize("kind", ["eps", "v_prediction"])
+def test_a_push_raises_what_diffusion_models_predict_next(guided, earned, kind):
+    import training_models
+    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+    model, = ModelSamplingDiscrete().patch(training_models.build(training_models.FAMILIES["SD1.5"]), kind, False)
+    words, empty = (training_models.caption(seed, 8, 16, pooled=0) for seed in (1, 2))
+    pushed = guided(model, start=0.5, end=0.5, push=0.1, push_end=0.8)
+    runs = [sample(each, words, empty, (2, 4, 16, 16), scheduler="normal") for each in (model, pushed)]
+    before, after = (earned(model, latent) for latent in runs)
+    assert (after > before).all()
+
+
+def test_without_a_push_nothing_changes_to_the_last_bit(loaded, draw, plain, guided):
+    for push, push_end in ((0.0, 0.6), (0.1, 0.01)):
+        assert torch.equal(draw(guided(loaded.model, push=push, push_end=push_end)), draw(guided(loaded.model)))
+    never = guided(loaded.model, start=0.9999, push=0.1, push_end=0.1)  # between the first and the second of four steps
+    assert torch.equal(draw(never, 2), plain)
+
+
+@pytest.fixture
+def pass_of(loaded, parts):
+    """(predict, noisy [2, ...], a Push): one pass of the starter as a push sees it, at sigma 0.9."""
+    push, found = parts("studio.push"), parts("studio.decoder").decoder(loaded.model)
+    rubric = parts("studio.reward").named(parts("critique.language").parse("Balance=high"))
+    reward = parts("studio.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
+    words = loaded.encode("a red circle on the left on a white background")[0]
+    with torch.inference_mode():
+        noisy = torch.randn(2, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+
+    def predict(own):
+        return loaded.model.model.apply_model(own, own.new_full((len(own),), 0.9), c_crossattn=words[0].expand(
+            len(own), -1, -1), y=words[1]["pooled_output"].expand(len(own), -1))
+    return predict, noisy, push.Push(reward, found, 0.02, 1.0, 0.0)
+
+
+def test_a_push_raises_what_the_model_predicts_of_each_picture_and_keeps_the_norm(loaded, parts, pass_of):
+    push, climb = parts("studio.push"), parts("studio.climb")
+    predict, noisy, part = pass_of
+    with torch.inference_mode():
+        clean, ways = push.pulled(predict, noisy, [part], loaded.model)
+        moved = push.pushed(noisy, ways, [part.share])
+        before, after = (climb.climb(part.reward, part.decoder, each, False)[0] for each in (clean, predict(moved)))
+        assert torch.allclose(climb.norm(moved), climb.norm(noisy), rtol=1e-5)
+        assert torch.allclose(clean, predict(noisy), atol=1e-5)
+    assert (after > before).all()
+
+
+def test_pictures_of_a_batch_are_pushed_alike_alone_and_where_blocks_are_run_again(loaded, parts, pass_of):
+    push = parts("studio.push")
+    predict, noisy, part = pass_of
+    blocks = list(parts("training.layers").repeated_blocks(loaded.model.model.diffusion_model))
+    with torch.inference_mode():
+        _, (both,) = push.pulled(predict, noisy, [part], loaded.model)
+        alone = torch.cat([push.pulled(predict, each, [part], loaded.model)[1][0] for each in noisy.split(1)])
+        _, (again,) = push.pulled_through(predict, noisy, [part], loaded.model, blocks)
+    assert blocks and torch.allclose(both, again, rtol=1e-4, atol=1e-6 * both.abs().max().item())
+    assert torch.cosine_similarity(both.flatten(1), alone.flatten(1)).min() > 0.9999
+
+
+def test_two_nodes_push_in_one_pass_and_leave_nothing_behind(loaded, draw, plain, guided):
+    options = dict(start=0.5, end=0.5, push=0.1)
+    first = guided(loaded.model, "Balance=high", **options)
+    both = guided(first, "Colour richness=low", **options)
+    one, two, together = (draw(each) for each in (first, guided(loaded.model, "Colour richness=low", **options), both))
+    assert not torch.equal(together, one) and not torch.equal(together, two)
+    assert torch.equal(draw(first), one) and torch.equal(draw(loaded.model, 2), plain)
+
+
+def test_a_patch_that_stops_the_gradient_is_named(loaded, draw, plain, guided):
+    blind = loaded.model.clone()
+    blind.set_model_sampler_post_cfg_function(lambda args: args["denoised"].detach())
+    with pytest.raises(ValueError, match="patch that stops it .* set push to 0"):
+        draw(guided(blind, push=0.1))
+    assert torch.equal(draw(loaded.model, 2), plain)
+
+
+def graph(starter, **inputs):
+    return loaders(starter) | {
         "words": node("CLIPTextEncode", text="a red circle on the left on a white background", clip=["clip", 0]),
         "none": node("CLIPTextEncode", text="", clip=["clip", 0]),
         "empty": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
@@ -201,7 +286,9 @@ def test_in_a_graph_it_moves_the_picture_and_says_what_it_steers(host, starter):
     steered, said = picture(host, graph(starter))
     assert not torch.equal(plain, steered)
     assert "Balance: the more the better" in said and "Line: nothing differentiable" in said
-    for off in ({"strength": 0.0}, {"start": 0.5, "end": 0.5}):
+    pushed, said = picture(host, graph(starter, push=0.1, push_end=0.6))
+    assert not torch.equal(pushed, steered) and "from 4% to 60% pushes the noisy latent by 10.0%" in said
+    for off in ({"strength": 0.0, "push": 0.1}, {"start": 0.5, "end": 0.5}):
         same, said = picture(host, graph(starter, **off))
         assert torch.equal(plain, same) and said.startswith("Off:")
 

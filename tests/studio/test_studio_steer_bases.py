@@ -69,9 +69,9 @@ def steer(pack, host):
     """The node's execute: steer(model, strength) -> MODEL."""
     node = host.nodes.NODE_CLASS_MAPPINGS["BottegaSteer"]
 
-    def steer(model, strength, decoder="auto", vae=None):
+    def steer(model, strength, decoder="auto", vae=None, end=1.0, **more):
         with torch.inference_mode():
-            return node.execute(model, "Balance=high", strength, 0.0, 1.0, 0.1, decoder, vae).result[0]
+            return node.execute(model, "Balance=high", strength, 0.0, end, 0.1, decoder, vae, **more).result[0]
     return steer
 
 
@@ -126,6 +126,19 @@ def test_off_it_changes_no_bit_and_on_it_moves_each_picture_as_it_would_alone(pa
     assert (points(pack, model, guided) > points(pack, model, plain) + 2).all()
     alone = torch.cat([draw(on, each) for each in noise.split(1)])
     assert torch.allclose(guided, alone, atol=1e-3 * plain.abs().max().item())
+    assert torch.equal(draw(model, noise), plain)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_push_passes_through_the_model_and_leaves_it_as_it_was(pack, starter, steer, draw, base):
+    with torch.inference_mode():
+        model = BASES[base](starter)
+    noise = noise_for(base, model)
+    plain = draw(model, noise)
+    pushing = steer(model, 5.0, end=0.0, push=0.1, push_end=0.8)
+    pushed = draw(pushing, noise)
+    assert (pushed - plain).abs().amax((1, 2, 3)).min() > 1e-3 * plain.abs().max()
+    assert points(pack, model, pushed).mean() > points(pack, model, plain).mean()
     assert torch.equal(draw(model, noise), plain)
 
 

@@ -14,6 +14,7 @@ from . import balance as hard_balance
 from . import harmony as hard_harmony
 from . import histogram, movement, saliency, spectrum
 from .soft_colour import chroma_vector, grey, hue_and_saturation, lab, root, spread
+from .soft_spectrum import enlarged_rings
 
 SOFT = {}
 SWITCH = 4.0  # grey levels over which a threshold turns
@@ -196,17 +197,14 @@ for _template in hard_harmony.TEMPLATES:
 def slope(image: Tensor) -> Tensor:
     """Slope of log power against log frequency from 10 to 256 cycles a picture; see `spectrum.slope_redies`."""
     plane = grey(image)
-    scale = SPECTRUM_SIDE / max(plane.shape[1:])
-    height, width = (max(1, int(length * scale)) for length in plane.shape[1:])
     plane = plane - plane.mean((1, 2), keepdim=True)
-    small = F.interpolate(plane[:, None], (height, width), mode="bicubic", antialias=True)[:, 0]
-    top, left = (SPECTRUM_SIDE - height) // 2, (SPECTRUM_SIDE - width) // 2
-    square = F.pad(small, (left, SPECTRUM_SIDE - width - left, top, SPECTRUM_SIDE - height - top))
-    power = spectrum.rings(square, 2) + 1e-6
+    power = enlarged_rings(plane, SPECTRUM_SIDE, 256) + 1e-6
     bins = spectrum.log_bins(10, 256)
-    x = power.new_tensor([(low + high) / 2 for low, high in bins]).log10()
-    y = torch.stack([power[:, low - 1:high].mean(1).log10() for low, high in bins], 1)
-    return spectrum.fit(x, y)[0]
+    low, high = power.new_tensor(bins).T[..., None]
+    at = torch.arange(power.shape[1], dtype=power.dtype, device=power.device)
+    inside = ((at >= low - 1) & (at < high)).to(power)
+    means = power @ (inside / inside.sum(1, keepdim=True)).mT
+    return spectrum.fit(((low + high) / 2).log10()[:, 0], means.log10())[0]
 
 
 @differentiable("Coherence")

@@ -40,6 +40,14 @@ class Steer(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="Shows the prediction better than the host's colours "
                                                            "do, and in detail; needed where it knows none."),
                 ReferenceType.Input("reference", optional=True, tooltip=REFERENCE),
+                io.Float.Input("push", default=0.0, min=0.0, max=1.0, step=0.01, optional=True,
+                               tooltip="What a change of pixels cannot do, such as another composition: early steps "
+                                       "push the noisy latent by this share of its norm, along the gradient through "
+                                       "the model. Such a step takes more than twice as long, and more memory; "
+                                       "0.05 to 0.15 is much. 0: none."),
+                io.Float.Input("push_end", default=0.35, min=0.0, max=1.0, step=0.01, optional=True,
+                               tooltip="Share of the sampling at which the pushes end. They begin with the second "
+                                       "step or so, when there is something to see."),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The model with guidance, for any sampler; the very same where "
@@ -53,13 +61,14 @@ class Steer(io.ComfyNode):
         return check_rubric(rubric)
 
     @classmethod
-    def execute(cls, model, rubric, strength, start, end, norm_limit, decoder, vae=None, reference=None):
+    def execute(cls, model, rubric, strength, start, end, norm_limit, decoder, vae=None, reference=None, push=0.0,
+                push_end=0.35):
         from ...critique.language import parse
         from ...critique.reference import paintings
         from .. import steer
         from ..decoder import decoder as find
         from ..reward import named, reward
-        force = steer.Force(strength, norm_limit, start, end)
+        force = steer.Force(strength, norm_limit, start, end, push, push_end)
         if force.off:
             return io.NodeOutput(model, steer.OFF, ui=ui.PreviewText(steer.OFF))
         seen = find(model, decoder, vae)

@@ -1,0 +1,134 @@
+"""Early pushes: the noisy latent that a sampler holds is pushed up the gradient of a reward through the model itself.
+
+A move of the predicted clean latent changes pixels; what stands where is settled earlier, in the noise. The gradient of
+the reward of the predicted clean picture with respect to the noisy latent (Chung et al. 2023, arXiv:2209.14687; Bansal
+et al. 2023, arXiv:2302.07121) points to what the model itself would still change.
+"""
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import comfy.model_management
+import comfy.model_patcher
+import torch
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ..training.adapters import attached, checkpointed
+from ..training.differentiable import DifferentiableHost, attend_with_sdpa
+from ..training.layers import repeated_blocks
+from ..training.memory import is_memory_full
+from .climb import climb, each, norm
+from .decoder import Decoder
+from .reward import Reward
+
+KEY = "bottega_push"
+NO_ADAPTERS = SimpleNamespace(layers={})
+
+
+class Push(NamedTuple):
+    """One reward's part: the length of a push as a share of the noisy latent's norm, while sigma lies between `last`
+    and `first`."""
+    reward: Reward
+    decoder: Decoder
+    share: float
+    first: float
+    last: float
+
+    def slope(self, clean: Tensor) -> Tensor:
+        """The gradient at a predicted clean latent, each picture's of root mean square 1: only its direction counts,
+        and small numbers would vanish in float16."""
+        slope = climb(self.reward, self.decoder, clean)[1]
+        size = norm(slope) / slope[0].numel() ** 0.5
+        return (slope / each(size.clamp(min=torch.finfo(slope.dtype).tiny), slope)).to(clean.dtype)
+
+
+class Pushes(NamedTuple):
+    """A wrapper of the host around the prediction of a step, without a state of its own. All that push one model share
+    its pass."""
+    parts: tuple[Push, ...]
+
+    def __call__(self, executor, noisy: Tensor, timestep: Tensor, model_options=None, seed=None):
+        due = [part for part in self.parts if part.last < float(timestep.max()) <= part.first]
+        if not due:
+            return executor(noisy, timestep, model_options, seed)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+        def predict(own):
+            return executor(own, timestep.clone(), _options(model_options), seed)
+
+        clean, ways = pulled(predict, noisy, due, executor.class_obj.model_patcher)
+        # The sampler goes on from this very tensor: it has no other door for a change of what it holds.
+        noisy.copy_(pushed(noisy, ways, [part.share for part in due]))
+        return clean
+
+
+def pushed(noisy: Tensor, ways: list[Tensor], shares: list[float]) -> Tensor:
+    """Noisy latents [B, C, ...] moved along each of `ways` by its share of their norm, which stays as it was."""
+    length, moved = norm(noisy), noisy.float()
+    for way, share in zip(ways, shares, strict=True):
+        size = norm(way)
+        moved = moved + way * each(torch.where(size > 0, share * length / size, 0).nan_to_num(0, 0, 0), way)
+    return (moved * each(length / norm(moved).clamp(min=1e-12), moved)).to(noisy.dtype)
+
+
+def pulled(predict, noisy: Tensor, parts: list[Push], patcher) -> tuple[Tensor, list[Tensor]]:
+    """(the predicted clean latents, the gradient of each part's reward at `noisy`), float32.
+
+    Where the activations do not fit, the blocks are run again in the backward. Raises ValueError with one sentence
+    where no gradient passes.
+    """
+    try:
+        return pulled_through(predict, noisy, parts, patcher)
+    except Exception as error:
+        if not is_memory_full(error):
+            raise
+    # Only now has the error let go of the tensors of the first try.
+    comfy.model_management.soft_empty_cache()
+    return pulled_through(predict, noisy, parts, patcher, repeated_blocks(patcher.model.diffusion_model))
+
+
+def pulled_through(predict, noisy, parts, patcher, again=()):
+    """`pulled`; again: (name, block) of those that are run again in the backward."""
+    with differentiable(patcher, [block for _, block in again]):
+        own = noisy.detach().clone().requires_grad_()
+        clean = predict(own)
+        try:
+            ways = [torch.autograd.grad(clean, own, part.slope(clean), retain_graph=part is not parts[-1])[0].float()
+                    for part in parts]
+        except RuntimeError as error:
+            if is_memory_full(error):
+                raise
+            raise ValueError("push: expected a model that a gradient can pass, got one with a patch that stops it "
+                             f"({str(error).splitlines()[0]}); set push to 0") from error
+    return clean.detach(), ways
+
+
+@contextmanager
+def differentiable(patcher, blocks):
+    """The model as a sampler runs it, but a gradient can pass. Undone on exit."""
+    before = comfy.model_management.in_training
+    with ExitStack() as stack:
+        for context in (torch.inference_mode(False), torch.enable_grad(),
+                        attached(patcher.model.diffusion_model, NO_ADAPTERS, patcher.load_device),
+                        checkpointed(blocks), DifferentiableHost()):
+            stack.enter_context(context)
+        comfy.model_management.in_training = True
+        try:
+            yield
+        finally:
+            comfy.model_management.in_training = before
+
+
+def _options(model_options: dict) -> dict:
+    """A copy in which attention has a backward."""
+    options = comfy.model_patcher.create_model_options_clone(model_options)
+    options.setdefault("transformer_options", {})["optimized_attention_override"] = attend_with_sdpa
+    return options
+
+
+def push(model, part: Push) -> None:
+    """Makes MODEL, a clone of one's own, push as well, beside what pushes it already."""
+    others = [part for pushes in model.get_wrappers(WrappersMP.PREDICT_NOISE, KEY) for part in pushes.parts]
+    model.remove_wrappers_with_key(WrappersMP.PREDICT_NOISE, KEY)
+    model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, Pushes((*others, part)))
