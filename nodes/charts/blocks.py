@@ -2,7 +2,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .scene import Node, layer, place, rect, text
+from .scene import Node, fitted, layer, place, rect, text
 from .theme import Theme
 
 WIDTH, MARGIN, LABEL, SHARE = 960, 32, 150, 92
@@ -38,7 +38,7 @@ def _row(family: Family, highest: float, theme: Theme) -> Node:
     share = text(f"{family.share:.0%}", 24, theme.ink)
     bars = [node for i, bar in enumerate(family.bars)
             for node in _bar(bar, LABEL + step * i, floor, step, highest, theme)]
-    return layer([place(0, floor - 28, text(_short(family.label, LABEL - 14), 26, theme.ink, bold=True)), *bars,
+    return layer([place(0, floor - 28, fitted(family.label, 26, theme.ink, LABEL - 14, bold=True)), *bars,
                   place(WIDTH - 2 * MARGIN - share.w, floor - 28, share), *_names(family, step, floor, theme)],
                  WIDTH - 2 * MARGIN, ROW)
 
@@ -59,15 +59,10 @@ def _names(family: Family, step: float, floor: float, theme: Theme) -> list[Node
     """Names below the bars: of each where there is room, else of the first and then as many as fit."""
     words, right = [], 0.0
     for i, bar in enumerate(family.bars):
-        word = text(_short(bar.name, 150), 20, theme.muted)
+        word = fitted(bar.name, 20, theme.muted, 150)
         x = LABEL + step * i
         if x >= right:
             words.append(place(x, floor + 4, word))
             right = x + word.w + 12
     return words
 
-
-def _short(label: str, room: float) -> str:
-    while len(label) > 4 and text(label, 26, (0, 0, 0)).w > room:
-        label = label[:-2].rstrip(".") + "\u2026"
-    return label

@@ -43,26 +43,38 @@ class Fills:
         if isinstance(value, str) and HEX.fullmatch(value):
             return literal(value, self.theme)
         values = self.columns[column]
-        if all(isinstance(v, (int, float)) for v in values):
+        if _numbers(values):
             low, high = min(values), max(values)
-            share = torch.tensor((value - low) / (high - low) if high > low else 0.5)
-            return tuple((ramp(share) * 255).round().int().tolist())
+            return self.warmth((value - low) / (high - low) if high > low else 0.5)
         return self.theme.series[self.names(column).index(value) % len(self.theme.series)]
+
+    def warmth(self, share: float) -> Colour:
+        """The colour of a share of the way from the least to the greatest number."""
+        low, high = self.theme.heat
+        return tuple((ramp(torch.tensor(low + (high - low) * share)) * 255).round().int().tolist())
 
     def names(self, column: str) -> list:
         return list(dict.fromkeys(self.columns[column]))
 
     def legend(self) -> list[tuple[str, Colour]]:
-        """(name, colour) of every value that a colour stands for, of columns of names."""
-        return [(str(name), self.by_value(column, name)) for column, values in self.columns.items()
-                if not any(isinstance(v, (int, float)) or HEX.fullmatch(str(v)) for v in values)
-                for name in self.names(column)]
+        """(name, colour) of every name that a colour stands for; of numbers the least and the greatest."""
+        entries = []
+        for column, values in self.columns.items():
+            if _numbers(values):
+                entries += [(f"{column} {min(values):.3g}", self.warmth(0)), (f"{max(values):.3g}", self.warmth(1))]
+            elif not any(HEX.fullmatch(str(value)) for value in values):
+                entries += [(str(name), self.by_value(column, name)) for name in self.names(column)]
+        return entries
+
+
+def _numbers(values) -> bool:
+    return all(isinstance(value, (int, float)) for value in values)
 
 
 def literal(channel, theme: Theme) -> Colour:
     if found := HEX.fullmatch(str(channel)):
         return tuple(bytes.fromhex(found[1]))
-    roles = {name: value for name, value in theme._asdict().items() if name != "series"}
+    roles = {name: value for name, value in theme._asdict().items() if name not in ("series", "heat")}
     if channel in roles:
         return roles[channel]
     raise ValueError(f"spec: expected a column, a colour such as #0068a6 or one of {', '.join(roles)}; got {channel!r}")

@@ -4,10 +4,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .scene import Node, type_face
+from .scene import SCALE, Node, type_face
 from .theme import Colour
-
-SCALE = 2
 
 
 def render(scene: Node, paper: Colour) -> Tensor:

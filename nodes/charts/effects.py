@@ -3,7 +3,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .scene import Node, layer, line, place, rect, text
+from .scene import Node, fitted, layer, line, place, rect, text
 from .theme import Colour, Theme
 
 WIDTH, MARGIN, LABEL = 960, 36, 250
@@ -52,14 +52,15 @@ def _axis(parts: Sequence[Part]) -> Axis:
 
 
 def _words(words: Words, bottom: float, theme: Theme) -> list[Node]:
-    return [place(MARGIN, 16, text(_fit(words.title, 32, WIDTH - 2 * MARGIN), 32, theme.ink, bold=True)),
-            place(MARGIN, 64, text(_fit(words.subtitle, 22, WIDTH - 2 * MARGIN), 22, theme.muted)),
-            place(MARGIN, bottom + 22, text(_fit(words.foot, 20, WIDTH - 2 * MARGIN), 20, theme.muted))]
+    room = WIDTH - 2 * MARGIN
+    return [place(MARGIN, 16, fitted(words.title, 32, theme.ink, room, bold=True)),
+            place(MARGIN, 64, fitted(words.subtitle, 22, theme.muted, room)),
+            place(MARGIN, bottom + 22, fitted(words.foot, 20, theme.muted, room))]
 
 
 def _bar(part: Part, axis: Axis, theme: Theme) -> Node:
     zero, scale, largest = axis
-    name = text(_fit(part.name, 25, LABEL - 16), 25, theme.ink)
+    name = fitted(part.name, 25, theme.ink, LABEL - 16)
     marks = [place(0, (ROW - name.h) / 2, name), place(LABEL + zero - 1, 4, rect(2, ROW - 8, theme.muted))]
     if part.value is None:
         none = text("not measured", 20, theme.muted)
@@ -101,13 +102,13 @@ def _head(name: str, theme: Theme) -> Node:
     """The name of a column in at most two lines, which stand on the same ground."""
     first, _, rest = name.partition(" ")
     lines = [first, rest] if rest else ["", first]
-    return layer([place(0, 22 * number, text(_fit(words, 17, CELL - 4), 17, theme.ink))
+    return layer([place(0, 22 * number, fitted(words, 17, theme.ink, CELL - 4))
                   for number, words in enumerate(lines) if words], CELL, 44)
 
 
 def _cells(row: Row, scales: Sequence[float], theme: Theme) -> Node:
     name, values = row
-    label = text(_fit(name, 21, LABEL - 16), 21, theme.ink)
+    label = fitted(name, 21, theme.ink, LABEL - 16)
     marks = [place(0, (CELL_HIGH - label.h) / 2, label)]
     for number, (value, scale) in enumerate(zip(values, scales, strict=True)):
         left = LABEL + CELL * number
@@ -133,9 +134,3 @@ def _mixed(theme: Theme, share: float) -> Colour:
     """From the colour of an empty cell to that of a gain or a loss."""
     full, strength = theme.gain if share > 0 else theme.loss, min(1.0, abs(share))
     return tuple(round(low + (high - low) * strength) for low, high in zip(theme.band, full, strict=True))
-
-
-def _fit(words: str, size: float, room: float) -> str:
-    while len(words) > 1 and text(words, size, (0, 0, 0)).w > room:
-        words = words[:-2] + "…"
-    return words

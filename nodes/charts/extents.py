@@ -3,6 +3,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .grammar import Chart, Mark, Operator
+from .rows import listed
 
 SIDES = {"x": "w", "y": "h"}
 
@@ -36,6 +37,30 @@ def extent(operators, leaf: Mark, rows, axis: str) -> tuple[float, float] | None
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
+def rooms(operator: Operator, rest, parts, axis: str, length: float) -> list[float]:
+    """Pixels along an axis for each part of a sequence whose lengths are no data: every mark in it gets as much.
+
+    Raises ValueError where the gaps leave nothing."""
+    gap = gap_of(operator)
+    gaps, marks = [total_gap(rest, part, axis) for part in parts], [abreast(rest, part, axis) for part in parts]
+    spaces = gap * (len(parts) - 1) + sum(gaps)
+    each = (length - spaces) / sum(marks)
+    if each <= 0:
+        raise ValueError(f"spec: {sum(marks)} marks with {spaces:g} pixels of spacing do not fit into {length:.0f}; "
+                         "make the chart larger or write spacing=0")
+    return [each * number + inner for number, inner in zip(marks, gaps, strict=True)]
+
+
+def abreast(operators, rows, axis: str) -> int:
+    """How many marks stand side by side along an axis."""
+    if not operators:
+        return 1
+    operator, rest = operators[0], operators[1:]
+    inner = [abreast(rest, part, axis) for part in groups(rows, operator.options.get("by")).values()]
+    along = operator.kind in ("spread", "stack") and operator.options.get("dir", "x") == axis
+    return sum(inner) if along else max(inner)
+
+
 def total_gap(operators, rows, axis: str) -> float:
     """Pixels that spacing takes along an axis on which lengths are data."""
     if not operators:
@@ -44,11 +69,12 @@ def total_gap(operators, rows, axis: str) -> float:
     inner = [total_gap(operators[1:], part, axis) for part in parts]
     if operators[0].kind in ("group", "scatter") or operators[0].options.get("dir", "x") != axis:
         return max(inner, default=0.0)
-    return sum(inner) + operators[0].options.get("spacing", default_gap(operators[0])) * max(0, len(parts) - 1)
+    return sum(inner) + gap_of(operators[0]) * max(0, len(parts) - 1)
 
 
-def default_gap(operator: Operator) -> float:
-    return 0.0 if operator.kind == "stack" else 8.0
+def gap_of(operator: Operator) -> float:
+    """Pixels between the parts of a sequence."""
+    return operator.options.get("spacing", 0.0 if operator.kind == "stack" else 8.0)
 
 
 def check_columns(chart: Chart) -> None:
@@ -60,7 +86,7 @@ def check_columns(chart: Chart) -> None:
         for column, use in wanted.items():
             if column not in row:
                 raise ValueError(f"spec: {use} expected a column of data, got {column!r}; row {number} has "
-                                 + (", ".join(map(str, row)) or "none"))
+                                 + listed(row))
         for channel in channels:
             value = row[chart.leaf.options[channel]]
             if not isinstance(value, (int, float)) or value != value or abs(value) == float("inf"):

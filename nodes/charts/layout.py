@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from . import scene
 from .colours import Fills
-from .extents import SIDES, check_columns, default_gap, extent, groups, is_column, total, total_gap
+from .extents import SIDES, check_columns, extent, gap_of, groups, is_column, rooms, total, total_gap
 from .grammar import Chart, Mark, Operator, Select
 from .marked import Marked, region, tagged, tagged_marks
 from .scales import Linear, Named, lengths, places
@@ -89,10 +89,10 @@ class Plot:
 
     def sequence(self, operator: Operator, rest, leaf, parts, box: Box) -> Node:
         """Parts one after another. A stack of positive and negative lengths grows to both sides of zero."""
-        axis, gap = operator.options.get("dir", "x"), operator.options.get("spacing", default_gap(operator))
+        axis, gap = operator.options.get("dir", "x"), gap_of(operator)
         ends = [extent(rest, leaf, part, axis) for part in parts]
-        room = box.along(axis) - gap * (len(parts) - 1)
-        sizes = [sum(map(abs, e)) * self.sized[axis].per_unit if e else room / len(parts) for e in ends]
+        sizes = ([sum(map(abs, e)) * self.sized[axis].per_unit for e in ends] if all(ends)
+                 else rooms(operator, rest, parts, axis, box.along(axis)))
         starts = self.starts(axis, sizes, ends, gap, box)
         children = []
         for part, size, start, end in zip(parts, sizes, starts, ends, strict=True):

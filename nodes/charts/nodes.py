@@ -22,7 +22,7 @@ class Chart(io.ComfyNode):
             inputs=[
                 io.String.Input("data", multiline=True, default=EXAMPLE,
                                 tooltip="JSON: a list of rows, an object of columns, or the data of Art Critique and "
-                                        "other nodes, with frame(rows=criteria) in the spec."),
+                                        "other nodes; frame(rows=criteria) in the spec takes what is nested in them."),
                 io.String.Input("spec", multiline=True, default="bars()", tooltip=SPEC_TOOLTIP),
                 io.Int.Input("width", optional=True,
                              default=960, min=128, max=4096, tooltip="Width of the picture in pixels."),

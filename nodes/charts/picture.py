@@ -20,7 +20,7 @@ def picture(data: str, spec: str, w: int, h: int, theme: str) -> Tensor:
     theme = parsed.frame.get("theme", theme)
     if theme not in THEMES:
         raise ValueError(f"spec: theme expected light or dark, got {theme!r}")
-    rows = table.read(data, parsed.frame.get("rows"))
+    rows = table.read(data, parsed.frame.get("rows"), parsed.frame.get("picture"))
     drawn = _scene(parsed, rows, presentation(parsed, w=w, h=h), THEMES[theme])
     if max(drawn.w, drawn.h) > LARGEST:
         raise ValueError(f"data: {len(rows)} rows would make a chart of {drawn.w:.0f} x {drawn.h:.0f} pixels; "
@@ -29,20 +29,18 @@ def picture(data: str, spec: str, w: int, h: int, theme: str) -> Tensor:
 
 
 def _scene(parsed: Spec, rows, frame, theme):
-    form = parsed.form
-    if form:
-        columns = columns_of(form.kind, form.options, rows)
-        return _with_note(form.kind, columns, rows, frame, theme)
     if not rows:
         raise ValueError("data: expected at least one row to draw, got none")
-    return draw(expression(parsed, rows), frame, theme)
-
-
-def _with_note(kind, columns, rows, frame, theme):
-    """The form of the rows that have numbers, and below it how many have none."""
-    kept = known(kind, columns, rows)
-    if len(kept) == len(rows):
-        return FORMS[kind].draw(rows, frame, theme, **columns)
-    drawn = FORMS[kind].draw(kept, frame._replace(h=frame.h - NOTE), theme, **columns)
-    words = scene.text(f"{len(rows) - len(kept)} of {len(rows)} rows have no number and are not drawn", 17, theme.muted)
-    return scene.layer([drawn, scene.place(28, drawn.h, words)], drawn.w, drawn.h + NOTE)
+    if not parsed.form:
+        return draw(expression(parsed, rows), frame, theme)
+    form, notes = FORMS[parsed.form.kind], []
+    if "by" not in form.columns and "rows" in parsed.frame:  # what adds up or lies side by side is of one picture
+        rows, notes = table.of_one_picture(rows)
+    size, columns = 0.9 * frame.size, columns_of(parsed.form.kind, parsed.form.options, rows)
+    kept = known(parsed.form.kind, columns, rows)
+    if len(kept) < len(rows):
+        notes = [*notes, f"{len(rows) - len(kept)} of {len(rows)} rows have no value there and are not drawn"]
+    drawn = form.draw(kept, frame._replace(h=frame.h - NOTE * len(notes)), theme, **columns)
+    words = [scene.place(frame.rim, drawn.h + NOTE * number, scene.fitted(note, size, theme.muted, frame.w - frame.rim))
+             for number, note in enumerate(notes)]
+    return scene.layer([drawn, *words], drawn.w, drawn.h + NOTE * len(notes))

@@ -2,7 +2,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .scene import Node, circle, layer, place, rect, text
+from .scene import Node, circle, fitted, layer, place, rect, stack, text
 from .theme import Theme
 
 WIDTH, MARGIN, LABEL, TRACK, GAP = 960, 36, 206, 350, 44
@@ -47,12 +47,22 @@ def _head(titles: Titles, theme: Theme) -> list[Node]:
 
 
 def _row(row: Row, largest: float, theme: Theme) -> Node:
-    label = text(row.label, 25, theme.ink)
+    label = _label(row.label, LABEL - 14, theme)
     return layer([
         place(0, (ROW - label.h) / 2, label),
         place(LABEL, 0, _track(row.positions, theme)),
         place(LABEL + TRACK + GAP, 0, _bar(row.points, largest, theme)),
     ], WIDTH - 2 * MARGIN, ROW)
+
+
+def _label(words: str, room: float, theme: Theme) -> Node:
+    """The words in one line, or smaller in two, parted where the longer one is shortest."""
+    line = text(words, 25, theme.ink)
+    if line.w <= room:
+        return line
+    parted = [(words[:at], words[at + 1:]) for at, letter in enumerate(words) if letter == " "] or [(words,)]
+    lines = min(parted, key=lambda parts: max(map(len, parts)))
+    return stack([fitted(each, 21, theme.ink, room) for each in lines], "y")
 
 
 def _track(positions: Sequence[float], theme: Theme) -> Node:

@@ -1,25 +1,43 @@
-"""Rows for a chart from what other nodes give: JSON rows, JSON columns, or lists nested in records."""
+"""Rows for a chart from what other nodes give: JSON rows, JSON columns, or what is nested in records."""
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+LISTED = 12  # names in an error
 
-def read(data: str, inside: str | None = None) -> list[dict[str, Any]]:
+
+def read(data: str, inside: str | None = None, picture=None) -> list[dict[str, Any]]:
     """A list of objects; an object of equally long lists; or, with `inside`, the lists of that name in every record.
 
-    Rows that were nested carry the number of their record as `picture`, from 1, where there are several; an object
-    there gives a row `name`, `value` for each of its entries. Raises ValueError with one sentence for anything else."""
+    An object inside a row gives a column for each of its entries, "measures.RMS contrast". Rows that were nested, or
+    have objects inside, carry the number of their record as `picture`, from 1, where there are several. With `inside`
+    an object gives a row `name`, `value` for each of its entries, and `picture` takes one record.
+    Raises ValueError with one sentence for anything else."""
     try:
         found = json.loads(data)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"data: expected JSON, got {data.strip()[:24]!r} ({error})") from None
     if inside:
-        return _nested(found, inside)
+        return _nested(found, inside, picture)
     if isinstance(found, Mapping):
         found = _columns(found)
     if not isinstance(found, list):
         raise ValueError(f"data: expected a list of rows, got {type(found).__name__}")
-    return [_row(row, number) for number, row in enumerate(found, 1)]
+    return [_record(row, number, len(found)) for number, row in enumerate(found, 1)]
+
+
+def listed(names) -> str:
+    """The names of columns for an error, at most a dozen of them."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "") or "none"
+
+
+def _record(row, number: int, count: int) -> dict:
+    row = _row(row, number)
+    nested = {name: inner for name, inner in row.items() if isinstance(inner, Mapping)}
+    flat = {name: value for name, value in row.items() if name not in nested}
+    tag = {"picture": str(number)} if nested and count > 1 else {}
+    return {**tag, **flat, **{f"{name}.{key}": value for name, inner in nested.items() for key, value in inner.items()}}
 
 
 def _row(row, number: int) -> dict:
@@ -41,17 +59,37 @@ def _columns(found: Mapping) -> list[dict]:
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _nested(found, inside: str) -> list[dict]:
+def of_one_picture(rows) -> tuple[list[dict], list[str]]:
+    """The rows of the first picture, and a sentence where there are others."""
+    pictures = list(dict.fromkeys(row.get("picture") for row in rows))
+    if len(pictures) < 2:
+        return rows, []
+    return ([row for row in rows if row["picture"] == pictures[0]],
+            [f"picture {pictures[0]} of {len(pictures)}; frame(picture=2) shows the next"])
+
+
+def _nested(found, inside: str, picture) -> list[dict]:
     records = found if isinstance(found, list) else [found]
+    if picture is not None:
+        if not isinstance(picture, int) or not 1 <= picture <= len(records):
+            raise ValueError(f"spec: picture expected a number from 1 to {len(records)}, got {picture!r}")
+        records = records[picture - 1:picture]
     rows = []
     for number, record in enumerate(records, 1):
         if not isinstance(record, Mapping) or inside not in record:
-            has = ", ".join(record) if isinstance(record, Mapping) else type(record).__name__
+            has = listed(record) if isinstance(record, Mapping) else type(record).__name__
             raise ValueError(f"spec: rows expected a name inside every record of data, got {inside!r}; "
                              f"record {number} has {has}")
-        inner = record[inside]
-        inner = [{"name": k, **(v if isinstance(v, Mapping) else {"value": v})} for k, v in inner.items()] \
-            if isinstance(inner, Mapping) else inner
         tag = {"picture": str(number)} if len(records) > 1 else {}
-        rows += [{**_row(row, i), **tag} for i, row in enumerate(inner, 1)]
+        rows += [{**_row(row, i), **tag} for i, row in enumerate(_inner(record[inside], inside, number), 1)]
     return rows
+
+
+def _inner(inner, inside: str, number: int) -> list:
+    if isinstance(inner, Mapping):
+        return [{"name": name, **(value if isinstance(value, Mapping) else {"value": value})}
+                for name, value in inner.items()]
+    if isinstance(inner, list):
+        return inner
+    has = "nothing" if inner is None else type(inner).__name__
+    raise ValueError(f"spec: rows expected a list or an object at {inside!r}, record {number} has {has} there")

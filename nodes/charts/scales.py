@@ -35,10 +35,10 @@ class Named(NamedTuple):
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from low to high, `about` of them: steps of 1, 2 or 5 times a power of ten."""
+    """Round numbers from low to high, about so many: steps of 1, 2 or 5 times a power of ten."""
     raw = (high - low) / about
     power = 10 ** math.floor(math.log10(raw))
-    step = power * min((m for m in (1, 2, 5, 10) if m * power >= raw * 0.999), default=10)
+    step = power * min((m for m in (1, 2, 5, 10) if m * power >= raw * 0.85), default=10)
     first = math.ceil(low / step - 1e-9)
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .theme import Colour
 
+SCALE = 2  # a scene is drawn so many times as large, and then reduced
 NO_LETTER = "\uffff"
 PLAIN = {"–": "-", "—": "-", "−": "-", "×": "x", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe",
          "ł": "l", "Ł": "L", "→": "->", "≤": "<=", "≥": ">="}
@@ -51,9 +52,18 @@ def polygon(points: Sequence[tuple[float, float]], fill: Colour | None, stroke: 
 
 def text(content: str, size: float, fill: Colour, bold: bool = False) -> Node:
     """One line of text; its box is the advance of the line by the height of ascender and descender."""
-    font, content = type_face(size), drawable(content)
-    return Node("text", font.getlength(content), sum(font.getmetrics()),
+    font, content = type_face(size * SCALE), drawable(content)
+    return Node("text", font.getlength(content) / SCALE, sum(font.getmetrics()) / SCALE,
                 {"text": content, "size": size, "fill": fill, "bold": bold})
+
+
+def fitted(content: str, size: float, fill: Colour, room: float, bold: bool = False) -> Node:
+    """`text` of at most `room` pixels, cut with an ellipsis where it is longer."""
+    whole = text(content, size, fill, bold)
+    while whole.w > room and content:
+        content = content[:-1].rstrip(" .")
+        whole = text(content + "...", size, fill, bold)
+    return whole
 
 
 def image(pixels: Tensor) -> Node:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .scene import Node, image, layer, place, rect, text
+from .scene import Node, fitted, image, layer, place, rect, text
 from .theme import Colour, Theme
 
 SIDE, COLUMNS, GAP, SIZE = 160, 6, 18, 15
@@ -45,15 +45,7 @@ def _cell(cell: Cell, theme: Theme) -> Node:
     picture = image(cell.pixels)
     x, y = (SIDE - picture.w) / 2, (SIDE - picture.h) / 2
     framed = [place(x - 4, y - 4, rect(picture.w + 8, picture.h + 8, cell.frame))] if cell.frame else []
-    words = [place(0, SIDE + 6 + LINE * i, text(clipped(line, SIDE), SIZE, theme.ink if i else theme.muted))
+    words = [place(0, SIDE + 6 + LINE * i, fitted(line, SIZE, theme.ink if i else theme.muted, SIDE))
              for i, line in enumerate(cell.lines)]
     return layer([*framed, place(x, y, picture), *words], SIDE, SIDE + 8 + LINE * len(cell.lines))
 
-
-def clipped(words: str, width: float) -> str:
-    """The words, or as many of their letters as fit into `width` pixels, with an ellipsis."""
-    if text(words, SIZE, (0, 0, 0)).w <= width:
-        return words
-    while words and text(words + "...", SIZE, (0, 0, 0)).w > width:
-        words = words[:-1].rstrip()
-    return words + "..."

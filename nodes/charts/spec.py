@@ -22,7 +22,7 @@ TOKEN = re.compile(r"""[^\S\n]*(?:
     (?P<word>[^\W\d][\w-]*) | (?P<sign>[().,=])
     )""", re.VERBOSE)
 WORDS = {"true": True, "false": False}
-FRAME_WORDS = {"title", "w", "h", "axes", "legend", "coord", "theme", "rows"}
+FRAME_WORDS = {"title", "w", "h", "axes", "legend", "coord", "x", "y", "theme", "rows", "picture"}
 
 
 class Call(NamedTuple):

@@ -1,5 +1,6 @@
 """A reference measured from pictures: a batch, the files of a folder, or both, one picture in memory at a time."""
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,16 +14,22 @@ from . import space
 from .measures import FILTERED, MEASURES, filter_bank, measure
 from .picture import CANONICAL, Picture
 from .reference import SCORED, Reference, fit, paintings, target
+from .score import judge
+from .words import called, digits
 
 NAMED = 5  # broken files in an error
+YEAR = re.compile(r"(?<![0-9A-Za-z])(?:1[2-9]|20)\d\d(?![0-9A-Za-z])")  # 1872 and not 1280x720
 UNREADABLE = ("stop", "skip")
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 class Collection(NamedTuple):
-    """What came of measuring pictures: the reference, and a sentence for each file that could not be measured."""
+    """What came of measuring pictures: the reference, a sentence for each file that could not be measured, and of each
+    that could its file, the year in its name, its score among the paintings and its measures.
+    """
     reference: Reference
     broken: list[str]
+    pictures: list[dict]
 
 
 def resolve(folder: str, input_directory: str) -> Path:
@@ -70,20 +77,29 @@ def collect(images: Tensor | None, paths: list[Path], name: str, done: Callable[
     Raises ValueError with one sentence where not one picture could be measured, and, unless `unreadable` is "skip",
     where one could not: before anything is measured if that can be told from the heads of the files.
     """
-    bank, rows, broken = filter_bank.find(filter_bank.folders()), [], []
+    bank, rows, broken, named = filter_bank.find(filter_bank.folders()), [], [], []
     columns = [*MEASURES, *space.BY_HEIGHT, *(FILTERED if bank else ())]
     if unreadable != "skip":
         _refuse([sentence for path in paths if (sentence := _trouble(path.name, lambda path=path: _head(path)))])
     for label, picture in _each(images, paths):
         sentence = _trouble(label, lambda picture=picture: rows.append(_row(picture(), bank)))
         broken += [sentence] if sentence else []
+        named += [] if sentence else [label]
         if unreadable != "skip":
             _refuse(broken)
         done()
     if not rows:
         raise ValueError(f"folder: expected at least one picture that can be measured, got {'; '.join(broken[:3])}")
     source = f"{len(rows)} pictures of {name}, measured by Bottega at a longer side of {CANONICAL} pixels"
-    return Collection(fit(name, source, columns, torch.tensor(rows, dtype=torch.float64), SCORED), broken)
+    return Collection(fit(name, source, columns, torch.tensor(rows, dtype=torch.float64), SCORED), broken,
+                      [_described(label, dict(zip(columns, row, strict=True)))
+                       for label, row in zip(named, rows, strict=True)])
+
+
+def _described(label: str, measures: dict[str, float]) -> dict:
+    year = YEAR.search(Path(label).stem)
+    return {"file": label, "year": int(year[0]) if year else None, "score": judge(measures, paintings()).score,
+            **measures}
 
 
 def _each(images: Tensor | None, paths: list[Path]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
@@ -125,7 +141,7 @@ def _row(image: Tensor, bank) -> list[float]:
 
 def report(collection: Collection) -> str:
     """What was measured, in Markdown: how many, how sure, what could not be read, and what is particular."""
-    reference, broken = collection
+    reference, broken, _ = collection
     lines = [f"**{reference.name}**: {reference.count} measured, every percentile ±{reference.band:.1f} points."]
     if reference.warning:
         lines.append(f"Careful: {reference.warning}")
@@ -140,7 +156,7 @@ def particular(reference: Reference) -> str:
     tradition = paintings()
     places = {column: target(reference, column, tradition) for column in SCORED}
     furthest = sorted(SCORED, key=lambda column: -abs(places[column][0] - 50))[:5]
-    rows = [f"| {column} | {reference.quantiles[column][50]:.4g} | {places[column][0]:.0f} ± {places[column][1]:.0f} |"
-            for column in furthest]
+    rows = [f"| {called(column)} | {digits(reference.quantiles[column][50])} | {places[column][0]:.0f} ± "
+            f"{places[column][1]:.0f} |" for column in furthest]
     return "\n".join(["Where they differ most from the paintings:", "",
                       "| measure | median | percentile in the paintings |", "|---|---:|---:|", *rows])

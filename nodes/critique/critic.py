@@ -9,22 +9,26 @@ from ..charts.draw import render
 from ..charts.profile import Row, Titles, profile
 from ..charts.theme import LIGHT
 from . import counterfactual, explain, poles, space
-from .criteria import Rubric
-from .heat import EXACT, HeatMap, tiles
+from .criteria import Criterion, Rubric
+from .heat import HeatMap, exact, heat_map, tiles
 from .measures import filter_bank, measure
 from .picture import CANONICAL, Picture
 from .reference import Reference, paintings
 from .report import Study, tradition
 from .rubric import default
 from .score import Critique, judge, needed
+from .swatches import swatches
 
 
 class Asked(NamedTuple):
-    """What a picture is held against and by which rubric; `what_if` also searches for edits that would help."""
+    """What a picture is held against and by which rubric; `what_if` also searches for edits that would help.
+
+    `heat` is the criterion whose heat map is wanted, None for the most unusual measure."""
     reference: Reference
     rubric: Rubric
     what_if: bool = False
     step: Callable[[], None] = lambda: None
+    heat: Criterion | None = None
 
 
 class Shown(NamedTuple):
@@ -57,12 +61,22 @@ def study(image: Tensor, asked: Asked, depth: Tensor | None = None, region=None)
     canonical, measures = examine(own, depth)
     native = measures if canonical is own else numbers(own, depth)
     critique = judge(measures, asked.reference, asked.rubric, total=False)
-    found = explain.evidence(critique)
+    found, drawn = _evidence(canonical, critique, asked)
     changes = _changes(own, critique, asked) if asked.what_if else None
-    done = Study(critique, native, found, own.size, canonical.size, region, changes)
-    shown = explain.heatmap(canonical, HeatMap(found.column, EXACT[found.column](canonical)[0], True))
-    return Shown(done, render(chart(critique, asked.reference), LIGHT.paper), render(shown, LIGHT.paper),
-                 *tiles(canonical, [each.criterion for each in critique.verdicts or critique.positions]))
+    done = Study(critique, native, found, own.size, canonical.size, region, changes, swatches(own))
+    return Shown(done, render(chart(critique, asked.reference), LIGHT.paper),
+                 render(explain.heatmap(canonical, drawn), LIGHT.paper),
+                 *tiles(canonical, [each.criterion for each in critique.verdicts or critique.positions],
+                        {asked.heat.id: drawn} if asked.heat else {}))
+
+
+def _evidence(picture: Picture, critique: Critique, asked: Asked) -> tuple[explain.Evidence, HeatMap]:
+    """What the heat map shows, and the map."""
+    found = explain.evidence(critique)
+    if not asked.heat:
+        return found, exact(picture, found.column)
+    drawn = heat_map(picture, asked.heat, step=asked.step)
+    return explain.Evidence(drawn.column, found.most_unusual, drawn.exact, True), drawn
 
 
 def chart(critique: Critique, reference: Reference):
@@ -71,9 +85,8 @@ def chart(critique: Critique, reference: Reference):
     Of a rubric of nothing but positions, the places between their poles."""
     if critique.positions_only:
         return poles.chart(critique, reference, tradition(reference))
-    rows = [Row(verdict.criterion.name, [critique.percentiles[column] for column in verdict.criterion.columns
-                                         if column in critique.percentiles], verdict.contribution)
-            for verdict in critique.counted]
+    rows = [Row(verdict.criterion.name, [critique.percentiles[signal.column] for signal in verdict.heard],
+                verdict.contribution) for verdict in critique.counted]
     return profile(rows, Titles(
         big=f"{critique.score:.0f}",
         title=f"Art critique {critique.rubric.title}" if critique.rubric.title.startswith("after") else "Art critique",

@@ -9,28 +9,35 @@ from ..charts.theme import LIGHT, ramp
 from .heat import EXACT, HeatMap, heat
 from .picture import Picture
 from .score import Critique, Verdict
-from .words import word
+from .words import digits, share, word
 
 CAPTION = 88
 WIDEST_CAPTION = 768  # holds every headline, and makes the maps of a batch one size
 STRONGEST = 3
+CLOSE = 10  # percentiles within which a measure is neither much nor little
+NOTHING = 0.01  # of any column with places: what rounding leaves of the colours of a grey picture
 
 
 class Evidence(NamedTuple):
-    """The column to draw and the most unusual column of all."""
+    """The column to draw, the most unusual column of all, and which map was asked for: see `heat.HeatMap.exact`."""
     column: str
     most_unusual: str
+    exact: bool = True
+    asked: bool = False
 
 
 def evidence(critique: Critique) -> Evidence:
     """The column furthest from the median of the tradition, of those that are sums over places and of all.
 
-    Columns of the criteria that count, or of the pairs where nothing does, come first; where none of them has places,
-    any other one is drawn.
+    Columns that count, or those of the pairs where nothing does, come first; where none of them has places, any other
+    one is drawn. A column of as good as 0 has nothing to show.
     """
-    counted = {column for each in critique.counted or critique.positions for column in each.criterion.columns}
+    counted = {signal.column for verdict in critique.counted for signal in verdict.heard} or {
+        column for position in critique.positions for column in position.criterion.columns}
     order = sorted(critique.typicalities, key=lambda column: (column not in counted, critique.typicalities[column]))
-    return Evidence(next(column for column in [*order, *critique.measures] if column in EXACT), order[0])
+    drawable = [column for column in [*order, *critique.measures] if column in EXACT]
+    shown = [column for column in drawable if abs(critique.measures[column]) >= NOTHING] or drawable
+    return Evidence(shown[0], order[0])
 
 
 def reasons(critique: Critique) -> list[str]:
@@ -41,24 +48,24 @@ def reasons(critique: Critique) -> list[str]:
 
 def _reason(verdict: Verdict, critique: Critique) -> str:
     gain = verdict.contribution >= 0
-    signals = [signal for signal in verdict.criterion.signals if signal.column in critique.percentiles]
-
     def points(signal):
         reading = signal.reading or verdict.criterion.reading
         return reading.of(signal.place(critique.percentiles[signal.column]))
 
-    signal = (max if gain else min)(signals, key=points)
+    signal = (max if gain else min)(verdict.heard, key=points)
     reading, position = signal.reading or verdict.criterion.reading, critique.percentiles[signal.column]
     called = word(signal.column)
-    if gain and reading.kind == "typical":
+    if abs(position - 50) <= CLOSE:
         where = f"is close to the median (percentile {position:.0f})"
+    elif gain and reading.kind == "typical":
+        where = f"lies in the middle half (percentile {position:.0f})"
     elif position >= 50:
-        where = f"is higher than in {position:.0f} % of the pictures it is held against: {called.much}"
+        where = f"is higher than in {share(position)} the pictures it is held against: {called.much}"
     else:
-        where = f"is lower than in {100 - position:.0f} % of the pictures it is held against: {called.little}"
+        where = f"is lower than in {share(100 - position)} the pictures it is held against: {called.little}"
     asked = "" if reading.kind in ("typical", "high", "low") else f" (asked: {reading})"
     return (f"**{verdict.criterion.name}** {'adds' if gain else 'takes'} {abs(verdict.contribution):.1f} points: "
-            f"{called.name} ({signal.column} {critique.measures[signal.column]:.4g}) {where}{asked}.")
+            f"{called.name} ({signal.column} {digits(critique.measures[signal.column])}) {where}{asked}.")
 
 
 def overlay(picture: Picture, plane: Tensor) -> Tensor:
@@ -72,7 +79,8 @@ def heatmap(picture: Picture, found: HeatMap) -> Node:
     width, height = picture.size
     drawn = image(overlay(picture, heat(found.drawn, height, width)))
     key = image(ramp(torch.linspace(0, 1, 256)).expand(14, -1, -1))
-    words = [text(each, 22, LIGHT.muted) for each in ("adds nothing", "adds most")]
+    verb = "adds" if found.exact else "hiding it changes"
+    words = [text(f"{verb} {each}", 22, LIGHT.muted) for each in ("nothing", "most")]
     caption = spread([text(headline(found.column), 26, LIGHT.ink),
                       spread([words[0], key, words[1]], "x", 10, align="middle")], "y", 6)
     full = max(width, WIDEST_CAPTION)

@@ -1,5 +1,5 @@
 """Where in the picture a criterion comes from: a plane that sums to its measure, or what hiding each place changes."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,22 +34,31 @@ class HeatMap(NamedTuple):
         return self.plane.clamp(min=0) if self.exact else self.plane.abs()
 
 
-def heat_map(picture: Picture, criterion: Criterion, column: str | None = None, cells: int = HIDDEN_CELLS,
+def heat_map(picture: Picture, criterion: Criterion, cells: int = HIDDEN_CELLS,
              step: Callable[[], None] = lambda: None) -> HeatMap:
-    """The heat map of a criterion of one picture: of `column`, or of its first column that is a sum over places.
+    """The heat map of a criterion of one picture, of its first column that is a sum over places.
 
-    A column that is no such sum is mapped by occlusion, which measures the picture again for every cell: seconds for
-    most, half a minute for 2nd-order EOE. `step` is called after each of them. Raises ValueError where nothing is
-    measured.
+    Where none is, the first one is mapped by occlusion, which measures the picture again for every cell: seconds for
+    most, half a minute for 2nd-order EOE. `step` is called after each of them. Raises ValueError where nothing of the
+    criterion can be mapped.
     """
-    measured = [name for name in criterion.columns if name in MEASURES]
-    if not measured or column not in (None, *measured):
-        raise ValueError(f"criterion: expected one of {', '.join(measured) or 'no'} columns of {criterion.name}, "
-                         f"got {column}")
-    column = column or next((name for name in measured if name in EXACT), measured[0])
+    column = mapped(criterion)
     if column in EXACT:
-        return HeatMap(column, EXACT[column](picture)[0], True)
+        return exact(picture, column)
     return HeatMap(column, occlusion(picture, MEASURES[column], cells, step), False)
+
+
+def exact(picture: Picture, column: str) -> HeatMap:
+    """The map of a column that is a sum over places."""
+    return HeatMap(column, EXACT[column](picture)[0], True)
+
+
+def mapped(criterion: Criterion) -> str:
+    """The column that a map of the criterion shows. Raises ValueError with one sentence where there is none."""
+    measured = [name for name in criterion.columns if name in MEASURES]
+    if not measured:
+        raise ValueError(f"heat: {criterion.name} has no measure of which a map could be drawn")
+    return next((name for name in measured if name in EXACT), measured[0])
 
 
 def occlusion(picture: Picture, function: Callable[[Picture], Tensor], cells: int = HIDDEN_CELLS,
@@ -87,11 +96,13 @@ def heat(plane: Tensor, height: int, width: int) -> Tensor:
     return full / largest if largest > 0 else full
 
 
-def tiles(picture: Picture, criteria: Sequence[Criterion]) -> tuple[np.ndarray, dict[str, tuple[int, str]]]:
-    """The exact heat maps of all criteria below one another, for a page that lays one over the picture.
+def tiles(picture: Picture, criteria: Sequence[Criterion],
+          known: Mapping[str, HeatMap] = {}) -> tuple[np.ndarray, dict[str, tuple[int, str]]]:
+    """The heat maps of all criteria below one another, for a page that lays one over the picture.
 
-    Returns RGBA uint8 [N * h, w, 4], at most 64 cells along a tile's longer side, as opaque as there is heat; and
-    criterion id -> (number of its tile, column it shows).
+    They are the exact ones, and those that are `known` by the id of their criterion. Returns RGBA uint8
+    [N * h, w, 4], at most 64 cells along a tile's longer side, as opaque as there is heat; and criterion id -> (number
+    of its tile, column it shows).
     """
     small = picture.at_longer_side(min(TILE_FROM, max(picture.size)))
     if small is not picture:
@@ -101,10 +112,10 @@ def tiles(picture: Picture, criteria: Sequence[Criterion]) -> tuple[np.ndarray, 
     drawn, found = [], {}
     for criterion in criteria:
         column = next((name for name in criterion.columns if name in EXACT), None)
-        if column:
-            found[criterion.id] = (len(drawn), column)
-            cells = F.adaptive_avg_pool2d(_cells(EXACT[column](small)[0], height, width), (rows, columns))
-            plane = cells[0, 0].clamp(min=0)
+        shown = known.get(criterion.id) or (exact(small, column) if column else None)
+        if shown:
+            found[criterion.id] = (len(drawn), shown.column)
+            plane = F.adaptive_avg_pool2d(_cells(shown.drawn, height, width), (rows, columns))[0, 0]
             plane = plane / plane.max().clamp(min=torch.finfo(plane.dtype).tiny)
             drawn.append(torch.cat((ramp(plane), plane[..., None] ** 0.7 * 0.85), 2))
     pixels = torch.cat(drawn) if drawn else torch.zeros(1, 1, 4)

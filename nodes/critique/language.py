@@ -1,5 +1,6 @@
 """The language of rubrics: `Balance=2; Symmetry=0; Value>70; Harmony -> 80 +- 10; @Arnheim  # note`."""
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 from . import cards
 from .cards import cut
 from .criteria import HIGH, LOW, TYPICAL, Criterion, Reading, Rubric, Signal
+from .heat import mapped
 from .measures import MEASURES
 from .rubric import default
 
@@ -46,6 +48,23 @@ def parse(text: str) -> Rubric:
         raise ValueError("rubric: expected at least one criterion with a weight above 0, got none in "
                          f'"{cut("; ".join(pieces))}"')
     return rubric._replace(title=f"{rubric.title}, with {'; '.join(changes)}") if changes else rubric
+
+
+def subject(words: str, rubric: Rubric) -> Criterion | None:
+    """What a person wants a heat map of: a criterion of the rubric, or a measure as one of its own; None for nothing.
+
+    Raises ValueError with what exists, and for a criterion that cannot be mapped."""
+    name = words.strip()
+    if not name:
+        return None
+    found = next((each for each in rubric.criteria if "*" not in name and _named(each, name)), None)
+    if not found:
+        column = _columns().get(cards.fold(name))
+        if not column:
+            raise ValueError(f'heat: "{cut(name)}" is no criterion or measure{_known(name, rubric.criteria)}')
+        found = Criterion(column, column, "", (Signal(column),))
+    mapped(found)
+    return found
 
 
 def _counts_nothing(rubric: Rubric) -> bool:
@@ -131,13 +150,22 @@ def _taken_out(column: str, statement: Statement, criteria: list[Criterion]) -> 
 
 def _column(name: str, statement: Statement, criteria: list[Criterion]) -> str:
     """The measured column of that name. Raises ValueError with what exists."""
-    columns = {cards.fold(column): column for column in MEASURES}
-    if cards.fold(name) in columns:
-        return columns[cards.fold(name)]
+    column = _columns().get(cards.fold(name))
+    if column:
+        return column
     counting = [criterion for criterion in criteria if not criterion.bipolar]
-    spelled = {cards.fold(word): word for word in [*MEASURES, *(criterion.name for criterion in counting)]}
+    raise ValueError(f'rubric: "{cut(name)}" in "{cut(statement.piece)}" is not judged{_known(name, counting)}')
+
+
+def _columns() -> dict[str, str]:
+    return {cards.fold(column): column for column in MEASURES}
+
+
+def _known(name: str, criteria: Sequence[Criterion]) -> str:
+    """What could have been meant by an unknown name, or else everything that exists."""
+    spelled = _columns() | {cards.fold(criterion.name): criterion.name for criterion in criteria}
     near = get_close_matches(cards.fold(name), spelled, 1)
-    hint = f' (did you mean "{spelled[near[0]]}"?)' if near else ""
-    known = ", ".join(f"{criterion.id} {criterion.name}" for criterion in counting)
-    raise ValueError(f'rubric: "{cut(name)}" in "{cut(statement.piece)}" is not judged{hint}; there are {known}, and '
-                     f"the columns {', '.join(MEASURES)}")
+    known = ", ".join(f"{criterion.id} {criterion.name}" for criterion in criteria)
+    if near:
+        return f' (did you mean "{spelled[near[0]]}"?); there are {known}, and the columns of the report'
+    return f"; there are {known}, and the columns {', '.join(MEASURES)}"

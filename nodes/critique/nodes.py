@@ -1,3 +1,5 @@
+import json
+
 import comfy.utils
 import folder_paths
 from comfy_api.v0_0_2 import io
@@ -47,6 +49,10 @@ class ArtCritique(io.ComfyNode):
                 io.Boolean.Input("in_metadata", default=False, optional=True, advanced=True,
                                  tooltip="Put the critique into the PNG files that later nodes save. Save from the "
                                          "images output, so that it is there in time."),
+                io.String.Input("heat", default="", optional=True, advanced=True,
+                                tooltip="The criterion or measure whose heat map to show, such as `Texture`. Empty: "
+                                        "the most unusual measure. One that belongs to the picture as a whole is "
+                                        "mapped by hiding place after place, which takes up to a minute a picture."),
             ],
             outputs=[
                 io.Float.Output("score", tooltip="0 to 100, the mean over the batch. Paintings are spread evenly from "
@@ -57,18 +63,19 @@ class ArtCritique(io.ComfyNode):
                                                    "criterion with its measures, and what the heat map shows."),
                 io.String.Output("data", tooltip="JSON, one entry for each picture: measures at 1024 px and at the "
                                                  "picture's own size (native), percentiles, criteria, "
-                                                 "contributions."),
+                                                 "contributions, palette. For Chart."),
                 io.Image.Output("chart", tooltip="One chart for each picture: where its measures lie among the "
                                                  "paintings, and the points each criterion gives or takes."),
                 io.Image.Output("heatmap", tooltip="Each picture in grey under the places that add most to its most "
-                                                   "unusual measure, which the caption names."),
+                                                   "unusual measure, or to what heat asks for; the caption names "
+                                                   "it."),
                 io.Image.Output("images", tooltip="The pictures as they came in, after they were criticised."),
             ],
         )
 
     @classmethod
-    def validate_inputs(cls, rubric=None):
-        return _sentence(rubric)
+    def validate_inputs(cls, rubric=None, heat=None):
+        return _sentence(rubric, heat=heat)
 
     @classmethod
     def fingerprint_inputs(cls, in_metadata=False, **inputs):
@@ -77,9 +84,9 @@ class ArtCritique(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, rubric="", reference=None, mask=None, depth=None, counterfactuals=False,
-                in_metadata=False):
+                in_metadata=False, heat=""):
         from . import stage
-        return stage.criticise(cls, images, rubric, reference, mask, depth, counterfactuals, in_metadata)
+        return stage.criticise(cls, images, rubric, reference, mask, depth, counterfactuals, in_metadata, heat)
 
 
 class CritiqueReference(io.ComfyNode):
@@ -110,6 +117,9 @@ class CritiqueReference(io.ComfyNode):
                                                           "than 20 every percentile is uncertain by 30 points."),
                 io.String.Output("report", tooltip="Markdown: how many pictures, how sure their percentiles are, which "
                                                    "could not be read, and where they differ from the paintings."),
+                io.String.Output("data", tooltip="JSON, a row for each picture: its file, the year in its name, its "
+                                                 "score among the paintings and its measures. For Chart: "
+                                                 "`timeline()`, `plane()`."),
             ],
         )
 
@@ -134,7 +144,7 @@ class CritiqueReference(io.ComfyNode):
         called = name.strip() or (found.name if found else "the connected pictures")
         measured = collection.collect(images, paths, called, lambda: progress.update(1), unreadable)
         report = collection.report(measured)
-        return io.NodeOutput(measured.reference, report, ui={"text": (report,)})
+        return io.NodeOutput(measured.reference, report, json.dumps(measured.pictures), ui={"text": (report,)})
 
 
 class RankImages(io.ComfyNode):
@@ -172,11 +182,13 @@ class RankImages(io.ComfyNode):
         return stage.rank_images(images, rubric, keep, reference)
 
 
-def _sentence(rubric: str | None, total: bool = False) -> bool | str:
-    from .language import parse
+def _sentence(rubric: str | None, total: bool = False, heat: str | None = None) -> bool | str:
+    from .language import parse, subject
     from .score import check_total
     try:
         read = parse(rubric or "")  # None: it comes from a link, and is read when it is there
+        if rubric is not None:
+            subject(heat or "", read)
         if total:
             check_total(read)
     except ValueError as error:

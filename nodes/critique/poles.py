@@ -3,6 +3,7 @@ from ..charts.poles import Pair, poles
 from ..charts.theme import LIGHT
 from .reference import Reference
 from .score import Critique
+from .words import called, digits
 
 
 def section(critique: Critique, band: float) -> list[str]:
@@ -21,7 +22,7 @@ def measures(critique: Critique) -> str:
     """The columns that speak for each pair, and towards which pole much of them points."""
     rows = ["### Measures", "", "| pair | measure | value | percentile | much of it means |", "|---|---|---:|---:|---|"]
     for criterion in (position.criterion for position in critique.positions):
-        rows += [f"| {criterion.name} | {signal.column} | {critique.measures[signal.column]:.4g} | "
+        rows += [f"| {criterion.name} | {called(signal.column)} | {digits(critique.measures[signal.column])} | "
                  f"{critique.percentiles[signal.column]:.0f} | "
                  f"{criterion.high if signal.direction > 0 else criterion.low} |"
                  for signal in criterion.signals if signal.column in critique.percentiles]

@@ -1,19 +1,21 @@
 """The critique in words (Markdown) and in JSON."""
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import poles
 from .counterfactual import POINTS, Counterfactual, words
 from .explain import Evidence, reasons
+from .heat import EXACT
 from .reference import Reference, paintings
 from .score import Critique
-from .words import word
+from .words import called, digits
 
 
 class Study(NamedTuple):
     """One picture: its critique, its measures at its own size, what the heat map shows, and its two sizes.
 
     `region` is the part of the picture that was judged (left, top, right, bottom), None for all of it; `changes` are
-    the counterfactuals, None where nobody asked.
+    the counterfactuals, None where nobody asked; `palette` its main colours.
     """
     critique: Critique
     native: dict[str, float]
@@ -22,6 +24,7 @@ class Study(NamedTuple):
     measured_size: tuple[int, int]
     region: tuple[int, int, int, int] | None = None
     changes: list[Counterfactual] | None = None
+    palette: Sequence[dict] = ()
 
 
 def data(study: Study) -> dict:
@@ -45,6 +48,7 @@ def data(study: Study) -> dict:
                                          "high": p.criterion.high} for p in critique.positions},
         "reasons": reasons(critique),
         "heatmap": study.evidence.column,
+        "palette": list(study.palette),
         "region": study.region and list(study.region),
         "counterfactuals": study.changes and [change._asdict() for change in study.changes],
     }
@@ -100,7 +104,9 @@ def table(critique: Critique) -> str:
         gives = f"{verdict.contribution:+.1f}" if verdict.weight else "not counted"
         asked = "" if criterion.reading.kind == "typical" else f" ({criterion.reading})"
         rows.append(f"| **{criterion.name}**{asked} | | | | {_whole(verdict.points)} | {gives} |")
-        rows += [f"| | {name} | {critique.measures[name]:.4g} | {_whole(critique.percentiles.get(name))} | | |"
+        heard = {signal.column for signal in verdict.heard}
+        rows += [f"| | {called(name)} | {digits(critique.measures[name])} | {_whole(critique.percentiles.get(name))} | "
+                 f"| {'shown only' if verdict.weight and name not in heard else ''} |"
                  for name in criterion.columns if name in critique.measures]
     return "\n".join([*rows, f"| sum | | | | | {critique.score - critique.baseline:+.1f} |", "", _legend(critique)])
 
@@ -117,10 +123,18 @@ def what_if(changes: list[Counterfactual] | None) -> list[str]:
 
 def heat_note(found: Evidence) -> str:
     """What the heat map shows, and why not something else."""
-    note = (f"Heat map: {found.column} ({word(found.column).name}), the most unusual measure that is a sum over "
-            "places. Brightness is how much each part of the picture adds to it.")
+    what = f"Heat map: {called(found.column)}"
+    if not found.exact:
+        return (f"{what}, as asked. It belongs to the picture as a whole, so one cell of a grid after another was "
+                "flattened to its mean colour and the picture measured again. Brightness is how far that moved it.")
+    adds = "Brightness is how much each part of the picture adds to it."
+    if found.asked:
+        return f"{what}, as asked. {adds}"
+    note = f"{what}, the most unusual measure that is a sum over places. {adds}"
     if found.most_unusual != found.column:
-        note += f" {found.most_unusual} is more unusual still, but it belongs to the picture as a whole."
+        note += (f" {called(found.most_unusual)} is more unusual still, but "
+                 + ("nothing in the picture adds to it." if found.most_unusual in EXACT
+                    else "it belongs to the picture as a whole."))
     return note
 
 
@@ -150,7 +164,8 @@ def _legend(critique: Critique) -> str:
     return ("Percentile: the share of the pictures it is held against with a lower value. Points: 100 where the "
             "criterion is met in full; unless the table says otherwise it asks to be typical: 100 at the median, 0 at "
             f"the ends. Contribution: what the criterion adds to or takes from {critique.baseline:.1f}, the score of "
-            f"{average}. Not counted: nothing says how it is spread over them, or its weight is 0.")
+            f"{average}. Not counted and shown only: no figures say how it is spread over those pictures (it has no "
+            "percentile), it changes when a picture is only resized, or its weight is 0.")
 
 
 def _title(number: int, critique: Critique) -> str:

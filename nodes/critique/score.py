@@ -18,7 +18,7 @@ class Verdict(NamedTuple):
 
     `points` are its reading 0..100, `position` its place among the tradition 0..100, `typicality` 0..100; all None
     where nothing that was measured has a distribution. `weight` is its share of the total (0: shown, not counted),
-    `contribution` what it gives to or takes from the score.
+    `contribution` what it gives to or takes from the score; `heard` are the signals that its points are the mean of.
     """
     criterion: Criterion
     points: float | None
@@ -26,6 +26,7 @@ class Verdict(NamedTuple):
     typicality: float | None
     weight: float
     contribution: float
+    heard: tuple[Signal, ...] = ()
 
 
 class Position(NamedTuple):
@@ -69,12 +70,21 @@ class Voices(NamedTuple):
     weights: list[float]
     percentiles: list[float]
 
+    @property
+    def shares(self) -> list[float]:
+        """The weights, or the same for all where none weighs anything."""
+        return self.weights if sum(self.weights) > 0 else [1.0] * len(self.signals)
+
+    @property
+    def heard(self) -> tuple[Signal, ...]:
+        """The signals that the mean is of."""
+        return tuple(signal for signal, share in zip(self.signals, self.shares, strict=True) if share)
+
     def mean(self, function) -> float | None:
-        """The weighted mean of `function(signal, percentile)`; of all alike where none weighs anything."""
-        weights = self.weights if sum(self.weights) > 0 else [1.0] * len(self.signals)
-        values = [weight * function(signal, percentile)
-                  for signal, weight, percentile in zip(self.signals, weights, self.percentiles, strict=True)]
-        return sum(values) / sum(weights) if values else None
+        """The weighted mean of `function(signal, percentile)`; None where there are no signals."""
+        values = [share * function(signal, percentile)
+                  for signal, share, percentile in zip(self.signals, self.shares, self.percentiles, strict=True)]
+        return sum(values) / sum(self.shares) if values else None
 
 
 def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | None = None,
@@ -108,7 +118,8 @@ def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | Non
     low, high = ((score - reference.band, score + reference.band) if ranked
                  else _band(counting, voices, weights, reference.band))
     verdicts = tuple(
-        Verdict(criterion, points, voice.mean(Signal.place), voice.mean(lambda _, at: typicality(at)), weight, part)
+        Verdict(criterion, points, voice.mean(Signal.place), voice.mean(lambda _, at: typicality(at)), weight, part,
+                voice.heard)
         for criterion, voice, weight, (points, _), part in zip(counting, voices, weights, readings, contributions,
                                                                strict=True))
     return Critique(score, max(0.0, low), min(100.0, high), baseline, ranked, measures, percentiles, typicalities,
@@ -124,9 +135,8 @@ def needed(reference: Reference, rubric: Rubric) -> set[str]:
     uses = Counter(column for criterion in counting for column in criterion.columns)
     known = dict.fromkeys(reference.quantiles, AVERAGE)
     voices = [voices_of(criterion, known, reference, uses) for criterion in counting]
-    weights = weights_of(counting, voices, rubric)
-    heard = {signal.column for criterion, voice, weight in zip(counting, voices, weights, strict=True) if weight
-             for signal, own in zip(voice.signals, voice.weights, strict=True) if own or criterion.asked}
+    heard = {signal.column for voice, weight in zip(voices, weights_of(counting, voices, rubric), strict=True) if weight
+             for signal in voice.heard}
     return heard | reference.shares.keys() if rubric.plain else heard
 
 

@@ -7,7 +7,8 @@ from comfy_api.v0_0_2 import io, ui
 
 from . import critic, page, rank, report, space
 from .counterfactual import STEPS
-from .language import parse
+from .heat import HIDDEN_CELLS
+from .language import parse, subject
 from .picture import Picture, check
 from .reference import paintings
 from .region import regions
@@ -16,12 +17,14 @@ from .score import check_total, judge
 METADATA = "bottega_critique"
 
 
-def criticise(cls, images, rubric, reference, mask, depth, counterfactuals, in_metadata) -> io.NodeOutput:
+def criticise(cls, images, rubric, reference, mask, depth, counterfactuals, in_metadata, heat) -> io.NodeOutput:
     """Art Critique: every picture studied, one after another."""
     check(images)
-    each = 1 + counterfactuals * STEPS
+    judged_by = parse(rubric)
+    shown_by = subject(heat, judged_by)
+    each = 1 + counterfactuals * STEPS + bool(shown_by) * HIDDEN_CELLS ** 2
     progress = comfy.utils.ProgressBar(len(images) * each)
-    asked = critic.Asked(reference or paintings(), parse(rubric), counterfactuals, lambda: progress.update(1))
+    asked = critic.Asked(reference or paintings(), judged_by, counterfactuals, lambda: progress.update(1), shown_by)
     shown = []
     for number, (image, box) in enumerate(regions(images, mask)):
         _check_region(image, box)

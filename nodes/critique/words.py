@@ -72,9 +72,61 @@ WORDS = {
     "Obliqueness": Word("the share of oblique edges", "level and plumb", "oblique"),
     "Repetition": Word("the repetition", "nothing returns", "a beat returns"),
     "Dark share": Word("the share of dark", "mostly light", "mostly dark"),
+    "Image size (pixels)": Word("width and height together", "small", "large"),
+    "mean R channel": Word("the amount of red light", "little red light", "much red light"),
+    "mean G channel": Word("the amount of green light", "little green light", "much green light"),
+    "mean B channel (RGB)": Word("the amount of blue light", "little blue light", "much blue light"),
+    "std R channel": Word("the contrast in red light", "red light is even", "red light comes and goes"),
+    "std G channel": Word("the contrast in green light", "green light is even", "green light comes and goes"),
+    "std B channel": Word("the contrast in blue light", "blue light is even", "blue light comes and goes"),
+    "std L channel": Word("the contrast of light and dark", "the values lie close together",
+                          "the values lie far apart"),
+    "mean H channel": Word("the mean hue", "towards red and yellow", "towards blue and violet"),
+    "std H channel": Word("the spread of hues", "hues close together", "hues all around the circle"),
+    "mean V channel": Word("the brightness", "dark colours", "bright colours"),
+    "std V channel": Word("the contrast of brightness", "the brightness hardly changes", "dark and bright meet"),
+    "Slope Spehar": Word("the slope of the spectrum of light, without outliers", "broad forms, little fine detail",
+                         "much fine detail"),
+    "Mean warmth": Word("the warmth", "cold colours rule", "warm colours rule"),
+    **{f"Harmony {template}": Word(f"the fit of the hues to {figure}", "the hues fall outside it",
+                                   "the hues lie inside it")
+       for template, figure in (
+           ("i", "one narrow sector of the hue circle"), ("V", "one wide sector of the hue circle"),
+           ("L", "a narrow sector and one at a right angle"),
+           ("mirrored L", "a narrow sector and one at the other right angle"), ("I", "two narrow opposite sectors"),
+           ("T", "one half of the hue circle"), ("Y", "a wide sector and a narrow one opposite"),
+           ("X", "two wide opposite sectors"))},
+    "CNN symmetry up-down": Word("the up-down symmetry to the filters' eye", "top and bottom differ",
+                                 "top and bottom are alike"),
+    "CNN symmetry left-right & up-down": Word("the symmetry under half a turn to the filters' eye",
+                                              "the picture differs from itself turned", "it is alike when turned"),
+    "Depth spread": Word("how the depths lie apart", "most lie at one depth", "near and far, little between"),
+    **{f"{by} {what}": Word(f"the fall of {called} with {distance}", f"far things have more {of}",
+                            f"far things have less {of}")
+       for by, distance in (("Aerial", "distance"), ("Height", "height, taken for distance"))
+       for what, called, of in (("contrast", "contrast", "contrast"), ("saturation", "saturation", "colour"),
+                                ("warmth", "warmth", "warmth"))},
 }
 
 
 def word(column: str) -> Word:
     """The words of a column; a column without its own is called by its name."""
     return WORDS.get(column) or Word(column, "there is little of it", "there is much of it")
+
+
+def called(column: str) -> str:
+    """The column with what it means, where its name does not say so: "Slope Redies (the slope of the spectrum)"."""
+    name = word(column).name
+    return column if name.casefold().removeprefix("the ") == column.casefold() else f"{column} ({name})"
+
+
+def digits(value: float) -> str:
+    """A measure with four digits; what is zero but for rounding as 0."""
+    return "0" if abs(value) < 1e-5 else f"{value:.4g}"
+
+
+def share(percent: float) -> str:
+    """A percentage of pictures that ends in "of": "all of", "more than 99 % of", "98 % of"."""
+    if percent >= 100:
+        return "all of"
+    return "more than 99 % of" if percent > 99.5 else f"{percent:.0f} % of"

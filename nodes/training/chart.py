@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ..charts.draw import render
-from ..charts.lines import ticks
+from ..charts.scales import ticks
 from ..charts.scene import Node, circle, image, layer, line, place, rect, text
 from ..charts.theme import LIGHT, Theme
 

@@ -58,7 +58,7 @@ def test_the_heat_maps_are_there_to_be_seen(page, critique):
 
 def test_panels_are_neither_saved_nor_sent(page, critique):
     saved = value_of(page, "BottegaCritique", "node.serialize().widgets_values")
-    assert saved == ["", False, False]
+    assert saved == ["", False, False, ""]
     prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
     inputs = next(entry["inputs"] for entry in prompt.values() if entry["class_type"] == "BottegaCritique")
     assert "bottega_critique" not in inputs

@@ -7,7 +7,7 @@ import torch
 def charts(pack):
     import importlib
     name = pack.__name__ + ".nodes.charts."
-    parts = ("scene", "draw", "theme", "profile", "lines", "scales")
+    parts = ("scene", "draw", "theme", "profile", "scales", "picture")
     return {part: importlib.import_module(name + part) for part in parts}
 
 
@@ -68,18 +68,17 @@ def test_ticks_are_round_numbers_inside_the_range(charts, low, high, expected):
 
 def test_a_falling_loss_falls_on_the_chart(charts):
     theme = charts["theme"].LIGHT
-    scene = charts["lines"].line_chart({"loss": [1.0, 0.5, 0.25, 0.125]}, "Loss", "step", "loss", theme)
-    drawn = charts["draw"].render(scene, theme.paper)[0]
+    drawn = charts["picture"].picture('{"loss": [1.0, 0.5, 0.25, 0.125]}', "loss()", 960, 600, "light")[0]
     ink = (drawn * 255 - torch.tensor(theme.series[0])).abs().amax(2) < 12
     columns = ink.any(0).nonzero()[:, 0]
     first, last = (ink[:, column].nonzero().float().mean() for column in (columns[2], columns[-3]))
-    assert last > first + 300
+    assert last > first + 280
 
 
 def test_a_single_flat_value_can_be_drawn(charts):
-    theme = charts["theme"].DARK
-    scene = charts["lines"].line_chart({"a": [0.0], "b": [0.0, 0.0]}, "Flat", "step", "value", theme, 480, 320)
-    assert charts["draw"].render(scene, theme.paper).shape == (1, 320, 480, 3)
+    data = '[{"loss": 0.0, "run": "a"}, {"loss": 0.0, "run": "b"}, {"loss": 0.0, "run": "b"}]'
+    drawn = charts["picture"].picture(data, "loss(by=run)", 480, 320, "dark")
+    assert drawn.shape == (1, 320, 480, 3)
 
 
 def test_a_profile_marks_each_position_and_draws_gains_to_the_right(charts):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 WEEK = [{"day": day, "kind": kind, "n": n} for day, kind, n in
@@ -117,15 +117,102 @@ def test_every_form_draws_a_picture_of_the_size_asked_for(charts, spec, theme):
 def test_the_parts_of_a_waterfall_hang_where_the_one_before_ended(charts):
     waterfall, frame = charts("forms.waterfall"), charts("frame")
     scene = waterfall.waterfall(CRITERIA, frame.Frame(), charts("theme").LIGHT, "name", "points")
-    rows = [row.children[1] for row in scene.children[1:6]]
+    rows = [row.children[1] for row in scene.children[-5:]]
     ends = [(bar.x, bar.x + bar.w) for bar in rows]
     assert ends[1][1] == pytest.approx(ends[0][1])       # -7.5 begins where +5 ended
     assert ends[2][0] == pytest.approx(ends[1][0])       # +8 begins where -7.5 ended
     assert rows[4].w == pytest.approx(abs(sum(r["points"] for r in CRITERIA)) / 5.0 * rows[0].w)
 
 
+def test_families_of_blocks_share_the_room_by_their_blocks(drawn):
+    rows = [{"f": "IN", "b": f"IN{i}", "e": 1.0} for i in range(4)] + [{"f": "MID", "b": "MID", "e": 2.0}]
+    bars = drawn("spread(f, dir=x, spacing=30) . spread(b, dir=x, spacing=5) . rect(h=e)", rows)
+    assert [bar[3] for bar in bars] == pytest.approx([(300 - 30 - 3 * 5) / 5] * 5)
+    assert bars[-1][1] + bars[-1][3] == pytest.approx(300)
+
+
+CRITIQUES = json.dumps([{"score": 30.0 + i, "measures": {"Permutation entropy": 0.8, "Statistical complexity": 0.1 + i},
+                         "contributions": {"Line": 2.0 + i, "Shape": -3.0}} for i in range(2)])
+
+
+def test_what_is_nested_in_a_record_becomes_its_columns(charts):
+    rows = charts("rows").read(CRITIQUES)
+    assert [row["picture"] for row in rows] == ["1", "2"] and rows[1]["measures.Statistical complexity"] == 1.1
+    columns = charts("forms").columns_of
+    assert columns("plane", {}, rows) == {"entropy": "measures.Permutation entropy",
+                                          "complexity": "measures.Statistical complexity"}
+    assert columns("timeline", {}, rows) == {"x": "picture", "y": "score"}
+
+
+def test_what_adds_up_is_drawn_of_one_picture(charts):
+    rows = charts("rows")
+    nested = rows.read(CRITIQUES, "contributions")
+    kept, note = rows.of_one_picture(nested)
+    assert [row["value"] for row in kept] == [2.0, -3.0] and note == ["picture 1 of 2; frame(picture=2) shows the next"]
+    assert [row["value"] for row in rows.read(CRITIQUES, "contributions", 2)] == [3.0, -3.0]
+    draw = charts("picture").picture
+    first, second, alone = (draw(data, f"frame(rows=contributions{extra}); waterfall()", 400, 300, "light")
+                            for data, extra in ((CRITIQUES, ""), (CRITIQUES, ", picture=2"),
+                                                (json.dumps(json.loads(CRITIQUES)[1:]), "")))
+    assert torch.equal(second, alone) and not torch.equal(first, second) and first.shape == second.shape
+
+
+def texts(node):
+    found = [node.look["text"]] if node.kind == "text" else []
+    return found + [words for child in node.children for words in texts(child)]
+
+
+def test_axes_say_what_they_measure(charts):
+    spec, frame, theme = charts("spec"), charts("frame"), charts("theme").LIGHT
+    rows = [{"year": 1870, "score": 3.0}, {"year": 1880, "score": 5.0}]
+
+    def drawn(words):
+        parsed = spec.parse(words)
+        return texts(frame.draw(spec.expression(parsed, rows), spec.presentation(parsed), theme))
+
+    assert {"year", "score"} <= set(drawn("scatter(x=year, y=score) . circle()"))
+    assert "year" not in drawn("spread(year) . rect(h=score)") and "score" in drawn("spread(year) . rect(h=score)")
+    asked = drawn('frame(x="", y=points); scatter(x=year, y=score) . circle()')
+    assert "points" in asked and "year" not in asked and "score" not in asked
+
+
+def placed_words(node, x=0.0, y=0.0):
+    x, y = x + node.x, y + node.y
+    if node.kind == "text" and node.look["text"]:
+        yield x, y, x + node.w, y + node.h, node.look["text"]
+    for child in node.children:
+        yield from placed_words(child, x, y)
+
+
+LONG = [{"name": f"a rather long name of criterion {i}", "value": float(i), "by": f"painter number {i % 7}",
+         "year": 1870 + i, "H": 0.5, "C": 0.2} for i in range(1, 15)]
+
+
+@pytest.mark.parametrize("words", [
+    "bars(label=name, value=value)", "radar(label=name, value=value)", "radar(label=year, value=value, by=by)",
+    "waterfall(label=name, value=value)", "loss(value=value, by=by)", "timeline(x=year, y=value, by=by)",
+    "plane(entropy=H, complexity=C, by=by)",
+    'frame(title="A title that is far too long for a picture of this size, and goes on"); spread(name) . rect(h=value)',
+    "spread(year, dir=x) . rect(h=value, fill=by)"])
+def test_no_words_of_a_small_chart_touch_or_leave_it(charts, words):
+    spec, forms, theme = charts("spec"), charts("forms"), charts("theme").LIGHT
+    parsed = spec.parse(words)
+    frame = spec.presentation(parsed, w=512, h=400)
+    if parsed.form:
+        columns = forms.columns_of(parsed.form.kind, parsed.form.options, LONG)
+        scene = forms.FORMS[parsed.form.kind].draw(LONG, frame, theme, **columns)
+    else:
+        scene = charts("frame").draw(spec.expression(parsed, LONG), frame, theme)
+    found = list(placed_words(scene))
+    for left, top, right, bottom, each in found:
+        assert left >= -1 and top >= -1 and right <= scene.w + 1 and bottom <= scene.h + 1, each
+    for i, (left, top, right, bottom, one) in enumerate(found):
+        for x, y, x2, y2, other in found[i + 1:]:
+            assert min(right, x2) - max(left, x) < 1 or min(bottom, y2) - max(top, y) < 6, (one, other)
+
+
 @given(st.lists(st.floats(1e-6, 1), min_size=24, max_size=24))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_distribution_lies_outside_the_bounds_of_the_plane(charts, weights):
     import numpy as np
     plane = charts("forms.plane")
@@ -147,7 +234,12 @@ def test_no_distribution_lies_outside_the_bounds_of_the_plane(charts, weights):
     ('[{"n": 1}]', "rect(h=n, fill=nowhere)", "expected a column, a colour .* got 'nowhere'"),
     ('[{"n": 1}]', "rect(h=n); select(dots) . line()", "finds nothing of that name"),
     ('[{"x": [1]}]', "frame(rows=y); bars()", "got 'y'; record 1 has x"),
+    ('[{"x": null}]', "frame(rows=x); bars()", "expected a list or an object at 'x', record 1 has nothing there"),
+    ('[{"x": [1]}]', "frame(rows=x, picture=2); bars()", "picture expected a number from 1 to 1, got 2"),
     ('[{"n": 1}]', "frame(w=100, h=60); rect(h=n)", "leaves no room"),
+    (json.dumps([{"a": i, "n": 1} for i in range(90)]), "spread(a) . rect(h=n)", "90 marks .* do not fit into"),
+    ('[{"colour": "#000000", "share": -1}]', "palette()", "'share' must not be negative, got -1"),
+    (json.dumps([{str(i): i for i in range(40)}]), "bars(label=b)", "row 1 has 0, 1, .*, 11 and 28 more$"),
     ('[{"n": 1}]', "frame(theme=sepia); rect(h=n)", "theme expected light or dark, got 'sepia'"),
 ])
 def test_what_cannot_be_drawn_is_said_in_one_sentence(charts, data, spec, words):

@@ -32,7 +32,7 @@ def test_criteria_that_were_not_counted_do_not_stop_the_chart(host, form):
     spec = f"frame(rows=criteria); {form}(label=name, value=points)"
     outputs, _ = host.run(prompt(json.dumps([{"criteria": criteria}]), spec))
     assert len(outputs["1"]["images"]) == 1
-    with pytest.raises(GraphError, match="points of at least one row, got null in all"):
+    with pytest.raises(GraphError, match="expected a value in points of at least one row, got null in all"):
         host.run(prompt(json.dumps([{"criteria": {"Space": {"points": None}}}]), spec))
 
 

@@ -120,7 +120,7 @@ def test_a_criterion_is_mapped_by_a_sum_where_it_has_one_and_by_occlusion_elsewh
     exact = critique.heat.heat_map(picture, criteria["E5"])
     assert exact.exact and exact.column == "RMS contrast"
     assert exact.plane.sum().item() == pytest.approx(critique.measures.MEASURES["RMS contrast"](picture).item())
-    named = critique.heat.heat_map(picture, criteria["E5"], "Luminance entropy")
+    named = critique.heat.heat_map(picture, criterion_of(critique, "Luminance entropy"))
     assert named.column == "Luminance entropy"
     steps = []
     hidden = critique.heat.heat_map(picture, criterion_of(critique, "Slope Redies"), cells=3,
@@ -130,10 +130,8 @@ def test_a_criterion_is_mapped_by_a_sum_where_it_has_one_and_by_occlusion_elsewh
 
 def test_a_map_of_what_is_not_measured_is_refused(critique, crops):
     picture = critique.picture.Picture(crops[0])
-    with pytest.raises(ValueError, match="^criterion: expected one of no columns of Nothing, got None$"):
+    with pytest.raises(ValueError, match="^heat: Nothing has no measure of which a map could be drawn$"):
         critique.heat.heat_map(picture, critique.criteria.Criterion("X", "Nothing", "", ()))
-    with pytest.raises(ValueError, match="^criterion: expected one of RMS contrast columns of RMS contrast, got x$"):
-        critique.heat.heat_map(picture, criterion_of(critique, "RMS contrast"), "x")
 
 
 def test_the_strip_of_tiles_has_one_for_every_criterion_with_places(critique):
@@ -151,6 +149,71 @@ def test_the_tiles_of_a_flat_picture_are_finite_and_empty(critique):
     assert strip[64 * number:64 * number + 64, :, 3].max() == 0
 
 
+def test_a_map_that_was_asked_for_has_its_own_tile(critique):
+    rgb = torch.randint(0, 256, (1, 3, 60, 120), dtype=torch.uint8, generator=torch.Generator().manual_seed(10))
+    picture, criteria = critique.picture.Picture(rgb), critique.rubric.RUBRIC
+    hidden = critique.heat.HeatMap("Slope Redies", torch.tensor([[0.0, -2.0], [1.0, 0.0]]), False)
+    strip, found = critique.heat.tiles(picture, criteria, {"E6": hidden})
+    plain, others = critique.heat.tiles(picture, criteria)
+    number, column = found["E6"]
+    assert column == "Slope Redies" and "E6" not in others and len(strip) == len(plain) + 32
+    opacity = strip[32 * number:32 * number + 32, :, 3]
+    assert opacity[:16, 32:].min() == 217 and opacity[:16, :32].max() == 0 < opacity[16:, :32].min() < 217
+
+
+def test_nothing_is_drawn_of_a_measure_that_is_nothing(critique):
+    reference = critique.reference.paintings()
+    places = dict.fromkeys(reference.quantiles, 50) | {"RMS contrast": 99}
+    measures = {column: reference.quantiles[column][at] for column, at in places.items()}
+    grey = critique.score.judge({**measures, "Color entropy": 0.0, "std a channel": 6e-4}, reference)
+    found = critique.explain.evidence(grey)
+    assert found.column == "RMS contrast" and found.most_unusual in ("Color entropy", "std a channel")
+    assert f"{found.most_unusual} (" in (note := critique.report.heat_note(found)) and "nothing in the picture" in note
+
+
+def test_a_reason_never_names_a_measure_that_does_not_count(critique):
+    reference = critique.reference.paintings()
+    places = dict.fromkeys(reference.quantiles, 25) | {"Slope Redies": 1, "Fourier sigma": 100}
+    measures = {column: reference.quantiles[column][at] for column, at in places.items()}
+    found = critique.score.judge(measures, reference)
+    texture = next(verdict for verdict in found.verdicts if verdict.criterion.id == "E6")
+    assert [signal.column for signal in texture.heard] == ["Slope Redies"]
+    reason = next(reason for reason in critique.explain.reasons(found) if reason.startswith("**Texture"))
+    assert "Slope Redies" in reason and "Fourier sigma" not in reason
+    assert "| | Fourier sigma (the unevenness of the spectrum) |" in (table := critique.report.table(found))
+    assert table.count("| shown only |") == sum(
+        signal.column in measures for verdict in found.counted for signal in verdict.criterion.signals
+        if signal not in verdict.heard)
+
+
+@pytest.mark.parametrize("place, asked, words", [
+    (50, "=1", "is close to the median (percentile 50)"), (70, "=1", "lies in the middle half (percentile 70)"),
+    (52, "-> 50", "is close to the median (percentile 52) (asked: target 50 ± 20)"),
+    (45, "=high", "is close to the median (percentile 45)"), (99, "=1", "is higher than in 99 % of the pictures"),
+    (100, "=1", "is higher than in all of the pictures"), (0, "=1", "is lower than in all of the pictures"),
+    (70, "=high", "is higher than in 70 % of the pictures")])
+def test_a_reason_says_how_far_out_a_measure_lies(critique, place, asked, words):
+    reference = critique.reference.paintings()
+    measures = {column: quantiles[place] for column, quantiles in reference.quantiles.items()}
+    found = critique.score.judge(measures, reference, critique.language.parse(f"*=0; Texture {asked}"))
+    assert words in critique.explain.reasons(found)[0]
+
+
+def test_shares_numbers_and_names_read_as_a_person_writes_them(critique):
+    words = critique.words
+    assert [words.share(at) for at in (100.0, 99.7, 99.2)] == ["all of", "more than 99 % of", "99 % of"]
+    assert [words.digits(value) for value in (-1e-15, 12.3456, 0.0005)] == ["0", "12.35", "0.0005"]
+    assert words.called("Edge density") == "Edge density"
+    assert words.called("std a channel") == "std a channel (the spread from green to red)"
+
+
+def test_every_measure_has_words_of_its_own(critique):
+    measures, space = critique.measures, critique.space
+    known = {*measures.MEASURES, *measures.FILTERED, *space.BY_DEPTH, *space.BY_HEIGHT}
+    assert known == set(critique.words.WORDS)
+    assert all(each.name and each.little != each.much for each in critique.words.WORDS.values())
+
+
 def test_reasons_are_sentences_about_what_moves_the_score_most(critique):
     reference = critique.reference.paintings()
     places = dict.fromkeys(reference.quantiles, 50) | {"Slope Redies": 100, "std S channel": 0}
@@ -160,6 +223,6 @@ def test_reasons_are_sentences_about_what_moves_the_score_most(critique):
     reasons = critique.explain.reasons(found)
     assert reasons == [reason for reason in reasons if reason.startswith("**") and reason.endswith(".")]
     assert [reason.split("**")[1] for reason in reasons] == ["Contrast", "Texture"]
-    assert any("is higher than in 100 % of the pictures it is held against: much fine detail" in r for r in reasons)
+    assert any("is higher than in all of the pictures it is held against: much fine detail" in r for r in reasons)
     asked = critique.score.judge(measures, reference, critique.language.parse("*=0; Texture -> 20 +- 5"))
     assert "(asked: target 20 ± 5)" in critique.explain.reasons(asked)[0]

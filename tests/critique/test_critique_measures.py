@@ -71,10 +71,24 @@ def test_the_golden_numbers_are_those_of_the_project():
              "phog_anisotropy": "Anisotropy", "fourier_sigma": "Fourier sigma", "fd2": "2D Fractal dimension",
              "slope_spehar": "Slope Spehar", "slope_mather": "Slope Mather", "fourier_slope_redies": "Slope Redies",
              "cnn_variability": "Variability", "cnn_sparseness": "Sparseness", "cnn_selfsim": "Self-similarity (CNN)",
-             "perm_entropy": "Permutation entropy", "stat_complexity": "Statistical complexity"}
+             "perm_entropy": "Permutation entropy", "stat_complexity": "Statistical complexity",
+             "lightness_entropy": "Luminance entropy", "hue_entropy": "Color entropy", "homogeneity": "Homogeneity",
+             "eoe1": "1st-order EOE", "edge_density": "Edge density"}
+    several = {"std_lab": ("std L channel", "std a channel", "std b channel (Lab)"),
+               "mean_lab": ("mean L channel", "mean a channel", "mean b channel (Lab)"),
+               "mean_rgb": ("mean R channel", "mean G channel", "mean B channel (RGB)"),
+               "mean_hsv_SV": ("mean S channel", "mean V channel"), "hue_circ": ("mean H channel", "std H channel"),
+               "dcm": ("DCM distance", "DCM x position", "DCM y position"),
+               "cnn_sym_lr_ud_lrud": ("CNN symmetry left-right", "CNN symmetry up-down",
+                                      "CNN symmetry left-right & up-down")}
+    saliency = {"specres_mean", "specres_centroid_xy"}  # OpenCV's: see test_saliency_is_that_of_opencv
     for picture in ("astronaut", "coffee"):
+        assert set(published[picture]) - saliency == {*names, *several}
         for theirs, ours in names.items():
             assert GOLDEN[picture][ours] == pytest.approx(published[picture][theirs], rel=0, abs=1e-12), ours
+        for theirs, ours in several.items():
+            found = [GOLDEN[picture][column] for column in ours]
+            assert found == pytest.approx(published[picture][theirs], rel=0, abs=1e-12), ours
 
 
 def test_a_batch_measures_as_its_pictures_alone(critique):

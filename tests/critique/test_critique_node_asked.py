@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("measured_small")
@@ -107,7 +108,7 @@ def test_wölfflins_pairs_are_placed_and_never_scored(host, photograph):
     assert all(-1 <= each["place"] <= 1 and each["tile"] is not None for each in panel["positions"])
     report = outputs["4"]["text"][0]
     assert report.startswith("**Positions only**, no score: after Heinrich Wölfflin")
-    assert "1,629 Western paintings" in report and "| Plane or recession | Anisotropy |" in report
+    assert "1,629 Western paintings" in report and "| Plane or recession | Anisotropy (" in report
     assert "counterfactuals: nothing to raise" in report and outputs["2"]["images"]
 
 
@@ -149,6 +150,31 @@ def test_a_rubric_that_leaves_nothing_to_count_is_refused_before_anything_is_mea
     _, errors = host.validate({"1": loaded(photograph), "2": {"class_type": node, "inputs": {
         "images": ["1", 0], "rubric": rubric, "keep": 1}}, "3": shown("2", 0)})
     assert f'expected at least one criterion with a weight above 0, got none in "{rubric}"' in str(errors["nodes"]["2"])
+
+
+def test_a_heat_map_that_is_asked_for_is_shown_and_lies_on_the_page(host, photograph):
+    outputs, _ = host.run({"1": loaded(photograph), "2": critique_of("1", heat="texture"), "3": shown("2", 2),
+                           "4": shown("2", 3), "5": critique_of("1", heat="mean L channel"), "6": shown("5", 2)})
+    assert json.loads(outputs["4"]["text"][0])[0]["heatmap"] == "Slope Redies"
+    assert "as asked. It belongs to the picture as a whole" in outputs["3"]["text"][0]
+    (panel,) = json.loads(outputs["2"]["bottega_critique"][0])
+    texture = next(criterion for criterion in panel["criteria"] if criterion["name"] == "Texture")
+    assert texture["column"] == "Slope Redies" and texture["tile"] is not None
+    assert "Heat map: mean L channel (the lightness), as asked." in outputs["6"]["text"][0]
+
+
+def test_a_faulty_heat_is_refused_before_anything_runs(host, photograph):
+    _, errors = host.validate({"1": loaded(photograph), "2": critique_of("1", rubric="", heat="Space")})
+    assert "heat: Space has no measure" in str(errors["nodes"]["2"])
+
+
+def test_the_data_hold_the_colours_of_the_picture(pack):
+    painted = torch.zeros(1, 100, 60, 3)
+    painted[:, :20] = torch.tensor((200, 0, 40)) / 255
+    painted[:, 90:] = 1
+    found = pack.nodes.critique.swatches.swatches(pack.nodes.critique.picture.Picture.from_images(painted))
+    assert [(each["colour"], round(each["share"], 6)) for each in found] == [
+        ("#000000", 0.7), ("#c80028", 0.2), ("#ffffff", 0.1)]
 
 
 def test_a_prompt_from_before_there_was_a_rubric_still_runs(host, photograph):

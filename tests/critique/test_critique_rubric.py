@@ -113,6 +113,26 @@ def test_what_cannot_be_read_is_quoted_and_answered(parse, text, sentence):
     assert str(error.value).startswith(sentence)
 
 
+@pytest.mark.parametrize("words, column", [("texture", "Slope Redies"), ("E6", "Slope Redies"),
+                                           ("2nd order EOE", "2nd-order EOE"), ('"Balance"', "Balance"),
+                                           ("Closed or open form", "Mirror symmetry"), ("mean L channel",) * 2])
+def test_a_heat_map_is_asked_for_by_the_name_of_a_criterion_or_a_measure(critique, parse, words, column):
+    assert critique.heat.mapped(critique.language.subject(words, parse(""))) == column
+
+
+@pytest.mark.parametrize("words, sentence", [
+    ("Valeu", 'heat: "Valeu" is no criterion or measure (did you mean "Value"?); there are E1 Line, '),
+    ("*", 'heat: "*" is no criterion or measure; there are E1 Line, '),
+    ("Space", "heat: Space has no measure of which a map could be drawn"),
+    ("x" * 500, f'heat: "{"x" * 57}..." is no criterion or measure; there are '),
+])
+def test_a_heat_map_of_nothing_known_is_refused_with_what_exists(critique, parse, words, sentence):
+    with pytest.raises(ValueError) as error:
+        critique.language.subject(words, parse(""))
+    assert str(error.value).startswith(sentence)
+    assert critique.language.subject("  ", parse("")) is None
+
+
 @pytest.mark.parametrize("text", ["{}=2", "{}", "@{}", "Value={}", "@Klee; @{}", "Value>1{}", "Value=2{}"])
 def test_what_is_quoted_is_cut(parse, text):
     with pytest.raises(ValueError) as error:

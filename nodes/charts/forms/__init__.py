@@ -1,9 +1,12 @@
 """Forms with a name of their own, for charts that are asked for again and again."""
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-from .bars import bars, blocks, palette
+from ..rows import listed
+from .bars import bars, blocks
 from .loss import loss
+from .palette import palette
 from .plane import plane
 from .radar import radar
 from .timeline import timeline
@@ -11,10 +14,13 @@ from .waterfall import waterfall
 
 
 class Form(NamedTuple):
-    """`draw(rows, frame, theme, **columns)` -> scene; `columns` it takes, each of kind "name", "number" or "any"."""
+    """`draw(rows, frame, theme, **columns)` -> scene; `columns` it takes, each of kind "name", "number" or "any".
+
+    `usual` are the columns that other nodes give for an option, looked for before any that fits."""
     draw: Callable
     columns: dict[str, str]
     optional: frozenset[str] = frozenset()
+    usual: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 FORMS = {
@@ -24,8 +30,11 @@ FORMS = {
     "palette": Form(palette, {"colour": "name", "share": "number"}),
     "blocks": Form(blocks, {"block": "name", "energy": "number"}),
     "loss": Form(loss, {"value": "number", "by": "name"}, frozenset({"by"})),
-    "timeline": Form(timeline, {"x": "any", "y": "number", "by": "name"}, frozenset({"by"})),
-    "plane": Form(plane, {"entropy": "number", "complexity": "number", "by": "name"}, frozenset({"by"})),
+    "timeline": Form(timeline, {"x": "any", "y": "number", "by": "name"}, frozenset({"by"}),
+                     {"x": ("year", "seed", "picture"), "y": ("score",)}),
+    "plane": Form(plane, {"entropy": "number", "complexity": "number", "by": "name"}, frozenset({"by"}),
+                  {"entropy": ("Permutation entropy", "measures.Permutation entropy"),
+                   "complexity": ("Statistical complexity", "measures.Statistical complexity")}),
 }
 
 
@@ -42,7 +51,8 @@ def columns_of(name: str, options: dict, rows) -> dict[str, str]:
     for option, kind in form.columns.items():
         column = options.get(option)
         if column is None and option not in form.optional:
-            column = _first(rows, option, kind, set(chosen.values()) | set(options.values()))
+            column = _first(rows, (option, *form.usual.get(option, ())), kind,
+                            set(chosen.values()) | set(options.values()))
         if column is not None:
             _check(rows, name, option, kind, column)
             chosen[option] = column
@@ -50,28 +60,30 @@ def columns_of(name: str, options: dict, rows) -> dict[str, str]:
 
 
 def known(name: str, columns: dict[str, str], rows) -> list[dict]:
-    """The rows that have a number wherever the form needs one; null says that there is none.
+    """The rows that have what the form needs of them; null says that there is none.
 
     Raises ValueError where no row has."""
-    numbers = [column for option, column in columns.items() if FORMS[name].columns[option] == "number"]
-    kept = [row for row in rows if all(row[column] is not None for column in numbers)]
+    needed = [column for option, column in columns.items() if FORMS[name].columns[option] != "name"]
+    kept = [row for row in rows if all(row[column] is not None for column in needed)]
     if not kept:
-        raise ValueError(f"data: expected a number in {' and '.join(numbers)} of at least one row, got null in all")
+        raise ValueError(f"data: expected a value in {' and '.join(needed)} of at least one row, got null in all")
     return kept
 
 
-def _first(rows, option, kind, taken):
-    fitting = [c for c, value in rows[0].items() if c not in taken and _fits(value, kind)]
-    return option if option in fitting else fitting[0] if fitting else option
+def _first(rows, names, kind, taken):
+    """The first of the names that is a column of that kind, or else the first column that is; a name where none is."""
+    values = {column: next((row[column] for row in rows if row.get(column) is not None), None) for column in rows[0]}
+    fitting = [column for column, value in values.items() if column not in taken and _fits(value, kind)]
+    return next((name for name in names if name in fitting), fitting[0] if fitting else names[0])
 
 
 def _check(rows, name, option, kind, column):
     for number, row in enumerate(rows, 1):
         if column not in row:
             raise ValueError(f"spec: {name} {option} expected a column of data, got {column!r}; row {number} has "
-                             + (", ".join(map(str, row)) or "none"))
-        if not _fits(row[column], kind) and not (kind == "number" and row[column] is None):
-            raise ValueError(f"data: {name} draws column {column!r} as {option} and needs a {kind} there, "
+                             + listed(row))
+        if kind == "number" and row[column] is not None and not _fits(row[column], kind):
+            raise ValueError(f"data: {name} draws column {column!r} as {option} and needs a number there, "
                              f"row {number} has {row[column]!r}")
 
 

@@ -9,19 +9,21 @@ from ..scene import Node
 from ..theme import Theme
 
 STATES = 24  # the orders of the four pixels of a 2 x 2 window
-POINTS = 60
+POINTS = 240
 
 
 def plane(rows, frame: Frame, theme: Theme, entropy: str, complexity: str, by: str | None = None) -> Node:
     """Every row a dot between the least and the greatest complexity that its entropy allows."""
-    dots = circle(r=7, fill=by) if by else circle(r=7)
+    dots = circle(r=8, stroke="paper", **({"fill": by} if by else {}))
+    named = frame._replace(x="permutation entropy" if frame.x is None else frame.x,
+                           y="statistical complexity" if frame.y is None else frame.y)
     at = scatter(x=entropy, y=complexity)
     edges = [[{entropy: h, complexity: c} for h, c in curve] for curve in bounds(STATES)]
     return draw(layer([
         *(chart(edge).flow(at).mark(blank().name(f"edge{i}")) for i, edge in enumerate(edges)),
         chart(rows).flow(at).mark(dots),
         *(chart(select_all(f"edge{i}")).mark(line(stroke="muted", stroke_width=2)) for i in range(len(edges))),
-    ]), frame, theme)
+    ]), named, theme)
 
 
 @lru_cache(4)

@@ -1,13 +1,15 @@
 """A radar: criteria around a circle, values from the middle outwards."""
 from .. import scene
 from ..extents import groups
-from ..frame import Frame
+from ..frame import Frame, title
+from ..legend import legend
 from ..polar import point
 from ..scales import lengths
-from ..scene import Node, place, text
+from ..scene import Node, fitted, place, text
 from ..theme import Theme
 
-LARGEST, SMALLEST, TOP = 22, 12, 56
+ROWS = 2  # of the legend
+WIDEST = 0.28  # label, as a share of the width
 RINGS = 4
 FEWEST = 3
 
@@ -20,22 +22,25 @@ def radar(rows, frame: Frame, theme: Theme, label: str, value: str, by: str | No
     if (low := min(row[value] for row in rows)) < 0:
         raise ValueError(f"data: a radar draws lengths from its middle, so {value!r} must not be negative, got {low:g}")
     series = groups(rows, by) if by else {value: rows}
-    size = max(SMALLEST, min(LARGEST, min(frame.w, frame.h) / 28))
-    widest = max(text(name, size, theme.ink).w for name in labels)
-    head = TOP if frame.title else 0
+    size = frame.size
+    labels = {name: fitted(name, size, theme.ink, WIDEST * frame.w) for name in labels}
+    widest = max(word.w for word in labels.values())
+    colours = [theme.series[i % len(theme.series)] for i in range(len(series))]
+    key = legend(list(zip(map(str, series), colours, strict=True)) if by else [], frame.w - 2 * frame.rim, ROWS,
+                 size, theme)
+    head = frame.top + key.h if frame.title or by else 0
     radius = min((frame.w - 2 * widest) / 2 - size, (frame.h - head) / 2 - 2.6 * size)
     if radius < 30:
         raise ValueError(f"spec: a radar of {frame.w} x {frame.h} pixels leaves no room; make it larger")
     scale = lengths(0.0, max(100.0 if high_is_percent(rows, value) else 0.0, *(row[value] for row in rows)), radius)
     flat = scene.layer([], len(labels), radius)
-    drawn = [_outline(part, labels, label, value, scale, flat, radius, theme.series[i % len(theme.series)])
-             for i, part in enumerate(series.values())]
+    drawn = [_outline(part, list(labels), label, value, scale, flat, radius, colour)
+             for part, colour in zip(series.values(), colours, strict=True)]
     disc = scene.layer([*_web(len(labels), flat, radius, theme), *drawn, *_numbers(scale, radius, size, theme)],
                        2 * radius, 2 * radius)
     left, top = frame.w / 2 - radius, head + (frame.h - head) / 2 - radius
-    return scene.layer([place(28, 18, text(frame.title, 30, theme.ink, bold=True)), place(left, top, disc),
-                        *_labels(labels, flat, radius, left, top, size, theme), *_legend(series, by, frame, theme)],
-                       frame.w, frame.h)
+    return scene.layer([*title(frame, theme), place(frame.rim, frame.top, key), place(left, top, disc),
+                        *_labels(list(labels.values()), flat, radius, left, top, size)], frame.w, frame.h)
 
 
 def high_is_percent(rows, value: str) -> bool:
@@ -61,25 +66,18 @@ def _outline(rows, labels, label, value, scale, flat, radius, colour) -> Node:
 
 
 def _numbers(scale, radius, size, theme) -> list[Node]:
-    return [place(radius + 6, radius - at - size / 2, text(name, 0.75 * size, theme.muted))
+    return [place(radius + 6, radius - at - size / 2, text(name, 0.8 * size, theme.muted))
             for name, at in scale.ticks() if at > 0]
 
 
-def _labels(labels, flat, radius, left, top, size, theme) -> list[Node]:
+def _labels(words, flat, radius, left, top, size) -> list[Node]:
     """Words beside the disc begin or end at it; only those at its top and bottom are centred, and stand further off."""
     nodes = []
-    for i, name in enumerate(labels):
+    for i, word in enumerate(words):
         x, y = point(i, 0, flat, radius)
-        word = text(name, size, theme.ink)
         side, up = (x - radius) / radius, (y - radius) / radius
         centred = abs(side) < 0.15
         at = x - word.w / 2 if centred else x + 0.5 * size if side > 0 else x - 0.5 * size - word.w
         nodes.append(place(left + at, top + y - word.h / 2 + size * up * (1.4 if centred else 0.4), word))
     return nodes
 
-
-def _legend(series, by, frame, theme) -> list[Node]:
-    if by is None:
-        return []
-    words = [text(str(name), LARGEST, theme.series[i % len(theme.series)]) for i, name in enumerate(series)]
-    return [place(28, frame.h - 40 - 30 * i, word) for i, word in enumerate(reversed(words))]

@@ -13,7 +13,7 @@ def timeline(rows, frame: Frame, theme: Theme, x: str, y: str, by: str | None = 
     middle = [{x: at, y: median(row[y] for row in part)} for at, part in groups(rows, x).items()]
     if all(isinstance(row[x], (int, float)) for row in rows):
         middle.sort(key=lambda row: row[x])
-    dots = circle(r=7, fill=by, opacity=1) if by else circle(r=7)
+    dots = circle(r=8, stroke="paper", **({"fill": by} if by else {}))
     return draw(layer([
         chart(middle).flow(scatter(x=x, y=y)).mark(blank().name("medians")),
         chart(rows).flow(scatter(x=x, y=y)).mark(dots),
