@@ -6,7 +6,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ..training.denoiser import Conds, Denoiser
+from ..training.denoiser import Conds, Denoiser, fit_together
 
 
 class Chain(NamedTuple):
@@ -33,11 +33,17 @@ class Chain(NamedTuple):
         """The clean latent that the model predicts at a step, guided. Honours Cancel."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         sigma = self.sigmas[step].expand(len(noisy))
-        wanted = self.denoiser(noisy, sigma, conds)
         if self.negative is None:
-            return wanted
-        other = self.denoiser(noisy, sigma, [self.negative] * len(noisy))
+            return self.denoiser(noisy, sigma, conds)
+        wanted, other = self._both(noisy, sigma, conds)
         return comfy.samplers.cfg_function(self.denoiser.model, wanted, other, self.cfg, noisy, sigma, self.options)
+
+    def _both(self, noisy, sigma, conds):
+        """What the prompts and the negative one predict: in one forward pass where their conditions fit together."""
+        others = [self.negative] * len(noisy)
+        if not fit_together(conds[0], self.negative):
+            return self.denoiser(noisy, sigma, conds), self.denoiser(noisy, sigma, others)
+        return self.denoiser(torch.cat([noisy, noisy]), torch.cat([sigma, sigma]), [*conds, *others]).chunk(2)
 
     def advance(self, noisy: Tensor, clean: Tensor, step: int) -> Tensor:
         """What the next step sees; after the last one the clean latent."""

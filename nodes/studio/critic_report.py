@@ -48,14 +48,18 @@ def _losses(session, goal):
 def _before_and_after(run, asked):
     if not run.after:
         return ["Not measured after the training" + (", because it was cancelled." if run.before else ".")]
+    notes = [] if len(run.after) == len(run.before) else [
+        f"Cancelled after {len(run.after)} of {len(run.before)} pictures were judged once more."]
     rows = ["| pictures | number | reward before | after | score before | after |", "|---|---:|---:|---:|---:|---:|"]
     for name, held in (("trained on", False), ("held out", True)):
         pairs = _pairs(run, held)
+        if not pairs:
+            continue
         before, after = zip(*pairs, strict=True)
         rows.append(f"| {name} | {len(pairs)} | {_mean(before, 'points')} | {_mean(after, 'points')} | "
                     f"{_mean(before, 'score')} | {_mean(after, 'score')} |")
     held = _pairs(run, True)
-    return ["\n".join(rows), *_rest(held, asked), WARNING]
+    return [*notes, "\n".join(rows), *(_rest(held, asked) if held else []), WARNING]
 
 
 def _rest(pairs, asked):
@@ -83,7 +87,7 @@ def _rest(pairs, asked):
 
 def contact_sheet(run: Trained) -> torch.Tensor:
     """IMAGE of pictures before and after side by side with their scores, those held out first."""
-    after = run.after or [None] * len(run.before)
+    after = [*run.after, *[None] * (len(run.before) - len(run.after))]
     pairs = sorted(zip(run.before, after, strict=True), key=lambda pair: not pair[0].held)
     cells = [Cell(thumbnail(one.picture[..., :3]), (one.name, f"{when}: {one.score:.1f}"),
                   LIGHT.gain if when == "after" else None)
@@ -97,7 +101,7 @@ def contact_sheet(run: Trained) -> torch.Tensor:
 
 
 def _pairs(run, held):
-    return [pair for pair in zip(run.before, run.after, strict=True) if pair[0].held == held]
+    return [pair for pair in zip(run.before, run.after, strict=False) if pair[0].held == held]
 
 
 def _mean(side, name):

@@ -55,6 +55,9 @@ class RewardSession(Session):
             negative = self.denoiser.encode(Sample(prompts.samples[0].latent, *course.negative)).conds
         self.chain = Chain(self.denoiser, sampling, sigmas, course.cfg, negative, patcher.model_options)
         self.points, self.distance, self.seen = 0.0, 0.0, None
+        if goal.method == DRAFT and goal.last_steps > self.chain.steps:
+            self.notes.append(f"last_steps: {goal.last_steps} are more than the {self.chain.steps} of a picture; the "
+                              "gradient runs through all of them.")
 
     def _adapters(self):
         if self.lora is None:
@@ -64,7 +67,7 @@ class RewardSession(Session):
     def begin(self) -> None:
         """Takes the LoRA's values, after the self-check, which wants adapters that change nothing."""
         if self.lora is not None:
-            self.adapters.load(self.lora, self.model)
+            self.adapters.load(self.lora, self.model, given_as="lora")
             self.optimizer.previous.copy_(self.adapters.flat)
             used = {key for patch in mapped(self.lora, self.model).values() for key in patch.loaded_keys}
             if left := len(self.lora.keys() - used):

@@ -1,5 +1,5 @@
 """Training with the critic: from a LoRA and prompts to a LoRA, its file, and pictures before and after."""
-from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import comfy.lora_convert
@@ -54,7 +54,8 @@ class Asked(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """before, after: the same pictures; after is empty where the run was cancelled."""
+    """before, after: the same pictures; after has those that a cancel left time for, none where it ended the training.
+    """
     session: RewardSession
     tensors: dict[str, torch.Tensor]
     path: str
@@ -101,13 +102,15 @@ def train(model, asked: Asked, progress: RewardProgress) -> Trained:
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
         session, run = _prepared(model, asked, sampling, stem, progress)
         keeper = Keeper(session, stem, run)
+        before = []
         with session.as_it_started():
-            before = _measured(session, asked, sampling, progress, "before")
+            _measure(before, session, asked, sampling, progress, "before")
         with keeper.rescuing(progress.say):
             cancelled = _climb(session, keeper, progress, asked_to_stop)
         path, after = _kept(keeper, cancelled), []
         if not cancelled:
-            after = _or_nothing(lambda: _measured(session, asked, sampling, progress, "after"))
+            with suppress(CANCEL):              # the training is done by then
+                _measure(after, session, asked, sampling, progress, "after")
         return Trained(session, session.tensors(), path, run, before, after, cancelled)
 
 
@@ -171,7 +174,7 @@ def _climb(session, keeper, progress, asked_to_stop) -> bool:
 
 
 def _kept(keeper, cancelled) -> str:
-    if not cancelled:
+    if not cancelled or keeper.session.step == keeper.session.settings.steps:
         return keeper.finish()
     path = keeper.save_lora(f"{keeper.stem}_interrupted")
     keeper.save_state()
@@ -180,29 +183,20 @@ def _kept(keeper, cancelled) -> str:
     return path
 
 
-def _measured(session, asked, sampling, progress, when) -> list[Measured]:
-    """The pictures of `when`: those that are trained on first, then held-out prompts and seeds."""
+def _measure(found: list[Measured], session, asked, sampling, progress, when) -> None:
+    """Adds to found the pictures of `when`, one after another: those that are trained on first, then held-out prompts
+    and seeds."""
     pictures = [(False, sampling, prompt, _seed(session, number))
                 for prompt in range(sampling.prompts) for number in range(asked.seeds)]
     others = sampling._replace(positive=asked.held_out or sampling.positive)
     pictures += [(True, others, prompt, _seed(session, HELD_OUT + number))
                  for prompt in range(others.prompts) for number in range(asked.seeds)]
-    found = []
     for held, course, prompt, seed in pictures:
         progress.say(f"picture {len(found) + 1} of {len(pictures)} {when} the training")
         with session.showing(), torch.inference_mode():
             drawn = course.draw(session.patcher, prompt, seed)
         found.append(measure(drawn, session, asked, held, f"prompt {prompt + 1}, seed {seed}"))
     load(session.patcher, session.dataset, session.settings)    # a VAE may have pushed it off the device
-    return found
-
-
-def _or_nothing(function: Callable[[], list[Measured]]) -> list[Measured]:
-    """What function gives; nothing where a cancel comes, because the training is done by then."""
-    try:
-        return function()
-    except CANCEL:
-        return []
 
 
 def _seed(session, number):

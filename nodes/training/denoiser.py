@@ -105,12 +105,13 @@ class Denoiser:
 
 def same_shapes(a: Encoded, b: Encoded) -> bool:
     """True when the two samples can share a forward pass without padding."""
-    return (
-        a.latent.shape == b.latent.shape
-        and (a.before is None) == (b.before is None)
-        and a.conds.keys() == b.conds.keys()
-        and all(a.conds[k].size() == b.conds[k].size() and a.conds[k].can_concat(b.conds[k]) for k in a.conds)
-    )
+    return (a.latent.shape == b.latent.shape and (a.before is None) == (b.before is None)
+            and fit_together(a.conds, b.conds))
+
+
+def fit_together(a: Conds, b: Conds) -> bool:
+    """True when rows with these conditions can share a forward pass."""
+    return a.keys() == b.keys() and all(a[k].size() == b[k].size() and a[k].can_concat(b[k]) for k in a)
 
 
 def is_guidance_distilled(network: torch.nn.Module) -> bool:

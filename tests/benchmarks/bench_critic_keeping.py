@@ -1,43 +1,72 @@
-"""Train LoRA with a critic on the starter: which step it keeps, and what it makes of spoiled pictures in a data set.
+"""Train LoRA with a critic on the starter: is the step it keeps better than the last, and what of spoiled pictures?
 
-Nine woodcuts and three whose colours are inverted are learnt, with weights from the critic and without. The critic
-holds pictures against 16 other woodcuts. Held-out prompts are woodcut captions that no training picture has.
+Nine woodcuts and three whose colours are inverted are learnt, from several seeds: with a critic who keeps the best
+step, also at a rate that is far too high, and with one who weighs the data set as well. The critic holds pictures
+against 16 other woodcuts. The prompts it keeps by, and the held-out ones that both steps are judged by, are captions
+that no training picture has, and none is in both. Beside the score, the ground of a held-out picture is measured: how
+far its median colour is from the paper of whole woodcuts, of 255, and whether it is nearer to that of inverted ones.
 """
 import statistics
 from typing import NamedTuple
 
 import timing
 
-WHOLE, SPOILED, OTHERS, HELD, HELD_SEED, STEPS, EVERY, SAMPLING_STEPS = 9, 3, 16, 16, 2000, 60, 10, 12
-RATE = 3e-3     # three times the usual, so that later steps may be worse
-RUBRIC = "*=0; Value=1; Colour richness=1; Line=1"
+WHOLE, SPOILED, OTHERS, LOOKS, HELD = 9, 3, 16, 3, 10
+STEPS, EVERY, SAMPLING_STEPS = 60, 15, 10
+BLIND = '*=0; Value=1; Colour richness=1; "Edge density"=1'     # to what inverting changes: these columns hardly move
+RUBRIC = f'{BLIND}; "mean L channel"=1; "mean b channel (Lab)"=1'
+BORDER = 8      # pixels
+
+
+class Course(NamedTuple):
+    name: str
+    rate: float
+    weighting: float = 0.0
+
+
+PLAIN, HOT = Course("three times the usual rate", 3e-3), Course("twenty times the usual rate", 2e-2)
+WEIGHED = Course("three times the usual rate, weighting 2", 3e-3, 2.0)
+
+
+class Held(NamedTuple):
+    """A held-out picture."""
+    score: float
+    ground: float
+    spoiled: bool
 
 
 class Run(NamedTuple):
-    """judged: (step, score) of the sample pictures; held: scores of held-out prompts with the best and last LoRA."""
-    weighting: float
+    """judged: (step, score) of the sample pictures; best, last: of held-out prompts with either LoRA."""
     judged: list
-    best: int
-    weighed: tuple
-    held: dict
+    step: int
+    best: list
+    last: list
+
+    @property
+    def gain(self) -> float:
+        """Points of the kept step over the last one."""
+        return mean(self.best, "score") - mean(self.last, "score")
 
 
 def main():
     parser = timing.parser(__doc__, 1)
-    parser.add_argument("--held", type=int, default=HELD, help="held-out pictures")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each course")
     options = parser.parse_args()
     pack = timing.start_host("training", "../starter")
     import comfy.utils
     comfy.utils.PROGRESS_BAR_ENABLED = False
     with timing.output_folder() as folder:
-        workshop = Workshop(pack, folder, options.held)
-        publish(workshop.held_out(None), [workshop.run(weighting) for weighting in (0.0, 2.0)], options)
+        workshop, runs = Workshop(pack, folder), {}
+        base = workshop.held_out(None)
+        for course in (PLAIN, WEIGHED, HOT):
+            runs[course] = [workshop.run(course, seed) for seed in range(options.seeds)]
+        publish(base, runs, workshop.weighed(workshop.critic), workshop.weighed(workshop.blind))
 
 
 class Workshop:
     """The starter, its woodcuts, and a critic who has seen others of them."""
 
-    def __init__(self, pack, folder, held):
+    def __init__(self, pack, folder):
         import importlib
 
         import evaluate
@@ -48,15 +77,20 @@ class Workshop:
         evaluate.STEPS = SAMPLING_STEPS
         self.part = lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
         self.starter, self.woodcut = evaluate.Starter(folder / "models"), woodcut
-        self.held = [woodcut.caption(thing) for thing in woodcut.things(held, HELD_SEED)]
+        things = woodcut.things(WHOLE + SPOILED, 0)
+        known = {woodcut.caption(thing) for thing in things}
+        captions = [woodcut.caption(thing) for seed in (2000, 2001, 2002) for thing in woodcut.things(16, seed)]
+        fresh = [caption for caption in dict.fromkeys(captions) if caption not in known]
+        self.looks, self.held = fresh[:LOOKS], fresh[LOOKS:LOOKS + HELD]
         with torch.inference_mode():
-            self.critic = self.learned_critic(woodcut.things(OTHERS, 1000))
-            self.dataset = self.training_set(woodcut.things(WHOLE + SPOILED, 0))
+            self.critic, self.blind = (self.learned_critic(woodcut.things(OTHERS, 1000), text)
+                                       for text in (RUBRIC, BLIND))
+            self.dataset = self.training_set(things)
 
-    def learned_critic(self, things):
+    def learned_critic(self, things, text):
         import torch
         own, picture = self.part("critique.critic"), self.part("critique.picture")
-        rubric, paintings = self.part("critique.language").parse(RUBRIC), self.part("critique.reference").paintings()
+        rubric, paintings = self.part("critique.language").parse(text), self.part("critique.reference").paintings()
         columns = sorted(self.part("critique.score").needed(paintings, rubric))
         rows = []
         for thing in things:
@@ -79,57 +113,94 @@ class Workshop:
         names = [f"woodcut {i + 1}" if i < WHOLE else f"inverted {i + 1 - WHOLE}" for i in range(len(things))]
         return made._replace(samples=[s._replace(name=n) for s, n in zip(made.samples, names, strict=True)])
 
-    def run(self, weighting):
+    def weighed(self, critic):
+        """What each picture of the data set counts with a critic."""
+        return self.part("training.critic").weigh(self.dataset, critic, WEIGHED.weighting, self.starter.model.model,
+                                                  self.starter.vae)[1]
+
+    def run(self, course, seed):
         import torch
-        recipes, name = self.part("training.recipe"), f"weighted_{weighting:g}"
+        recipes, name = self.part("training.recipe"), f"{course.name} {seed}"
         recipe = recipes.Recipe(samples=recipes.SamplePlan(every=EVERY, steps=SAMPLING_STEPS, cfg=3.0))
-        settings = self.part("training.settings").Settings(STEPS, 1, RATE, 16, 0, recipe)
+        settings = self.part("training.settings").Settings(STEPS, 1, course.rate, 16, seed, recipe)
         with torch.inference_mode():
-            prompts = [self.starter.encode(prompt)[0] for prompt in self.held[:2]]
+            prompts = [self.starter.encode(prompt)[0] for prompt in self.looks]
             done = self.part("training.run").train(
                 self.starter.model, self.dataset, settings, name, self.part("training.progress").Progress(STEPS, "1"),
-                sample_prompts=prompts, vae=self.starter.vae, critic=self.critic, critic_weighting=weighting)
-        favourite = done.favourite
-        held = {"best": self.held_out(done.path)}
-        last = done.path.replace(name, f"{name}_last")
-        held["last"] = held["best"] if favourite.step == STEPS else self.held_out(last)
-        return Run(weighting, favourite.judged, favourite.step, done.weighed, held)
+                sample_prompts=prompts, vae=self.starter.vae, critic=self.critic, critic_weighting=course.weighting)
+        kept, best = done.favourite.step, self.held_out(done.path)
+        last = best if kept == STEPS else self.held_out(done.path.replace(".safetensors", "_last.safetensors"))
+        made = Run(done.favourite.judged, kept, best, last)
+        print(name, f"keeps {kept}, held out {mean(best, 'score'):.1f} against {mean(last, 'score'):.1f}, ground "
+              f"{mean(best, 'ground'):.1f} against {mean(last, 'ground'):.1f}", flush=True)
+        return made
 
     def held_out(self, path):
-        """Scores of held-out prompts, with the LoRA of a file or without."""
+        """Pictures of held-out prompts, with the LoRA of a file or without."""
         import comfy.sd
         import torch
         from safetensors.torch import load_file
-        model = self.starter.model
+        model, found = self.starter.model, []
         if path is not None:
             model = comfy.sd.load_lora_for_models(model, None, load_file(path), 1.0, 0.0)[0]
         with torch.inference_mode():
-            return [score for number, prompt in enumerate(self.held) for score in
-                    self.critic.score(self.starter.sample(prompt, 500 + number, model).movedim(1, -1))]
+            for number, prompt in enumerate(self.held):
+                picture = self.starter.sample(prompt, 500 + number, model)
+                score, = self.critic.score(picture.movedim(1, -1))
+                found.append(Held(score, *self.ground(picture[0])))
+        return found
+
+    def ground(self, picture):
+        """(distance of the border's median colour from the paper, whether it is nearer to inverted paper)"""
+        import torch
+        inside = torch.zeros(picture.shape[1:], dtype=torch.bool)
+        inside[BORDER:-BORDER, BORDER:-BORDER] = True
+        paper = torch.tensor(self.woodcut.PAPER) / 255.0
+        colour = picture[:, ~inside].median(1).values
+        away, other = ((colour - tone).square().mean().sqrt().item() * 255 for tone in (paper, 1 - paper))
+        return away, other < away
 
 
-def publish(base, runs, options):
-    steps = [judged.step for judged in runs[0].judged]
-    rows = [(f"weighting {run.weighting:g}", *(f"{j.score:.1f}" + " (best)" * (j.step == run.best) for j in run.judged))
-            for run in runs]
-    held = [("without a LoRA", *figures(base))]
-    held += [(f"weighting {run.weighting:g}, {which} step", *figures(run.held[which])) for run in runs
-             for which in ("best", "last")]
-    weights = [(w.name, f"{w.score:.1f}", f"{w.weight:.2f}") for w in sorted(runs[-1].weighed, key=lambda w: -w.score)]
+def mean(held, what):
+    return statistics.mean(getattr(each, what) for each in held)
+
+
+def share_of_inverted(weighed):
+    return sum(each.weight for each in weighed if each.name.startswith("inverted")) / len(weighed)
+
+
+def publish(base, runs, weighed, blind):
+    rows = [("without a LoRA", "", f"{mean(base, 'score'):.1f}", "", "", "", f"{mean(base, 'ground'):.1f}",
+             f"{100 * mean(base, 'spoiled'):.0f} %")]
+    rows += [kept_row(course, each) for course, each in runs.items()]
+    looks = [(f"{course.name}, seed {seed}", *(f"{j.score:.1f}" + " (best)" * (j.step == run.step) for j in run.judged))
+             for course, each in runs.items() for seed, run in enumerate(each)]
     timing.publish(
         "critic_keeping", "Train LoRA with a critic",
-        f"The starter, {WHOLE} woodcuts and {SPOILED} inverted ones, {STEPS} steps at a rate of {RATE:g}, two sample "
-        f"prompts every {EVERY} steps; the critic holds pictures against {OTHERS} other woodcuts under "
-        f"`{RUBRIC}`. Scores of the sample pictures after so many steps:",
-        timing.table(["training", *map(str, steps)], rows),
-        f"Scores of {len(base)} pictures of held-out prompts:",
-        timing.table(["training", "mean", "standard error"], held),
-        f"What each picture counts at a weighting of {runs[-1].weighting:g}:",
-        timing.table(["picture", "score", "weight"], weights))
+        f"The starter, {WHOLE} woodcuts and {SPOILED} inverted ones, {STEPS} steps of one picture, {LOOKS} sample "
+        f"prompts every {EVERY} steps; the critic holds pictures against {OTHERS} other woodcuts under `{RUBRIC}`. "
+        f"{len(base)} held-out prompts, one picture each, {SAMPLING_STEPS} steps. Means over the seeds; in brackets "
+        "what each seed gave; the gain's standard error is over all pairs of pictures.",
+        timing.table(["training", "steps kept", "score, last step", "kept step", "gain", "ground from paper, last step",
+                      "kept step", "inverted grounds, kept step"], rows),
+        "Scores of the sample pictures after so many steps:",
+        timing.table(["training", *(str(judged.step) for judged in runs[PLAIN][0].judged)], looks),
+        f"What each picture counts at a weighting of {WEIGHED.weighting:g}. The inverted ones are "
+        f"{SPOILED / (WHOLE + SPOILED):.0%} of the pictures and {share_of_inverted(weighed):.0%} of the loss; with a "
+        f"critic under `{BLIND}`, who does not see their tones, {share_of_inverted(blind):.0%}:",
+        timing.table(["picture", "score", "weight", "score without tones", "weight"],
+                     [(a.name, f"{a.score:.1f}", f"{a.weight:.2f}", f"{b.score:.1f}", f"{b.weight:.2f}")
+                      for a, b in sorted(zip(weighed, blind, strict=True), key=lambda pair: -pair[0].score)]))
 
 
-def figures(scores):
-    return f"{statistics.mean(scores):.1f}", f"{statistics.stdev(scores) / len(scores) ** 0.5:.1f}"
+def kept_row(course, each):
+    pairs = [new.score - old.score for run in each for new, old in zip(run.best, run.last, strict=True)]
+    error = statistics.stdev(pairs) / len(pairs) ** 0.5
+    gains = ", ".join(f"{run.gain:+.1f}" for run in each)
+    over = lambda side, what: statistics.mean(mean(getattr(run, side), what) for run in each)
+    return (course.name, ", ".join(str(run.step) for run in each), f"{over('last', 'score'):.1f}",
+            f"{over('best', 'score'):.1f}", f"{statistics.mean(pairs):+.1f} ± {error:.1f} ({gains})",
+            f"{over('last', 'ground'):.1f}", f"{over('best', 'ground'):.1f}", f"{100 * over('best', 'spoiled'):.0f} %")
 
 
 if __name__ == "__main__":

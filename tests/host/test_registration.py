@@ -54,7 +54,7 @@ CONTRACT = {
                           "target critic method patience", "STRING STRING IMAGE IMAGE STRING"),
     "BottegaCriticTrain": ("model positive negative latent_image steps batch_size learning_rate rank method last_steps "
                            "penalty rubric seed name sampling_steps cfg scheduler seeds held_out lora lora_name vae "
-                           "reference resume", "LORA_MODEL LOSS_MAP STRING STRING IMAGE"),
+                           "reference resume decoder", "LORA_MODEL LOSS_MAP STRING STRING IMAGE"),
     "BottegaTrainingCritic": ("rubric reference", "BOTTEGA_TRAINING_CRITIC"),
     "BottegaRewrite": ("model clip vision prompt negative_prompt latent_image vae seed sampling_steps cfg sampler_name "
                        "scheduler seeds rounds rubric reference negative ranges margin max_length temperature",

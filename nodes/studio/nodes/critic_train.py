@@ -6,6 +6,7 @@ import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
 from ...lora.files import listed_version
+from ..decoder import CHOICES
 from . import unfinished
 from .common import REFERENCE, ReferenceType, check_numbers, check_rubric
 from .lora import lora_file
@@ -75,6 +76,11 @@ class CriticTrain(io.ComfyNode):
                 io.String.Input("resume", default="", optional=True,
                                 tooltip="Go on with a run that was cancelled or ended: the name of its folder in "
                                 "output/training, with everything else as it was."),
+                io.Combo.Input("decoder", options=list(CHOICES), default="auto", optional=True,
+                               tooltip="How the reward sees pictures: through the connected VAE (exact), TAESD from "
+                                       "models/vae_approx, a linear map fitted to the VAE (cheap, fine), or the host's "
+                                       "colours (cheap, coarse). auto: the VAE if one is connected, else the colours, "
+                                       "else TAESD. Scores before and after are of whole pictures all the same."),
             ],
             outputs=[
                 io.LoraModel.Output("lora", tooltip="The trained LoRA, for Load LoRA or Save LoRA."),
@@ -101,13 +107,14 @@ class CriticTrain(io.ComfyNode):
     @classmethod
     def execute(cls, model, positive, negative, latent_image, steps, batch_size, learning_rate, rank, method,
                 last_steps, penalty, rubric, seed, name, sampling_steps, cfg, scheduler, seeds, held_out=None,
-                lora=None, lora_name=None, vae=None, reference=None, resume=""):
+                lora=None, lora_name=None, vae=None, reference=None, resume="", decoder="auto"):
         from ...critique.language import parse
         from ...critique.reference import paintings
         from ...training.settings import Settings
         from .. import critic_report, critic_train
         from ..critic_session import Goal
-        from ..decoder import FULL, decoder
+        from ..decoder import FULL
+        from ..decoder import decoder as find
         from ..reward import named, reward
         from .common import sampling_of
         check_numbers(steps=(steps, 1, inf), batch_size=(batch_size, 1, inf), last_steps=(last_steps, 1, inf),
@@ -115,7 +122,7 @@ class CriticTrain(io.ComfyNode):
         if not negative:
             raise ValueError("negative: expected a prompt, which may be empty, got none")
         reference, asked = reference or paintings(), parse(rubric)
-        seen = decoder(model, "auto" if vae is None else FULL, vae)
+        seen = find(model, FULL if decoder == "auto" and vae is not None else decoder, vae)
         goal = Goal(reward(named(asked), reference, seen.detail), seen, method, last_steps, penalty)
         sampling = sampling_of(positive, negative, latent_image, vae, sampling_steps, cfg, "euler", scheduler)
         tensors = None
@@ -125,7 +132,7 @@ class CriticTrain(io.ComfyNode):
         wish = critic_train.Asked(tensors, sampling, goal, asked, reference, settings, name, held_out or [], seeds,
                                   resume)
         done = critic_train.train(model, wish, critic_train.RewardProgress(steps, cls.hidden.unique_id))
-        unfinished.note(cls.hidden.unique_id, done.cancelled)
+        unfinished.note(cls.hidden.unique_id, done.cancelled or len(done.after) < len(done.before))
         text, sheet = critic_report.report(done, wish), critic_report.contact_sheet(done)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
         return io.NodeOutput(done.tensors, done.loss_map, text, done.path, sheet, ui=shown)

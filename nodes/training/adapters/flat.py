@@ -84,10 +84,11 @@ class Adapters:
                     for name, adapter in self.layers.items() for end, value in adapter.file().items()}
 
     def load(self, tensors: dict[str, torch.Tensor], model: torch.nn.Module,
-             encoders: torch.nn.Module | None = None) -> list[str]:
+             encoders: torch.nn.Module | None = None, given_as: str = "resume") -> list[str]:
         """Takes the values of a LoRA whose names the host maps; returns the layers it says nothing about.
 
-        Raises ValueError when it has another shape or algorithm, or nothing for any layer."""
+        Raises ValueError, which names the input `given_as`, when it has another shape or algorithm, or nothing for any
+        layer."""
         loaded = comfy.lora.load_lora(dict(tensors), host_names(model, encoders), log_missing=False)
         missing = []
         for name, adapter in self.layers.items():
@@ -95,19 +96,19 @@ class Adapters:
             if patch is None:
                 missing.append(name)
                 continue
-            self._take(name, adapter, patch)
+            self._take(name, adapter, patch, given_as)
         if len(missing) == len(self.layers):
-            raise ValueError("resume: the LoRA has nothing for the layers that are to be trained.")
+            raise ValueError(f"{given_as}: the LoRA has nothing for the layers that are to be trained.")
         return missing
 
-    def _take(self, name, adapter, patch):
+    def _take(self, name, adapter, patch, given_as):
         try:
             if getattr(patch, "name", "") != adapter.host_name:
                 raise ValueError(f"expected {adapter.host_name}, got {getattr(patch, 'name', 'a plain difference')}")
             for key, value in adapter.take(patch.weights).items():
                 adapter.trained[key].data.copy_(value)
         except ValueError as error:
-            raise ValueError(f"resume: the LoRA does not fit layer {name}: {error}.") from None
+            raise ValueError(f"{given_as}: the LoRA does not fit layer {name}: {error}.") from None
 
     @contextmanager
     def dropping(self, generator: torch.Generator):
