@@ -6,6 +6,7 @@ import { blocksWidget, TYPE } from "./block_weights/widget.js";
 import { showCritique } from "./critique/panel.js";
 import { styleSheet } from "./panel.js";
 import { showReport } from "./report/panel.js";
+import { showResult } from "./result.js";
 import { followTrainings, showTraining } from "./training/panel.js";
 
 app.registerExtension({
@@ -21,5 +22,6 @@ app.registerExtension({
     showCritique({ api })(node);
     showTraining({ api })(node);
     showReport(node);
+    showResult({ app })(node);
   },
 });

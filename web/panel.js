@@ -14,10 +14,14 @@ export function addPanel(node, name, root, height) {
   return widget;
 }
 
-/** Lets the node grow to what its panels want, and never shrinks what a person has made larger. */
+/**
+ * Lets the node grow to what its panels want, and never shrinks what a person has made larger.
+ *
+ * Nodes 2.0 are as high as what is in them, and know better what that is: `computeSize` counts inputs that they hide.
+ */
 export function fit(node) {
   const [width, height] = node.size;
-  const [, wanted] = node.computeSize();
+  const [, wanted] = LiteGraph.vueNodesMode ? node.size : node.computeSize();
   if (wanted > height) node.setSize([width, wanted]);
   node.setDirtyCanvas?.(true, true);
 }

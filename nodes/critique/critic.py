@@ -10,7 +10,7 @@ from ..charts.profile import Row, Titles, profile
 from ..charts.theme import LIGHT
 from . import counterfactual, explain, poles, space
 from .criteria import Criterion, Rubric
-from .heat import HeatMap, exact, heat_map, tiles
+from .heat import HeatMap, exact, ground, heat_map, tiles
 from .measures import filter_bank, measure
 from .picture import CANONICAL, Picture
 from .reference import Reference, paintings
@@ -32,10 +32,12 @@ class Asked(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A study and its pictures: chart and heat map IMAGEs, and the strip of small maps with its index."""
+    """A study and its pictures: chart and heat map IMAGEs; for the page the ground of its heat maps, the strip of them
+    and its index."""
     study: Study
     chart: Tensor
     heatmap: Tensor
+    ground: np.ndarray
     strip: np.ndarray
     tiles: dict[str, tuple[int, str]]
 
@@ -65,7 +67,7 @@ def study(image: Tensor, asked: Asked, depth: Tensor | None = None, region=None)
     changes = _changes(own, critique, asked) if asked.what_if else None
     done = Study(critique, native, found, own.size, canonical.size, region, changes, swatches(own))
     return Shown(done, render(chart(critique, asked.reference), LIGHT.paper),
-                 render(explain.heatmap(canonical, drawn), LIGHT.paper),
+                 render(explain.heatmap(canonical, drawn), LIGHT.paper), ground(canonical),
                  *tiles(canonical, [each.criterion for each in critique.verdicts or critique.positions],
                         {asked.heat.id: drawn} if asked.heat else {}))
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..charts.scene import Node, image, layer, place, spread, text
 from ..charts.theme import LIGHT, ramp
-from .heat import EXACT, HeatMap, heat
+from .heat import EXACT, HeatMap, dimmed, heat
 from .picture import Picture
 from .score import Critique, Verdict
 from .words import digits, share, word
@@ -70,8 +70,7 @@ def _reason(verdict: Verdict, critique: Critique) -> str:
 
 def overlay(picture: Picture, plane: Tensor) -> Tensor:
     """Heat [H, W], 0..1, over the picture in grey: [H, W, 3], 0..1."""
-    grey = picture.grey[0].float()[..., None] / 255
-    return torch.lerp(grey * 0.7 + 0.1, ramp(plane), (plane[..., None] ** 0.7) * 0.85)
+    return torch.lerp(dimmed(picture.grey[0])[..., None], ramp(plane), (plane[..., None] ** 0.7) * 0.85)
 
 
 def heatmap(picture: Picture, found: HeatMap) -> Node:

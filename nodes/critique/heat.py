@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..charts.theme import ramp
+from . import resample
 from .criteria import Criterion
 from .measures import MEASURES
 from .measures.densities import DENSITIES as EXACT
@@ -15,6 +16,7 @@ from .picture import Picture
 
 CELLS = 64  # along the longer side: single pixels would show texture, not places
 HIDDEN_CELLS = 8  # along the longer side, for maps by occlusion
+GROUND = 256  # the longer side of the picture that the page lays them over
 TILE_FROM = 512  # the longer side that the tiles of the page are computed at: what they lose is far below a cell
 
 
@@ -94,6 +96,17 @@ def heat(plane: Tensor, height: int, width: int) -> Tensor:
     full = F.interpolate(_cells(plane, height, width), size=(height, width), mode="bicubic")[0, 0].clamp(min=0)
     largest = full.max()
     return full / largest if largest > 0 else full
+
+
+def dimmed(grey: Tensor) -> Tensor:
+    """uint8 -> 0..1, with less contrast: what heat is laid over."""
+    return grey.float() / 255 * 0.7 + 0.1
+
+
+def ground(picture: Picture) -> np.ndarray:
+    """The picture in grey for the page, which lays the tiles over it: uint8 [h, w, 3]."""
+    small = resample.longer_side(picture.grey[:, None], GROUND)[0, 0]
+    return (dimmed(small) * 255).round().to(torch.uint8)[..., None].expand(-1, -1, 3).numpy()
 
 
 def tiles(picture: Picture, criteria: Sequence[Criterion],

@@ -6,21 +6,22 @@ from .explain import reasons
 from .report import Study, total
 
 
-def payload(studies: Sequence[Study], strips: Sequence[dict], tiles: Sequence[dict[str, tuple[int, str]]]) -> str:
+def payload(studies: Sequence[Study], grounds: Sequence[dict], strips: Sequence[dict],
+            tiles: Sequence[dict[str, tuple[int, str]]]) -> str:
     """JSON, one entry a picture; score and band are null where there are positions only.
 
-    `heat` names the file of the strip (filename, subfolder, type) and how many tiles it holds; a criterion with a heat
-    map has the number of its tile, counted from the top, and the column that it shows.
+    `ground` names the file (filename, subfolder, type) of the picture in grey, `heat` that of the strip and how many
+    tiles it holds; a criterion with a heat map has the number of its tile, counted from the top, and the column that it
+    shows.
     """
-    return json.dumps([_entry(study, strip, found)
-                       for study, strip, found in zip(studies, strips, tiles, strict=True)])
+    return json.dumps([_entry(*each) for each in zip(studies, grounds, strips, tiles, strict=True)])
 
 
-def _entry(study: Study, strip: dict, tiles: dict[str, tuple[int, str]]) -> dict:
+def _entry(study: Study, ground: dict, strip: dict, tiles: dict[str, tuple[int, str]]) -> dict:
     entry = brief(study)
     for criterion in [*entry["criteria"], *entry["positions"]]:
         criterion["tile"], criterion["column"] = tiles.get(criterion["id"], (None, None))
-    return {**entry, "size": list(study.size), "heat": {**strip, "tiles": len(tiles)}}
+    return {**entry, "size": list(study.size), "ground": ground, "heat": {**strip, "tiles": len(tiles)}}
 
 
 def brief(study: Study) -> dict:

@@ -63,18 +63,18 @@ def _output(cls, images, shown, reference, in_metadata) -> io.NodeOutput:
     critiques = [done.critique for done in studies]
     scores, charts = [critique.score for critique in critiques], torch.cat([each.chart for each in shown])
     notes = _into_metadata(cls, [page.brief(done) for done in studies]) if in_metadata else []
-    strips = [_saved(each.strip) for each in shown]
+    grounds, strips = [_saved(each.ground) for each in shown], [_saved(each.strip) for each in shown]
     seen = {**ui.PreviewImage(charts, cls=cls).as_dict(),
             "text": ("\n\n".join([report.summary(critiques, reference), *notes]),),
-            "bottega_critique": [page.payload(studies, strips, [each.tiles for each in shown])]}
+            "bottega_critique": [page.payload(studies, grounds, strips, [each.tiles for each in shown])]}
     return io.NodeOutput(sum(scores) / len(scores), scores, "\n\n".join([report.write(studies, reference), *notes]),
                          json.dumps([report.data(done) for done in studies]), charts,
                          _batch([each.heatmap for each in shown]), images, ui=seen)
 
 
-def _saved(strip) -> dict:
-    """The strip of small heat maps as a temporary file for the page."""
-    pixels = torch.from_numpy(strip)[None].float() / 255
+def _saved(drawn) -> dict:
+    """Pixels [h, w, C] as a temporary file for the page."""
+    pixels = torch.from_numpy(drawn)[None].float() / 255
     return dict(ui.ImageSaveHelper.save_images(pixels, "bottega_heat", io.FolderType.temp, None, 1)[0])
 
 

@@ -38,8 +38,8 @@ def report(collected: Collected, plan: Preparation) -> str:
     lines += [f"| {size} | {count} |" for size, count in sizes.most_common()]
     lines += ["", f"An epoch shows {sum(s.repeats for s in collected.dataset.samples)} pictures."]
     captions = [p.source.caption for p in own]
-    words = [len(caption.split()) for caption in captions]
-    lines += [f"Captions: {len(set(captions))} different, of {min(words)} to {max(words)} words."]
+    least, most = (end(len(caption.split()) for caption in captions) for end in (min, max))
+    lines += [f"Captions: {len(set(captions))} different, of {least if least == most else f'{least} to {most}'} words."]
     lines += [sentence for sentence in (
         f"Captions are left away in {plan.caption_dropout:.0%} of the steps." if plan.caption_dropout else "",
         f"Each caption has {plan.tag_shuffles} further orders of its tags; the first {plan.keep_first} stay in place."

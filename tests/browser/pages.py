@@ -16,7 +16,7 @@ def open_page(browser, server, query="", without_the_pack=False):
         page.route("**/extensions/bottega/**", lambda route: route.abort())
         page.route("**/object_info", lambda route: route.fulfill(json=core_nodes(server)))
     page.goto(f"{server.address}/{query}")
-    page.wait_for_function(READY)
+    page.wait_for_function(READY, timeout=180_000)  # on a machine with much else to do
     page.wait_for_timeout(500)  # the first workflow tab comes after the spinner has gone
     return page
 

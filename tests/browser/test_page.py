@@ -77,6 +77,24 @@ def test_every_node_can_be_added_to_an_empty_graph(page, server):
     assert sorted(added) == sorted(ours) and ours
 
 
+def test_every_node_keeps_its_values_when_the_workflow_is_saved_and_opened(page, server):
+    ours = [name for name in object_info(server) if name.startswith("Bottega")]
+    values = """() => Object.fromEntries(app.graph.nodes.map(node =>
+        [node.comfyClass, (node.widgets ?? []).map(({ name, value }) => [name, value])]))"""
+    page.evaluate("""names => { app.graph.clear();
+        const other = ({ value, options, name }) => typeof value === "number" ? value + (options.step2 || 1)
+            : typeof value === "boolean" ? !value : options.values?.at?.(-1) ?? `# ${name}`;
+        for (const name of names) {
+            const node = LiteGraph.createNode(name);
+            app.graph.add(node);
+            for (const widget of node.widgets ?? []) if (widget.serialize !== false) widget.value = other(widget);
+        } }""", ours)
+    before = page.evaluate(values)
+    page.evaluate("() => app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())))")
+    page.wait_for_timeout(500)
+    assert page.evaluate(values) == before and sum(map(len, before.values())) > 200
+
+
 def test_the_page_complains_about_nothing_the_host_does_not(page, baseline):
     """Runs last: it sees what all the tests above have caused."""
     expected = ("status of 400", "PromptExecutionError",  # the prompt of a test above, refused as it should be

@@ -4,7 +4,11 @@ from pages import open_page
 from prompts import MODELS, node
 
 LORA = "report_test.safetensors"
-SIZE = "kind => [...app.graph.nodes.find(node => node.comfyClass === kind).size]"
+# Nodes 2.0 lay nodes out by themselves, and newer ones leave the size that the node is saved with as it is.
+SIZE = """kind => { const node = app.graph.nodes.find(node => node.comfyClass === kind);
+    const shown = LiteGraph.vueNodesMode && document.querySelector(`[data-node-id="${node.id}"]`);
+    const { width, height } = shown ? shown.getBoundingClientRect() : { width: node.size[0], height: node.size[1] };
+    return [Math.round(width), Math.round(height)]; }"""
 
 
 @pytest.fixture(scope="module")

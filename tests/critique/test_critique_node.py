@@ -125,7 +125,9 @@ def test_cancel_stops_between_pictures(host, photographs, pack, monkeypatch):
 def test_the_page_gets_scores_reasons_and_a_strip_of_heat_maps(host, run):
     first, second = json.loads(run["21"]["bottega_critique"][0])
     assert first["score"] != second["score"] and len(first["reasons"]) == 3
-    strip = Image.open(host.tmp / first["heat"]["type"] / first["heat"]["subfolder"] / first["heat"]["filename"])
+    ground, strip = (Image.open(host.tmp / first[name]["type"] / first[name]["subfolder"] / first[name]["filename"])
+                     for name in ("ground", "heat"))
+    assert ground.size == (256, 192) and 100 < np.ptp(np.asarray(ground)) < 179  # in grey, with 0.7 of its contrast
     assert strip.mode == "RGBA" and strip.size == (64, 48 * first["heat"]["tiles"])
     mapped = {c["name"]: c["column"] for c in first["criteria"] if c["tile"] is not None}
     assert mapped["Line"] == "Edge density" and first["band"][0] < first["score"] < first["band"][1]

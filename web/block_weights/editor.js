@@ -329,9 +329,9 @@ export class Editor {
     this.number.hidden = !state;
     if (!state) {
       const within = this.known.blocks.filter(({ in_file }) => in_file).length;
-      const names = this.known.architecture ? `${this.known.architecture} · ` : "";
-      this.note.textContent = this.known.blocks.some(({ in_file }) => in_file !== undefined)
-        ? `${names}${within} of ${this.known.blocks.length} blocks are in the LoRA` : names;
+      const told = this.known.blocks.some(({ in_file }) => in_file !== undefined);
+      const share = told ? `${within} of ${this.known.blocks.length} blocks are in the LoRA` : "";
+      this.note.textContent = [this.known.architecture, share].filter(Boolean).join(" · ");
       return;
     }
     if (document.activeElement !== this.number) this.number.value = state.value === null ? state.text : plainNumber(state.value);

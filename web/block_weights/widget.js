@@ -1,10 +1,11 @@
 /** The editor as a widget of a node: the string is the widget's value, what it looks like is kept with the node. */
 
 import { Editor } from "./editor.js";
-import { chain } from "../panel.js";
+import { chain, fit } from "../panel.js";
 import { architectures, fitting, lora, merge, presets } from "./knowledge.js";
 
 export const TYPE = "BOTTEGA_BLOCKS";
+const LINKED = 12; // pixels, beside the margins, of the row that is left when a link brings the text
 
 /** A constructor for the host's getCustomWidgets. */
 export const blocksWidget = ({ app, api }) => (node, name, [, options]) => {
@@ -13,12 +14,12 @@ export const blocksWidget = ({ app, api }) => (node, name, [, options]) => {
   state.widget = node.addDOMWidget(name, TYPE, root, {
     getValue: () => state.text,
     setValue: (text) => state.set(text),
-    getMinHeight: () => state.height,
+    getMinHeight: () => (root.inert ? LINKED : state.height),
     hideOnZoom: false,
     margin: 8,
   });
   state.attach();
-  return { widget: state.widget, minWidth: 380, minHeight: 220 };
+  return { widget: state.widget, minWidth: 400, minHeight: 220 };
 };
 
 class BlocksWidget {
@@ -29,7 +30,8 @@ class BlocksWidget {
 
   /** Listens to the node this widget is on, which takes its listeners along when it goes. */
   attach() {
-    const { node } = this;
+    const { node, root } = this;
+    chain(this.widget, "draw", (pen, _node, _width, y) => root.inert && label(pen, this.name, y));
     chain(node, "onConnectionsChange", () => this.#followLinks());
     chain(node, "onExecuted", (output) => this.#executed(output));
     chain(node, "onConfigure", () => { this.#followLinks(); this.refresh(); });
@@ -72,7 +74,7 @@ class BlocksWidget {
 
   keep() {
     this.#changed(true);
-    queueMicrotask(() => this.#fit());
+    queueMicrotask(() => this.#shrink());
   }
 
   read = () => this.text;
@@ -96,22 +98,23 @@ class BlocksWidget {
   resized(height) {
     this.height = height;
     this.root.style.minHeight = `${height}px`;
-    const [width, now] = this.node.size;
-    const needed = this.node.computeSize()[1];
-    if (now < needed) this.node.setSize([width, needed]);
-    this.node.setDirtyCanvas?.(true, true);
+    fit(this.node);
   }
 
   /** After folding and the like the node is as high as it needs to be. */
-  #fit() {
-    this.node.setSize([this.node.size[0], this.node.computeSize()[1]]);
+  #shrink() {
+    this.node.setSize([this.node.size[0], LiteGraph.vueNodesMode ? 0 : this.node.computeSize()[1]]);
   }
 
   #slotOf = (name) => this.node.inputs?.findIndex((input) => input.widget?.name === name) ?? -1;
   #isLinked = (name) => this.#slotOf(name) >= 0 && this.node.isInputConnected(this.#slotOf(name));
 
+  /** The classic renderer hides what a link brings, and would leave a hole as high as the bars. */
   #followLinks() {
-    this.root.inert = this.#isLinked(this.name);
+    const linked = this.#isLinked(this.name);
+    if (linked === this.root.inert) return;
+    this.root.inert = linked;
+    this.#shrink();
   }
 
   /** Name of the chosen file; null where there is none or a link brings it. */
@@ -170,4 +173,10 @@ class BlocksWidget {
     this.node.properties.bottega_blocks = { lora: this.file, blocks };
     this.refresh();
   }
+}
+
+/** The name of the input on the canvas, where the classic renderer shows no element. */
+function label(pen, name, y) {
+  Object.assign(pen, { fillStyle: LiteGraph.WIDGET_SECONDARY_TEXT_COLOR, textAlign: "left" });
+  pen.fillText(name, 20, y + 14);
 }

@@ -1,13 +1,14 @@
 /** What Art Critique found, on the node: score, radar, reasons, and the heat map of whatever criterion is pointed at. */
 
 import { addPanel, chain, element, fit } from "../panel.js";
-import { poles } from "./poles.js";
+import { levels, poles } from "./poles.js";
 import { radar } from "./radar.js";
 import { shape } from "./svg.js";
 
 const NODE = "BottegaCritique";
 const OUTPUT = "bottega_critique";
 const HEIGHT = 390;
+const WITHOUT_REASONS = 300;
 
 /** What to do with a new node of the page. */
 export const showCritique = ({ api }) => (node) => {
@@ -21,7 +22,7 @@ class Panel {
     Object.assign(this, { node, api, pictures: [], shown: 0, pinned: null });
     this.root = element("div", "bottega-critique");
     this.root.hidden = true;
-    this.widget = addPanel(node, OUTPUT, this.root, () => (this.pictures.length ? HEIGHT : 0));
+    this.widget = addPanel(node, OUTPUT, this.root, () => (this.pictures.length ? this.height : 0));
   }
 
   read(output) {
@@ -30,6 +31,8 @@ class Panel {
     this.pictures = JSON.parse(found);
     this.shown = Math.min(this.shown, this.pictures.length - 1);
     this.root.hidden = false;
+    this.height = this.pictures.some(({ reasons }) => reasons.length) ? HEIGHT : WITHOUT_REASONS;
+    this.root.style.minHeight = `${this.height}px`;
     this.draw();
     fit(this.node);
   }
@@ -39,9 +42,9 @@ class Panel {
     const rated = picture.criteria.filter(({ typicality }) => typicality !== null);
     this.heat = shape("svg", { class: "heat" });
     this.caption = element("div", "caption");
-    const drawn = picture.score === null
-      ? poles(picture.positions, (id) => this.point(id))
-      : radar(rated.map(({ id, name, typicality }) => ({ id, name, value: typicality })), (id) => this.point(id));
+    const values = rated.map(({ id, name, typicality }) => ({ id, name, value: typicality }));
+    const draw = picture.score === null ? poles : values.length < 3 ? levels : radar; // two make no shape
+    const drawn = draw(picture.score === null ? picture.positions : values, (id) => this.point(id));
     const upper = element("div", "upper");
     const stage = element("div", "stage");
     stage.append(this.heat, this.caption);
@@ -68,12 +71,13 @@ class Panel {
     this.#place(picture, chosen.tile);
   }
 
-  /** Cuts one tile out of the strip; SVG keeps its shape, whatever room there is. */
-  #place({ heat, size: [width, height] }, tile) {
+  /** Lays one tile of the strip over the picture in grey; SVG keeps its shape, whatever room there is. */
+  #place({ ground, heat, size: [width, height] }, tile) {
     this.heat.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const window = shape("svg", { width, height, overflow: "hidden" });  // or the tiles beside it show where there is room
-    window.append(shape("image", { href: this.#url(heat), width, height: height * heat.tiles, x: 0, y: -tile * height,
-      preserveAspectRatio: "none" }));
+    const under = shape("image", { href: this.#url(ground), width, height, preserveAspectRatio: "none" });
+    window.append(under, shape("image", { class: "strip", href: this.#url(heat), width, height: height * heat.tiles, x: 0,
+      y: -tile * height, preserveAspectRatio: "none" }));
     this.heat.replaceChildren(window);
   }
 

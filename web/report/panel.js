@@ -8,6 +8,7 @@ const OURS = /^Bottega/;
 const SAY_IT_THEMSELVES = new Set(["BottegaCritique"]); // nodes whose own panel says what their text says
 const FOLDED = 96; // pixels of text
 const UNFOLDED = 420;
+const NARROWEST = 300; // pixels of a node whose report can be read
 const FOOT = 24;
 const MARGINS = 16;
 
@@ -30,7 +31,7 @@ class Report {
     if (said === this.text) return;
     this.show(said, this.open);
     keep(this.node, said ? { text: said, open: this.open } : null);
-    this.#grow();
+    fit(this.node);
   }
 
   /** What this node said before the graph was loaded anew. */
@@ -66,6 +67,8 @@ class Report {
     for (const name of ["pointerdown", "copy", "keydown"]) this.body.addEventListener(name, (event) => event.stopPropagation());
     this.body.addEventListener("wheel", (event) => this.#scrolls() && event.stopPropagation());
     addPanel(this.node, "bottega_report", this.root, () => (this.text ? this.height + MARGINS : 0));
+    const [width, height] = this.node.size;
+    if (width < NARROWEST) this.node.setSize([NARROWEST, height]);
     const observer = new ResizeObserver(() => this.measure());
     observer.observe(this.root);
     chain(this.node, "onRemoved", () => observer.disconnect());
@@ -81,7 +84,7 @@ class Report {
     this.body.scrollTop = 0;
     this.measure();
     if (this.height < before) this.node.setSize([width, height + this.height - before]);
-    this.#grow();
+    fit(this.node);
   }
 
   /** Asks for the room that the text needs at this width, up to the most that it may have. */
@@ -91,19 +94,15 @@ class Report {
     const most = this.open ? UNFOLDED : FOLDED;
     const height = Math.min(natural, most) + FOOT;
     this.root.classList.toggle("open", this.open);
-    this.root.classList.toggle("cut", natural > this.body.clientHeight + 2 && !this.open);
-    this.handle.hidden = natural <= FOLDED;
+    const cut = natural > this.body.clientHeight + 2 && !this.open;
+    this.root.classList.toggle("cut", cut);
+    this.handle.hidden = natural <= FOLDED || (!cut && !this.open); // the node may be higher than it has to be
     this.handle.textContent = this.open ? "Less" : "All of it";
     this.handle.setAttribute("aria-expanded", String(this.open));
     if (height === this.height) return;
     this.height = height;
     this.root.style.minHeight = `${height}px`;
-    this.#grow();
-  }
-
-  /** Nodes 2.0 are as high as what is in them, and know better what that is. */
-  #grow() {
-    if (!LiteGraph.vueNodesMode) fit(this.node);
+    fit(this.node);
   }
 
   async copy() {

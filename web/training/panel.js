@@ -13,8 +13,12 @@ const panels = new Map(); // by node, while the node is in the graph
 /** What to do with a new node of the page. */
 export const showTraining = ({ api }) => (node) => {
   if (node.comfyClass !== NODE) return;
-  panels.set(node, new Panel(node, api));
-  chain(node, "onRemoved", () => panels.delete(node));
+  const panel = new Panel(node, api);
+  panels.set(node, panel);
+  chain(node, "onRemoved", () => {
+    panels.delete(node);
+    panel.dispose();
+  });
 };
 
 /** Listens for trainings, once a page. */
@@ -45,6 +49,12 @@ class Panel {
     foot.append(this.words, this.button);
     this.root.append(this.canvas, foot);
     addPanel(node, "bottega_training", this.root, () => (this.state ? HEIGHT : 0));
+    this.observer = new ResizeObserver(() => this.state && this.#draw()); // out of sight a canvas has no size
+    this.observer.observe(this.canvas);
+  }
+
+  dispose() {
+    this.observer.disconnect();
   }
 
   update(state) {
@@ -53,6 +63,7 @@ class Panel {
     this.state = state;
     this.losses.add(state.first, state.losses);
     this.root.hidden = false;
+    this.root.style.minHeight = `${HEIGHT}px`;
     if (!this.stopping) this.button.disabled = state.step >= state.steps;
     this.words.textContent = this.#sentence();
     if (first) fit(this.node);

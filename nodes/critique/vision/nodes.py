@@ -30,6 +30,7 @@ class DescribeImage(io.ComfyNode):
                 io.Float.Input("temperature", optional=True, default=0.0, min=0.0, max=2.0, step=0.05, advanced=True,
                                tooltip="0 writes the likeliest words, always the same; more lets it wander."),
                 io.Int.Input("seed", optional=True, default=0, min=0, max=0xFFFFFFFFFFFFFFFF, advanced=True,
+                             control_after_generate=io.ControlAfterGenerate.fixed,
                              tooltip="Seed of the words when the temperature is above 0."),
             ],
             outputs=[

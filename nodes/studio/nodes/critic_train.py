@@ -54,7 +54,8 @@ class CriticTrain(io.ComfyNode):
                                tooltip="How strongly the predictions are held near those of the LoRA it starts as: a "
                                        "mean square distance of 1 costs so many times 100 points. 0: not at all."),
                 io.String.Input("rubric", default="", multiline=True, tooltip=RUBRIC),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
+                             control_after_generate=io.ControlAfterGenerate.fixed,
                              tooltip="Seed of the first picture, the others follow; it alone decides the result."),
                 io.String.Input("name", default="my_lora_critic", tooltip="File name in output/loras. An existing file "
                                 "is never overwritten: a number is added."),

@@ -69,6 +69,7 @@ class TrainingSet(io.ComfyNode):
                                  tooltip="Keep the latents in ComfyUI's user folder (bottega/latents), so that the "
                                          "next start need not encode again."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, optional=True, advanced=True,
+                             control_after_generate=io.ControlAfterGenerate.fixed,  # unsaid, the page miscounts values
                              tooltip="Seed of the orders of tags."),
                 io.Image.Input("before", optional=True, tooltip="For pictures from the graph: what each of them was "
                                "before a change, so that only the change is learnt. In a folder 01_before.png is that "

@@ -32,7 +32,8 @@ class TrainLora(io.ComfyNode):
                 io.Int.Input("rank", default=0, min=0, max=1024,
                              tooltip="Size of the LoRA: what it can hold, and how large the file gets. 0 takes what "
                              "is usual for the model's family, 16 for most."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
+                             control_after_generate=io.ControlAfterGenerate.fixed,
                              tooltip="Seed of the start weights, the order of pictures, noise and timesteps. The "
                                      "same seed on the same machine gives the same LoRA."),
                 io.String.Input("name", default="my_lora",
