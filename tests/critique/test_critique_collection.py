@@ -54,7 +54,9 @@ def test_a_folder_and_a_batch_become_a_reference_that_the_critique_takes(host, f
         "1": {"class_type": "LoadImage", "inputs": {"image": "reference_extra.png"}},
         "2": reference_of("reference_works", images=["1", 0], unreadable="skip"), "3": shown("2", 1),
         "4": {"class_type": "BottegaCritique", "inputs": {"images": ["1", 0], "rubric": "", "reference": ["2", 0]}},
-        "5": shown("4", 3), "6": shown("4", 2)})
+        "5": shown("4", 3), "6": shown("4", 2),
+        "7": {"class_type": "BottegaChart", "inputs": {"data": ["2", 2], "spec": "plane()"}}})
+    assert len(outputs["7"]["images"]) == 1
     report = outputs["3"]["text"][0]
     assert report.startswith("**reference_works**: 4 measured, every percentile ±67.9 points.")
     assert "Careful: reference_works holds 4 pictures" in report
@@ -121,6 +123,16 @@ def test_a_hundred_pictures_need_the_memory_of_one(critique, tmp_path, monkeypat
     name, _, _, rows, _ = made.reference
     assert len(most) == 100 and max(most) <= 1
     assert rows.shape == (100, 1 + len(critique.space.BY_HEIGHT)) and name == "plain colours"
+
+
+def test_every_picture_has_a_row_with_the_year_in_its_name(critique, tmp_path, monkeypatch):
+    small(monkeypatch, critique)
+    names = {"monet_1872 (2).png": 1872, "shot_1280x720.png": None, "seed12345.png": None, "2019.png": 2019}
+    for number, name in enumerate(names):
+        Image.new("RGB", (20, 20), (60 * number, 0, 0)).save(tmp_path / name)
+    rows = critique.collection.collect(None, critique.collection.files(tmp_path), "dated", lambda: None).pictures
+    assert {row["file"]: row["year"] for row in rows} == names
+    assert all(0 <= row["score"] <= 100 and row["RMS contrast"] >= 0 for row in rows)
 
 
 def test_a_picture_that_cannot_be_measured_stops_it_unless_told(critique, tmp_path, monkeypatch):
