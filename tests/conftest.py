@@ -2,8 +2,13 @@
 
 `python dev.py test` sets COMFYUI_PATH to the pinned host; set it yourself to test against another.
 """
+import sys
+from pathlib import Path
+
 import pytest
 from real_host import Host, find_host, load_pack
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "starter"))
 
 
 def pytest_configure(config):
@@ -22,6 +27,18 @@ def pack():
 @pytest.fixture(scope="session")
 def host(tmp_path_factory):
     return Host(tmp_path_factory.mktemp("comfy"))
+
+
+@pytest.fixture(scope="session")
+def starter(host, tmp_path_factory):
+    """starter/install.py, after it has installed the models: MODEL, TEXT and VAE are their names."""
+    import folder_paths
+    import install
+    models = tmp_path_factory.mktemp("starter")
+    install.install_models(models)
+    for kind in ("vae", "text_encoders", "diffusion_models"):
+        folder_paths.add_model_folder_path(kind, str(models / kind))
+    return install
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ..critique.reference import Reference
 from ..lora.output import file_stem
 from ..lora.proof import check_loads
 from ..training.adapters import LoraShape
-from ..training.checkpoint import find_state, free_run, load_state, state_folder
+from ..training.checkpoint import find_state, load_state, state_folder, take_run
 from ..training.critic import as_image
 from ..training.dataset import Sample, TrainingSet
 from ..training.decoding import decode
@@ -131,11 +131,11 @@ def _prepared(model, asked, sampling, stem, progress):
     session.prepare(check.checkpoint or tight)
     session.begin()
     if not asked.resume.strip():
-        return session, free_run(stem)
+        return session, take_run(stem)
     state = find_state(asked.resume)
     restore(session, load_state(state), f"{state.parent.name}/{state.stem}")
     own = state_folder(state.parent.name) == state.parent
-    return session, state.parent.name if own else free_run(stem)
+    return session, state.parent.name if own else take_run(stem)
 
 
 def _prompts(sampling, model, batch_size):

@@ -5,7 +5,7 @@ import torch
 
 from . import captions as words
 from .collect import Collected, Preparation, Source, collect, from_folder, from_tensors
-from .folder import locate, scan
+from .folder import locate, scan, unused
 
 
 def assemble(vae, clip, folder: str, images: list[torch.Tensor], captions: list[str], masks: list[torch.Tensor],
@@ -18,17 +18,19 @@ def assemble(vae, clip, folder: str, images: list[torch.Tensor], captions: list[
     if bool(folder.strip()) == bool(images):
         raise ValueError("folder: expected either a folder or images from the graph, got "
                          + ("both." if images else "neither."))
+    notes = []
     if images:
         sources = _from_graph(images, captions, masks, default_caption, before)
     else:
         if before:
             raise ValueError("before: expected only with images from the graph; a folder has such pictures in files "
                              "such as 01_before.png.")
-        sources = _from_folder(folder, captions, masks, default_caption, plan)
+        sources, notes = _from_folder(folder, captions, masks, default_caption, plan)
     if regularisation_folder.strip():
-        sources += _regularisation(regularisation_folder, default_caption, plan)
+        others, more = _regularisation(regularisation_folder, default_caption, plan)
+        sources, notes = sources + others, notes + more
     done = iter(range(1, len(sources) + 1))
-    return collect(sources, vae, clip, plan, lambda: progress(next(done), len(sources)))
+    return collect(sources, vae, clip, plan, lambda: progress(next(done), len(sources)), notes)
 
 
 def _from_graph(images, captions, masks, default_caption, before) -> list[Source]:
@@ -42,20 +44,24 @@ def _from_graph(images, captions, masks, default_caption, before) -> list[Source
     return from_tensors(images, masks * len(images) if len(masks) == 1 else masks, texts, before)
 
 
-def _from_folder(folder, captions, masks, default_caption, plan) -> list[Source]:
+def _from_folder(folder, captions, masks, default_caption, plan) -> tuple[list[Source], list[str]]:
+    """(sources, what a person should know of the folder)"""
     if masks:
         raise ValueError("mask: expected only with images from the graph; a folder has its masks in files such as "
                          "01_mask.png.")
-    found = scan(locate(folder))
+    place = locate(folder)
+    found = scan(place)
     texts = words.spread(captions, len(found)) if captions else words.fill_in(
         [picture.caption for picture in found], [picture.name for picture in found], default_caption)
-    return from_folder(found, texts, plan)
+    return from_folder(found, texts, plan), unused(place, found, plan.masks == "files")
 
 
-def _regularisation(folder, default_caption, plan) -> list[Source]:
+def _regularisation(folder, default_caption, plan) -> tuple[list[Source], list[str]]:
     try:
-        found = scan(locate(folder))
+        place = locate(folder)
+        found = scan(place)
         texts = words.fill_in([p.caption for p in found], [p.name for p in found], default_caption)
     except ValueError as error:
         raise ValueError(f"regularisation_{error}") from None
-    return from_folder(found, texts, plan, is_regularisation=True)
+    notes = [f"Regularisation: {note}" for note in unused(place, found, plan.masks == "files")]
+    return from_folder(found, texts, plan, is_regularisation=True), notes

@@ -1,6 +1,7 @@
 """The whole state of a training in one safetensors file: tensors as they are, the rest as JSON in its header."""
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,27 @@ def state_folder(run: str) -> Path:
     return Path(folder_paths.get_output_directory()) / "training" / run
 
 
-def free_run(stem: str) -> str:
-    """`stem`, or stem_00001 and so on when a run of that name has left states."""
+def take_run(stem: str) -> str:
+    """`stem`, or stem_00001 and so on when there is a run of that name; makes its folder, so that no two runs have one.
+
+    Raises OSError, as a sentence, where no folder can be made."""
     run, number = stem, 0
-    while state_folder(run).exists():
-        number += 1
-        run = f"{stem}_{number:05}"
-    return run
+    while True:
+        try:
+            state_folder(run).mkdir(parents=True)
+            return run
+        except FileExistsError:
+            number += 1
+            run = f"{stem}_{number:05}"
+        except OSError as error:
+            raise OSError(f"name: no folder for the states of {run} could be made in {state_folder('')} "
+                          f"({error.strerror or error}).") from None
+
+
+def leave_run(run: str) -> None:
+    """Takes the folder of a run away again where nothing came to lie in it."""
+    with suppress(OSError):
+        state_folder(run).rmdir()
 
 
 def state_path(run: str, step: int) -> Path:

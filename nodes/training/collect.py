@@ -1,5 +1,5 @@
 """From pictures, captions and masks to a training set, one picture at a time."""
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -83,14 +83,15 @@ def from_tensors(images: list[torch.Tensor], masks: list[torch.Tensor], captions
             for i, image in enumerate(images)]
 
 
-def collect(sources: list[Source], vae, clip, plan: Preparation, progress: Callable[[], None]) -> Collected:
-    """Opens, cuts, encodes; `progress` is called after every picture, and may raise to stop.
+def collect(sources: list[Source], vae, clip, plan: Preparation, progress: Callable[[], None],
+            notes: Sequence[str] = ()) -> Collected:
+    """Opens, cuts, encodes; `progress` is called after every picture, and may raise to stop. notes: for the report.
 
     Raises ValueError for a picture that cannot be read, unless the plan says to skip it, and when none is left."""
     sizes = bucket_sizes(plan.resolution, pixel_step(vae))
     sizes = sizes if plan.buckets else sizes[:1]
     encode, latents = Encoder(clip), Latents(vae, plan.cache)
-    samples, prepared, notes = [], [], []
+    samples, prepared, notes = [], [], list(notes)
     for source in sources:
         try:
             cut = _cut(source, plan, sizes)

@@ -29,9 +29,11 @@ class DifferentiableHost(TorchFunctionMode):
     in inference mode, which autograd refuses to save, enter as copies."""
 
     def __init__(self, residuals: bool = True):
-        """residuals=False leaves `a += b` alone, for a reference that keeps private copies of what autograd saves."""
+        """residuals=False leaves `a += b` alone, for a reference that keeps private copies of what autograd saves.
+
+        has_acted: whether something came that had to be done in another way."""
         super().__init__()
-        self.residuals = residuals
+        self.residuals, self.has_acted = residuals, False
         self.plain = plain_forms()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -40,12 +42,14 @@ class DifferentiableHost(TorchFunctionMode):
             return func(*args, **kwargs)
         if func in OUT_OF_PLACE:
             if self.residuals and is_augmented_assignment(sys._getframe(1)):
-                func = OUT_OF_PLACE[func]
+                func, self.has_acted = OUT_OF_PLACE[func], True
         elif func in self.plain:
-            func = self.plain[func]
-        tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, torch.Tensor)]
-        if any(t.is_inference() for t in tensors) and any(t.requires_grad for t in tensors):
-            args, kwargs = [_normal(a) for a in args], {key: _normal(a) for key, a in kwargs.items()}
+            func, self.has_acted = self.plain[func], True
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, torch.Tensor) and value.is_inference():
+                self.has_acted = True
+                args, kwargs = _normal_beside_gradients(args, kwargs)
+                break
         return func(*args, **kwargs)
 
 
@@ -54,6 +58,13 @@ def plain_forms() -> dict:
     """{fused rotary op: comfy_kitchen's own plain-torch form of it}."""
     import comfy_kitchen.backends.eager.rope as eager
     return {getattr(torch.ops.comfy_kitchen, name): getattr(eager, name) for name in FUSED if hasattr(eager, name)}
+
+
+def _normal_beside_gradients(args, kwargs):
+    """The arguments, with copies of what was created in inference mode where one of them has a gradient."""
+    if not any(isinstance(a, torch.Tensor) and a.requires_grad for a in (*args, *kwargs.values())):
+        return args, kwargs
+    return [_normal(a) for a in args], {key: _normal(a) for key, a in kwargs.items()}
 
 
 def _normal(value):

@@ -6,7 +6,7 @@ picture without it. A subfolder `10_lantern` shows its pictures ten times an epo
 """
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ def locate(folder: str) -> Path:
 
 def scan(folder: Path) -> list[Found]:
     """Every picture in a folder and its subfolders, by name. Raises ValueError when there is none, or half a pair."""
-    files = sorted(_pictures(folder))
+    files = sorted(_files(folder, PICTURES))
     pictures = [path for path in files if not path.stem.endswith((*MASKS, REFERENCE, BEFORE))]
     if not pictures:
         raise ValueError(f"folder: expected at least one picture ({', '.join(sorted(PICTURES))}), {folder} has none.")
@@ -66,16 +66,30 @@ def _check_pairs(folder: Path, found: list[Found], before: list[Path]) -> None:
                          f"other pictures have one; {len(alone)} of {len(found)} have none ({shown(alone)}).")
 
 
+def unused(folder: Path, found: list[Found], masks: bool) -> list[str]:
+    """What lies in a folder and has no part in the training, a sentence each; masks: whether masks are used."""
+    used = {path for picture in found for path in (picture.path, picture.mask, picture.reference, picture.before)}
+    stems = {picture.path.with_suffix("") for picture in found}
+    strays = sorted([*(path for path in _files(folder, PICTURES) if path not in used),
+                     *(path for path in _files(folder, CAPTIONS) if path.with_suffix("") not in stems)])
+    hidden = [picture.name for picture in found if picture.mask] if not masks else []
+    names = [path.relative_to(folder).as_posix() for path in strays]
+    return [sentence for sentence in (
+        f"Left alone, because no picture has that name: {shown(names)}." if names else "",
+        f"Masks lie beside {shown(hidden)} and are not used: masks is not set to files." if hidden else "")
+        if sentence]
+
+
 def fingerprint(folder: Path) -> tuple:
     """Changes whenever a file of the folder is added, removed or written anew."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path in files for stat in [path.stat()])
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, endings: Container[str]) -> Iterator[Path]:
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in PICTURES and path.is_file() and not hidden:
+        if path.suffix.lower() in endings and path.is_file() and not hidden:
             yield path
 
 

@@ -23,6 +23,8 @@ class _HostLayer:
         return self.forward(x)
 
     def input_gradient(self, g, x, shape):
+        if _is_plain(self.module, g):
+            return self.pull(g, self.module.weight, shape)
         weight, bias, stream = comfy.ops.cast_bias_weight(
             self.module, dtype=g.dtype, device=g.device, bias_dtype=g.dtype, offloadable=True)
         plain = weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
@@ -90,6 +92,13 @@ def _runs_host_code(module):
         and type(module).forward.__module__ == "comfy.ops"
         and type(module).forward_comfy_cast_weights.__module__ == "comfy.ops"
     )
+
+
+def _is_plain(module, like):
+    """Whether the host's own forward uses the weight as it lies there, which spares fetching it."""
+    weight = module.weight
+    return (not (module.comfy_cast_weights or module.weight_function) and type(weight) is torch.nn.Parameter
+            and weight.dtype == like.dtype and weight.device == like.device)
 
 
 class FrozenWeight:

@@ -37,7 +37,7 @@ def backward(denoiser: Denoiser, objective: Objective, batch: list[Encoded], noi
             for losses in parts:
                 mean = losses.sum() / len(batch)
                 (mean * share if share != 1 else mean).backward()
-                total += mean.detach()
+                total = total + mean.detach()
     return total
 
 

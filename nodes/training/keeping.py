@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..lora.output import lora_folder
 from . import output
-from .checkpoint import rotate, save_state, state_folder, state_path, states_of
+from .checkpoint import leave_run, rotate, save_state, state_folder, state_path, states_of
 from .session import Session
 from .state import state_of
 
@@ -52,7 +52,7 @@ class Keeper:
         session = self.session
         step = session.best_step if best and session.best_step is not None else session.step
         about = output.metadata(session.settings, session.shape, session.model, session.objective.kind,
-                                len(session.dataset.samples), step, self.started, time.time(), stem)
+                                session.dataset, step, self.started, time.time(), stem)
         return output.save(stem, session.tensors(best), about, session.model, session.shape.file_format,
                            session.denoiser.encoders)
 
@@ -87,6 +87,7 @@ class Keeper:
         """Keeps LoRA and state of a run that was cancelled or failed; says where, and never raises itself."""
         self.session.forget_step()
         if not self.session.step:
+            leave_run(self.run)
             return ""
         try:
             path = self.save_lora(f"{self.stem}_interrupted")

@@ -11,7 +11,7 @@ from ..lora.output import file_stem
 from ..lora.proof import check_loads
 from . import critic as critics
 from .adapters import LoraShape
-from .checkpoint import find_state, free_run, load_state, state_folder
+from .checkpoint import find_state, load_state, state_folder, take_run
 from .dataset import TrainingSet
 from .denoiser import is_guidance_distilled
 from .experts import for_expert
@@ -79,7 +79,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
         dataset, weighed = critics.weigh(dataset, critic, critic_weighting, patcher.model, vae)
     # The executor runs in inference mode, whose tensors cannot take part in a backward; a state's must not be such.
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
-        begin, run = _beginning(resume, stem)
+        begin, run = _beginning(resume)
         session = Session(load_for_training(patcher, dataset, settings), dataset, settings, shape, clip)
         session.chosen += expert.chosen
         session.notes += expert.notes if sample_prompts else ()
@@ -89,32 +89,33 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
                            settings.batch_size, settings.seed)
         progress.say("encoding the data set")
         session.prepare(check.checkpoint)
+        session.rewrites = check.rewrites
         session.favourite = critics.Favourite(critic) if critic and sample_prompts else None
         if critic and vae is None:
             session.notes.append("The critic saw quick previews of latents. Connect vae to have it judge pictures.")
         begin(session)
-        keeper = Keeper(session, stem, run)
-        samples = _samples(session, sample_prompts, vae, run)
+        keeper = Keeper(session, stem, run or take_run(stem))
+        samples = _samples(session, sample_prompts, vae, keeper.run)
         with keeper.rescuing(progress.say):
             _go(session, keeper, samples, progress, asked_to_stop)
             path = keeper.finish()
         return _result(session, keeper, check, path, tuple(weighed))
 
 
-def _beginning(resume: str, stem: str) -> tuple[Callable[[Session], None], str]:
-    """(what prepares a session, the run's name): anew, from a state or from a LoRA."""
+def _beginning(resume: str) -> tuple[Callable[[Session], None], str]:
+    """(what prepares a session, the run that goes on, "" for a new one): anew, from a state or from a LoRA."""
     resume = resume.strip()
     if not resume:
-        return lambda session: None, free_run(stem)
+        return lambda session: None, ""
     lora = folder_paths.get_full_path("loras", resume) or folder_paths.get_full_path("loras", f"{resume}.safetensors")
     try:
         path = find_state(resume)
     except ValueError:
         if not lora:
             raise
-        return lambda session: _from_lora(session, lora), free_run(stem)
+        return lambda session: _from_lora(session, lora), ""
     state = load_state(path)
-    run = path.parent.name if state_folder(path.parent.name) == path.parent else free_run(stem)
+    run = path.parent.name if state_folder(path.parent.name) == path.parent else ""
     return lambda session: restore(session, state, f"{path.parent.name}/{path.stem}"), run
 
 
@@ -162,22 +163,39 @@ def _go(session, keeper, samples, progress, asked_to_stop):
     if samples and session.step < steps:
         _show(session, samples, progress, judged=session.step == 0)
     while session.step < steps and not asked_to_stop():
-        memory_full, pause = False, _next_pause(session, samples, health)
-        try:
-            with session.training():
-                while session.step < pause and not asked_to_stop() and not keeper.overdue():
-                    session.take_step()
-                    progress.update(session)
-        except Exception as error:
-            if not is_memory_full(error):
-                raise
-            memory_full = True              # handled outside, where the error no longer holds the step's tensors
-        if memory_full:
-            back_off(session, progress)
-        else:
+        if _steps(session, keeper, progress, asked_to_stop, _next_pause(session, samples, health)):
             _between(session, keeper, samples, progress, health, last=session.step == steps or asked_to_stop())
     if session.step < steps:
         session.notes.append(f"Stopped early, as asked: {session.step} of {steps} steps.")
+
+
+def _steps(session, keeper, progress, asked_to_stop, pause) -> bool:
+    """Steps up to a pause; False where the next one has to be tried again in another way."""
+    other_way = None
+    try:
+        with session.training():
+            while session.step < pause and not asked_to_stop() and not keeper.overdue():
+                session.take_step()
+                progress.update(session)
+    except Exception as error:
+        other_way = _other_way(session, error)
+        if other_way is None:
+            raise
+    if other_way:                           # outside, where the error no longer holds the step's tensors
+        other_way(session, progress)
+    return other_way is None
+
+
+def _other_way(session, error) -> Callable[[Session, Progress], None] | None:
+    if is_memory_full(error):
+        return back_off
+    # What the self-check did not come across, such as another path for another size, may need it.
+    return _rewrite if isinstance(error, RuntimeError) and not session.rewrites else None
+
+
+def _rewrite(session: Session, progress: Progress) -> None:
+    session.forget_step()
+    session.rewrites = True
 
 
 def _next_pause(session, samples, health):

@@ -19,8 +19,10 @@ FORWARD_TOLERANCE = {True: 1e-3, False: 0.05}  # by whether the model computes i
 
 
 class SelfCheck(NamedTuple):
-    """checkpoint: whether the run must recompute its blocks. Errors are relative; saved_bytes is for one sample."""
+    """checkpoint: whether the run must recompute its blocks; rewrites: whether it needs DifferentiableHost. Errors are
+    relative; saved_bytes is for one sample."""
     checkpoint: bool
+    rewrites: bool
     adapters: int
     reached: int
     forward_error: float
@@ -50,6 +52,7 @@ def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: Adap
         checkpoint, gradient = True, probe.gradient(checkpoint=True)
     result = SelfCheck(
         checkpoint=checkpoint,
+        rewrites=checkpoint or probe.rewrites,
         adapters=len(adapters.layers),
         reached=sum(bool(part.any()) for part in gradient.values()),
         forward_error=_relative(probe.trained_forward(), untouched).item(),
@@ -100,8 +103,9 @@ class _Probe:
         """Gradient as the run will compute it; None when in-place code forbids running without checkpoints."""
         blocks = [block for _, block in repeated_blocks(self.network)]
         try:
-            with self._training(), DifferentiableHost(), checkpointed(blocks) if checkpoint else nullcontext():
+            with self._training(), DifferentiableHost() as mode, checkpointed(blocks) if checkpoint else nullcontext():
                 self._backward()
+            self.rewrites = mode.has_acted
         except RuntimeError as error:
             if checkpoint or "inplace operation" not in str(error):
                 raise

@@ -30,7 +30,8 @@ from .validation import Measured, Validation
 class Session:
     """Set up in the order the generator is drawn from: adapters first, then the data's order and each step's noise.
 
-    losses, rates: one number a step so far. cursor: what a step draws from, as it was after the last whole step."""
+    losses, rates: one number a step so far. cursor: what a step draws from, as it was after the last whole step.
+    rewrites: whether steps run with DifferentiableHost, which a model of plain operations can do without."""
 
     def __init__(self, patcher, dataset: TrainingSet, settings: Settings, shape: LoraShape | None,
                  clip=None):
@@ -53,7 +54,7 @@ class Session:
         self.rates: list[float] = []
         self.validated: list[Measured] = []
         self.favourite: Favourite | None = None
-        self.seconds, self.notes = 0.0, []
+        self.seconds, self.notes, self.rewrites = 0.0, [], True
 
     def _adapters(self) -> Adapters:
         return build(self.shape, self.model, self.patcher.load_device, self.generator, self.denoiser.encoders)
@@ -120,7 +121,8 @@ class Session:
         blocks = [block for _, block in repeated_blocks(network)]
         with training_mode(self.patcher), attached(
                 network, self.adapters, self.denoiser.device, self.denoiser.encoders), \
-                checkpointed(blocks) if self.memory.checkpoint else nullcontext(), DifferentiableHost():
+                checkpointed(blocks) if self.memory.checkpoint else nullcontext(), \
+                DifferentiableHost() if self.rewrites or self.memory.checkpoint else nullcontext():
             yield
 
     @contextmanager

@@ -1,25 +1,9 @@
-"""The starter: installed where the host lists models, and loaded for what needs no graph."""
+"""The starter, loaded for what needs no graph."""
 import importlib
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "starter"))
-
-
-@pytest.fixture(scope="session")
-def starter(host, tmp_path_factory):
-    """starter/install.py, after it has installed the models: MODEL, TEXT and VAE are their names."""
-    import folder_paths
-    import install
-    models = tmp_path_factory.mktemp("starter")
-    install.install_models(models)
-    for kind in ("vae", "text_encoders", "diffusion_models"):
-        folder_paths.add_model_folder_path(kind, str(models / kind))
-    return install
 
 
 @pytest.fixture(scope="session")

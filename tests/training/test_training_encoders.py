@@ -1,4 +1,5 @@
 """Text encoders trained along with the model: gradients, the file, and what is refused."""
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,6 +85,17 @@ def test_a_run_trains_both_and_the_host_loads_both(host, pack):
     _, clip = host.nodes.NODE_CLASS_MAPPINGS["LoraLoader"]().load_lora(setup.model, setup.clip, name, 1.0, 1.0)
     assert len(clip.patcher.patches) == 12
     assert not torch.allclose(before, clip.encode_from_tokens(clip.tokenize(WORDS[0])), atol=1e-4)
+
+
+def test_text_encoders_alone_can_be_trained(host, pack):
+    setup = Setup(pack, targets="TE.*=2; default=0")
+    trained = setup.train()
+    keys, about = tensors(trained.path)
+    assert json.loads(about["ss_tag_frequency"]) == {"captions": {
+        "a plum on a blue cloth": 1, "two pears": 1, "woodcut": 1}}
+    assert about["modelspec.resolution"] == "64x64" and about["modelspec.timestep_range"] == "0,1000"
+    assert len(keys) == 36 and all(key.startswith("text_encoders.") for key in keys)
+    assert trained.check.reached >= 6
 
 
 @pytest.mark.parametrize("style, start", [("kohya", "lora_te"), ("diffusers", "text_encoder.")])

@@ -1,4 +1,6 @@
 """Gradients of every family that builds small, against finite differences of its loss."""
+from contextlib import nullcontext
+
 import pytest
 import torch
 from training_models import FAMILIES, build, samples
@@ -7,6 +9,8 @@ from training_models import FAMILIES, build, samples
 SMOOTH = [name for name in FAMILIES if name != "HiDream"]
 # LTXV changes a tensor in place by a method call, which only its recomputed blocks survive.
 NEEDS_CHECKPOINTS = {"LTXV"}
+# Nothing in these is changed in place, fused without a backward or made in inference mode.
+PLAIN = {"AuraFlow", "HiDream", "Lumina2", "Qwen-Image", "SD3", "Wan 2.1", "Z-Image"}
 # Slow even when shrunk.
 LARGE = {"Anima", "PixArt"}
 # Layers whose output the model throws away: the text stream of Qwen-Image's last block.
@@ -30,14 +34,16 @@ class Setup:
         self.noise = [torch.randn(s.latent.shape, generator=generator) for s in self.batch]
         self.sigma = self.objective.draw_sigmas(batch, generator)
 
-    def gradient(self, checkpoint):
+    def gradient(self, checkpoint, rewrites=True):
         t = self.t
         blocks = [block for _, block in t.layers.repeated_blocks(self.network)] if checkpoint else []
         self.adapters.flat.grad.zero_()
-        with t.differentiable.training_mode(self.patcher), t.differentiable.DifferentiableHost(), \
+        mode = t.differentiable.DifferentiableHost() if rewrites else nullcontext()
+        with t.differentiable.training_mode(self.patcher), mode, \
                 t.adapters.attached(self.network, self.adapters, torch.device("cpu")), \
                 t.adapters.checkpointed(blocks):
             loss = t.gradient.backward(self.denoiser, self.objective, self.batch, self.noise, self.sigma)
+        self.rewritten = rewrites and mode.has_acted
         return loss.item(), self.adapters.flat.grad.clone()
 
     def losses(self, rows):
@@ -98,6 +104,14 @@ def test_keeping_activations_gives_the_same_gradient_as_recomputing_them(pack, n
     assert torch.allclose(kept, recomputed, rtol=1e-4, atol=1e-6 * float(recomputed.abs().max()))
 
 
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_a_model_of_plain_operations_has_the_same_gradient_as_it_stands(pack, name):
+    setup = Setup(pack, name, 1)
+    _, rewritten = setup.gradient(checkpoint=False)
+    assert not setup.rewritten
+    assert torch.equal(setup.gradient(checkpoint=False, rewrites=False)[1], rewritten)
+
+
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_each_picture_of_a_batch_is_trained_on_its_own_caption(pack, name):
     setup = Setup(pack, name, 3)
@@ -116,6 +130,6 @@ def test_the_self_check_passes_and_leaves_the_model_alone(pack, name):
     check = setup.t.selfcheck.self_check(setup.patcher, setup.denoiser, setup.objective, setup.adapters,
                                          samples(pack, FAMILIES[name], 1)[0], 1, 0)
     assert check.adapters - check.reached == UNREAD.get(name, 0)
-    assert check.checkpoint == (name in NEEDS_CHECKPOINTS)
+    assert check.checkpoint == (name in NEEDS_CHECKPOINTS) and check.rewrites == (name not in PLAIN)
     assert all(torch.equal(before[key], tensor) for key, tensor in setup.patcher.model.state_dict().items())
     assert not any("forward" in vars(module) for module in setup.network.modules())

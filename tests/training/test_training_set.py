@@ -16,22 +16,14 @@ def training(pack):
 
 @pytest.fixture(scope="module")
 def vae(tmp_path_factory):
-    import sys
-    from pathlib import Path
-
     import comfy.sd
-    sys.path.append(str(Path(__file__).resolve().parents[2] / "starter"))
     import vae as written
     return comfy.sd.VAE(sd=written.write_down())
 
 
 @pytest.fixture(scope="module")
 def clip(host):
-    import sys
-    from pathlib import Path
-
     import comfy.sd
-    sys.path.append(str(Path(__file__).resolve().parents[2] / "starter"))
     import text as written
     return comfy.sd.load_text_encoder_state_dicts([written.write_down()], clip_type=comfy.sd.CLIPType.SD3)
 
@@ -202,6 +194,21 @@ def test_an_unreadable_picture_is_named_or_left_out_when_asked(training, vae, cl
     assert len(made.dataset.samples) == 2 and "Left out: folder: b.png" in made.dataset.notes[0]
 
 
+def test_what_lies_in_the_folder_and_has_no_part_is_named(training, vae, clip, folder):
+    Image.new("L", (96, 64)).save(folder / "a_mask.png")
+    for name in ("z_mask", "gone_reference", "venetian_mask"):
+        picture(folder / f"{name}.png")
+    (folder / "gone.txt").write_text("nobody's", encoding="utf-8")
+    without, _ = collected(training, vae, clip, folder)
+    strays = ("Left alone, because no picture has that name: gone.txt, gone_reference.png, venetian_mask.png, "
+              "z_mask.png.")
+    assert without.dataset.notes[:2] == [strays, "Masks lie beside a.png and are not used: masks is not set to files."]
+    used, _ = collected(training, vae, clip, folder, masks="files")
+    assert used.dataset.notes[:1] == [strays] and "not used" not in " ".join(used.dataset.notes)
+    plan = training("collect").Preparation()
+    assert f"- {strays}" in training("contact").report(used, plan)
+
+
 @pytest.mark.parametrize("spoil, options, words", [
     (lambda f: [p.unlink() for p in list(f.iterdir())], {}, "expected at least one picture"),
     (lambda f: (f / "a.txt").unlink(), {}, r"1 of 3 have none \(a.png\)"),
@@ -234,18 +241,7 @@ def test_the_contact_sheet_shows_every_picture_and_the_report_counts_them(traini
     assert "3 pictures" in text and "| 80 x 48 | 2 |" in text and "10%" in text
 
 
-@pytest.fixture
-def starter_files(host, tmp_path_factory):
-    import folder_paths
-    import install
-    models = tmp_path_factory.mktemp("models")
-    install.install_models(models)
-    for kind in ("vae", "text_encoders"):
-        folder_paths.add_model_folder_path(kind, str(models / kind))
-    return install
-
-
-def test_in_a_real_graph_it_gives_its_sheet_and_follows_its_folder(host, folder, starter_files):
+def test_in_a_real_graph_it_gives_its_sheet_and_follows_its_folder(host, folder, starter):
     import shutil
     from pathlib import Path
 
@@ -253,8 +249,8 @@ def test_in_a_real_graph_it_gives_its_sheet_and_follows_its_folder(host, folder,
     sheets = Path(folder_paths.get_input_directory()) / "sheets"
     shutil.copytree(folder, sheets)
     graph = {
-        "1": {"class_type": "VAELoader", "inputs": {"vae_name": starter_files.VAE}},
-        "2": {"class_type": "CLIPLoader", "inputs": {"clip_name": starter_files.TEXT, "type": "sd3"}},
+        "1": {"class_type": "VAELoader", "inputs": {"vae_name": starter.VAE}},
+        "2": {"class_type": "CLIPLoader", "inputs": {"clip_name": starter.TEXT, "type": "sd3"}},
         "3": {"class_type": "BottegaTrainingSet", "inputs": {
             "vae": ["1", 0], "clip": ["2", 0], "folder": "sheets", "resolution": 64, "buckets": True, "repeats": 1}},
         "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 2]}},

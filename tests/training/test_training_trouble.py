@@ -6,7 +6,7 @@ import comfy.model_management
 import pytest
 import torch
 from real_host import GraphError
-from training_models import caption, latents, tiny_sd3
+from training_models import FAMILIES, build, caption, latents, samples, tiny_sd3
 
 CANCEL = comfy.model_management.InterruptProcessingException
 
@@ -127,6 +127,37 @@ def test_a_memory_that_is_full_with_one_picture_recomputes_the_blocks(pack, trai
     small = train(model, 3, "small")
     assert small.checkpointed and not whole.checkpointed
     assert all(torch.allclose(small.tensors[key], whole.tensors[key], atol=1e-4) for key in whole.tensors)
+
+
+def test_a_step_that_meets_what_the_self_check_did_not_is_taken_again(pack, output_folder, monkeypatch):
+    t, retried, rewrite = pack.nodes.training, [], pack.nodes.training.run._rewrite
+    family = FAMILIES["Flux.1"]
+
+    def run(name):
+        dataset = t.dataset.TrainingSet(samples(pack, family, 2), [])
+        return t.run.train(build(family), dataset, t.settings.Settings(3, 1, 1e-2, 2, 0), name,
+                           t.progress.Progress(3, "1"))
+
+    usual, check = run("usual"), t.run.self_check
+    monkeypatch.setattr(t.run, "self_check", lambda *args: check(*args)._replace(rewrites=False))
+    monkeypatch.setattr(t.run, "_rewrite", lambda *args: (retried.append(1), rewrite(*args)))
+    surprised = run("surprised")
+    assert usual.check.rewrites and len(retried) == 1
+    assert surprised.losses == usual.losses
+    assert all(torch.equal(surprised.tensors[key], usual.tensors[key]) for key in usual.tensors)
+
+
+def test_an_error_that_rewriting_does_not_help_ends_the_run(pack, train, model, monkeypatch):
+    calls = []
+
+    def broken(*args):
+        calls.append(1)
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(pack.nodes.training.session, "backward", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        train(model, 3)
+    assert len(calls) == 2
 
 
 def test_a_memory_that_is_always_full_stops_with_what_was_tried(pack, train, model, monkeypatch):
