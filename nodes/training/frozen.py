@@ -2,6 +2,9 @@
 
 Autograd would keep the weight itself, which may live in a buffer the host reuses for the next layer.
 """
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import comfy.ops
 import torch
 from comfy.quant_ops import QuantizedTensor
@@ -11,6 +14,17 @@ CONV_INPUT_GRADIENT = {
     torch.nn.Conv2d: torch.nn.grad.conv2d_input,
     torch.nn.Conv3d: torch.nn.grad.conv3d_input,
 }
+
+
+@contextmanager
+def fetched(module: torch.nn.Module, device, dtype: torch.dtype) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Weight and bias as the host's forward would fetch them, dequantised; they may be gone afterwards."""
+    weight, bias, stream = comfy.ops.cast_bias_weight(
+        module, dtype=dtype, device=device, bias_dtype=dtype, offloadable=True)
+    try:
+        yield (weight.dequantize() if isinstance(weight, QuantizedTensor) else weight), bias
+    finally:
+        comfy.ops.uncast_bias_weight(module, weight, bias, stream)
 
 
 class _HostLayer:
@@ -25,12 +39,8 @@ class _HostLayer:
     def input_gradient(self, g, x, shape):
         if _is_plain(self.module, g):
             return self.pull(g, self.module.weight, shape)
-        weight, bias, stream = comfy.ops.cast_bias_weight(
-            self.module, dtype=g.dtype, device=g.device, bias_dtype=g.dtype, offloadable=True)
-        plain = weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
-        gradient = self.pull(g, plain, shape)
-        comfy.ops.uncast_bias_weight(self.module, weight, bias, stream)
-        return gradient
+        with fetched(self.module, g.device, g.dtype) as (weight, _):
+            return self.pull(g, weight, shape)
 
 
 class HostLinear(_HostLayer):
@@ -118,7 +128,8 @@ class FrozenWeight:
     def weight(self, device, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """[out, in, *kernel]. An opaque linear layer is asked for it by the unit vectors."""
         if self.runs_host_code:
-            return self._fetch(device, dtype)[0]
+            with fetched(self.module, device, dtype) as (weight, _):
+                return weight.to(dtype, copy=True)
         units = torch.eye(self.shape[1], device=device)
         return (self.forward(units) - self.forward(torch.zeros_like(units[:1]))).t().to(dtype)
 
@@ -127,27 +138,18 @@ class FrozenWeight:
         """rows [r, out] times the weight [out, in * kernel], in the dtype of rows, without a copy of the weight."""
         if not self.runs_host_code:
             return rows @ self.weight(rows.device, rows.dtype).flatten(1)
-        weight, bias, stream = comfy.ops.cast_bias_weight(
-            self.module, dtype=rows.dtype, device=rows.device, bias_dtype=rows.dtype, offloadable=True)
-        plain = weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
-        product = rows @ plain.to(rows.dtype).flatten(1)
-        comfy.ops.uncast_bias_weight(self.module, weight, bias, stream)
-        return product
+        with fetched(self.module, rows.device, rows.dtype) as (weight, _):
+            return rows @ weight.to(rows.dtype).flatten(1)
 
     @torch.no_grad()
     def bias(self, like: torch.Tensor) -> torch.Tensor | None:
         """[out] in the dtype and on the device of `like`; None where there is none."""
         if self.runs_host_code:
-            return None if self.module.bias is None else self._fetch(like.device, like.dtype)[1]
+            if self.module.bias is None:
+                return None
+            with fetched(self.module, like.device, like.dtype) as (_, bias):
+                return bias.clone()
         return self.forward(like.new_zeros(1, self.shape[1]))[0]
-
-    def _fetch(self, device, dtype):
-        weight, bias, stream = comfy.ops.cast_bias_weight(
-            self.module, dtype=dtype, device=device, bias_dtype=dtype, offloadable=True)
-        plain = weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
-        copies = plain.to(dtype, copy=True), None if bias is None else bias.clone()
-        comfy.ops.uncast_bias_weight(self.module, weight, bias, stream)
-        return copies
 
 
 def takes_adapter(module: torch.nn.Module) -> bool:

@@ -17,6 +17,9 @@ numbers = itertools.count()
 RECIPE = dict(validation_pictures=1, validation_every=2, checkpoint_every=2, sample_every=2, sample_steps=1)
 
 
+WORDS = {"words": {"class_type": "PrimitiveString", "inputs": {"value": "things"}}}
+
+
 class Taking:
     """An output node that keeps the model it is given."""
     INPUT_TYPES = classmethod(lambda cls: {"required": {"model": ("MODEL",)}})
@@ -185,9 +188,9 @@ def test_one_unreadable_picture_among_40_is_named_and_left_out_only_when_asked(h
     pictures(folder, 40)
     (folder / "23.png").write_bytes((folder / "23.png").read_bytes()[:60])
     with pytest.raises(GraphError) as error:
-        host.run(graph())
+        host.run(graph(captions=["words", 0]) | WORDS)
     assert "folder: 23.png cannot be read as a picture" in error.value.args[0]["exception_message"]
-    prompt = graph(unreadable="skip")
+    prompt = graph(unreadable="skip", captions=["words", 0]) | WORDS
     del prompt["train"]
     shown, _ = host.run({**prompt, "report": node("PreviewAny", source=["set", 1])})
     assert "39 pictures" in shown["report"]["text"][0] and "Left out: folder: 23.png" in shown["report"]["text"][0]
