@@ -167,7 +167,7 @@ def test_in_a_graph_an_eight_bit_model_is_steered(host, starter):
             "words": node("CLIPTextEncode", text="a red circle on the left on a white background", clip=["clip", 0]),
             "empty": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
             "steer": node("BottegaSteer", model=["model", 0], rubric="Balance=high", strength=strength, start=0.0,
-                          end=1.0, norm_limit=0.1, decoder="auto", vae=["vae", 0]),
+                          end=1.0, norm_limit=0.1, decoder="auto"),
             "sampled": node("KSampler", model=["steer", 0], seed=3, steps=STEPS, cfg=1.0, sampler_name="euler",
                             scheduler="simple", positive=["words", 0], negative=["words", 0],
                             latent_image=["empty", 0], denoise=1.0),
