@@ -17,7 +17,8 @@ def report(run: Trained, asked: Asked) -> str:
     session, goal, settings = run.session, asked.goal, asked.settings
     parts = [
         f"**{session.step} steps of {settings.batch_size} picture{'s' * (settings.batch_size > 1)}** on "
-        f"{len(session.samples)} prompts, {session.seconds / max(1, session.step):.3g} s a step",
+        f"{len(session.samples)} prompt{'s' * (len(session.samples) > 1)}, "
+        f"{session.seconds / max(1, session.step):.3g} s a step",
         "\n".join([
             f"- Way: {goal.method}" + (f", K = {goal.last_steps}" if goal.method.startswith("DRaFT") else "")
             + f"; pictures seen through {goal.decoder.name}",

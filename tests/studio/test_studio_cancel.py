@@ -103,7 +103,7 @@ def test_training_with_the_critic_gives_the_lora_it_has(host, starter, cancellin
         outputs, ran = host.run(deepcopy(prompt))
     assert "Cancelled after 1 of 3 steps" in outputs["long"]["text"][0] and "sampled" in ran
     assert outputs["after"]["images"] and (output_folder / "loras" / "cut_interrupted.safetensors").is_file()
-    assert "**3 steps of 1 pictures**" in whole_again(host, prompt)["long"]["text"][0]
+    assert "**3 steps of 1 picture** on 1 prompt," in whole_again(host, prompt)["long"]["text"][0]
 
 
 @pytest.mark.parametrize("value, held_out", [(3, 0), (4 + 3, 1), (4 + 6, 2)])
