@@ -38,3 +38,14 @@ def write_lora(host, tensors, name):
     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / name)
     assert name in folder_paths.get_filename_list("loras")
     return name
+
+
+def sampler_graph(starter, sampler, steps):
+    """The starter and what Sampler Custom Advanced takes: `guider`, `sampler`, `sigmas`, and `size`, `words`."""
+    return loaders(starter) | {
+        "words": node("CLIPTextEncode", text=PROMPT, clip=["clip", 0]),
+        "size": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
+        "guider": node("BasicGuider", model=["model", 0], conditioning=["words", 0]),
+        "sampler": node("KSamplerSelect", sampler_name=sampler),
+        "sigmas": node("BasicScheduler", model=["model", 0], scheduler="simple", steps=steps, denoise=1.0),
+    }

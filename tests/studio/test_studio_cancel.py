@@ -3,7 +3,7 @@ import json
 from copy import deepcopy
 
 import pytest
-from studio_graphs import PROMPT, loaders, node, uneven_lora, write_lora
+from studio_graphs import node, sampler_graph, uneven_lora, write_lora
 
 pytestmark = pytest.mark.usefixtures("measured_small")
 
@@ -15,12 +15,7 @@ def file(loaded, host):
 
 def graph(starter, long, shown):
     """The starter, what draws, the long node, and a node that shows its output number `shown`."""
-    return loaders(starter) | {
-        "words": node("CLIPTextEncode", text=PROMPT, clip=["clip", 0]),
-        "size": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
-        "guider": node("BasicGuider", model=["model", 0], conditioning=["words", 0]),
-        "sampler": node("KSamplerSelect", sampler_name="euler"),
-        "sigmas": node("BasicScheduler", model=["model", 0], scheduler="simple", steps=2, denoise=1.0),
+    return sampler_graph(starter, "euler", 2) | {
         "long": long,
         "after": node("PreviewImage", images=["long", shown]),
     }

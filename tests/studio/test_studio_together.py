@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from studio_graphs import PROMPT, loaders, node, uneven_lora, write_lora
+from studio_graphs import node, sampler_graph, uneven_lora, write_lora
 
 pytestmark = pytest.mark.usefixtures("measured_small")
 
@@ -14,16 +14,6 @@ pytestmark = pytest.mark.usefixtures("measured_small")
 @pytest.fixture(scope="module")
 def file(loaded, host):
     return write_lora(host, uneven_lora(loaded.model, 0.9, 0.04), "together.safetensors")
-
-
-def shared(starter):
-    return loaders(starter) | {
-        "words": node("CLIPTextEncode", text=PROMPT, clip=["clip", 0]),
-        "size": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
-        "guider": node("BasicGuider", model=["model", 0], conditioning=["words", 0]),
-        "sampler": node("KSamplerSelect", sampler_name="euler_ancestral"),
-        "sigmas": node("BasicScheduler", model=["model", 0], scheduler="simple", steps=3, denoise=1.0),
-    }
 
 
 def guidance(name, file):
@@ -72,7 +62,7 @@ def same(one, other):
 def test_two_give_together_what_each_gives_alone_in_a_fresh_host(host, starter, file, make):
     def run(*names):
         host.executor.reset()       # nothing is taken from the cache
-        prompt = shared(starter)
+        prompt = sampler_graph(starter, "euler_ancestral", 3)
         for name in names:
             prompt |= make(name, file)
         outputs, ran = host.run(deepcopy(prompt))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from real_host import GraphError
 from safetensors import safe_open
-from training_models import caption, latents, tiny_sd3
+from training_models import ModelSink, caption, latents, tiny_sd3
 
 STEPS = 12
 numbers = itertools.count()
@@ -28,17 +28,6 @@ def feed(host, monkeypatch):
         monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, name, give)
         return {"class_type": name, "inputs": {}}
     return register
-
-
-class ModelSink:
-    """An output node for a MODEL, which the host has none of that leaves the disk alone."""
-    INPUT_TYPES = classmethod(lambda cls: {"required": {"model": ("MODEL",)}})
-    RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = (), "take", "test", True
-    taken = []
-
-    def take(self, model):
-        self.taken.append(model)
-        return ()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from real_host import GraphError
 from safetensors.torch import load_file
-from training_models import caption, latents
+from training_models import ModelSink, caption, latents
 
 TRAIN = dict(steps=4, batch_size=2, learning_rate=1e-3, rank=2, seed=3, name="hand")
 numbers = itertools.count()
@@ -18,17 +18,6 @@ RECIPE = dict(validation_pictures=1, validation_every=2, checkpoint_every=2, sam
 
 
 WORDS = {"words": {"class_type": "PrimitiveString", "inputs": {"value": "things"}}}
-
-
-class Taking:
-    """An output node that keeps the model it is given."""
-    INPUT_TYPES = classmethod(lambda cls: {"required": {"model": ("MODEL",)}})
-    RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = (), "take", "test", True
-    taken = []
-
-    def take(self, model):
-        self.taken.append(model)
-        return ()
 
 
 @pytest.fixture
@@ -79,10 +68,10 @@ def output(patcher):
 @pytest.fixture(autouse=True)
 def as_before(host, graph, monkeypatch, output_folder):
     """The model that the graphs train on samples afterwards as before, and no file is half written."""
-    name = f"WalkTestTaking{next(numbers)}"         # a new name each time, or the executor's cache answers
-    monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, name, Taking)
+    name = f"WalkTestModelSink{next(numbers)}"         # a new name each time, or the executor's cache answers
+    monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, name, ModelSink)
     host.run({"model": graph()["model"], "take": node(name, model=["model", 0])})
-    patcher = Taking.taken.pop()
+    patcher = ModelSink.taken.pop()
     before = output(patcher)
     yield
     assert torch.equal(output(patcher), before)
