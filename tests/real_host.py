@@ -86,3 +86,20 @@ class Host:
             raise GraphError(status.get("execution_error") or status.get("execution_interrupted"))
         cached = next(data["nodes"] for event, data in self.events if event == "execution_cached")
         return self.executor.history_result["outputs"], [i for i in prompt if i not in cached]
+
+
+HOST_ALONE = """
+import importlib.util, sys, time
+sys.path.insert(0, {host!r})
+from comfy.cli_args import args
+args.cpu = True
+import comfy_api.v0_0_2, nodes
+spec = importlib.util.spec_from_file_location("bottega", {pack!r})
+pack = sys.modules["bottega"] = importlib.util.module_from_spec(spec)
+"""
+"""Source for a new process: the host on the CPU, and the pack just before `spec.loader.exec_module(pack)`."""
+
+
+def host_alone(then: str) -> str:
+    """HOST_ALONE for the host that was found, and what is to be done in it."""
+    return HOST_ALONE.format(host=os.environ["COMFYUI_PATH"], pack=str(PACK / "__init__.py")) + then

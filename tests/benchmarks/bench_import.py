@@ -13,15 +13,8 @@ import timing
 
 ASKED = 0.1
 SCRIPT = """
-import importlib.util, sys, time
-sys.path.insert(0, {host!r})
-from comfy.cli_args import args
-args.cpu = True
-import comfy_api.v0_0_2, nodes
-spec = importlib.util.spec_from_file_location("bottega", {pack!r})
 began = time.process_time()
-sys.modules["bottega"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(sys.modules["bottega"])
+spec.loader.exec_module(pack)
 print(time.process_time() - began, sum(name.startswith("bottega") for name in sys.modules))
 """
 
@@ -40,9 +33,10 @@ def main():
 
 def measured(folder):
     """(seconds, modules) in a new process, whose byte code lies in a folder."""
-    script = SCRIPT.format(host=os.environ["COMFYUI_PATH"], pack=str(timing.TESTS.parent / "__init__.py"))
+    from real_host import host_alone
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run([sys.executable, "-c", host_alone(SCRIPT)], capture_output=True, text=True, check=True,
+                          env=environment)
     seconds, modules = done.stdout.split()[-2:]
     return float(seconds), int(modules)
 

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import folder_paths
 import pytest
+from real_host import host_alone
 
 PACK = Path(__file__).resolve().parents[2]
 
@@ -98,26 +98,14 @@ def test_there_is_no_help_page_without_a_node():
     assert {page.stem for page in (PACK / "web" / "docs").glob("*.md")} == set(CONTRACT)
 
 
-IMPORT = """
-import importlib.util, sys
-sys.path.insert(0, {host!r})
-from comfy.cli_args import args
-args.cpu = True
-import comfy_api.v0_0_2, nodes
-before = set(sys.modules)
-spec = importlib.util.spec_from_file_location("bottega", {pack!r} + "/__init__.py")
-sys.modules["bottega"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(sys.modules["bottega"])
-print(*sorted(set(sys.modules) - before))
-"""
+IMPORT = "before = set(sys.modules); spec.loader.exec_module(pack); print(*sorted(set(sys.modules) - before))"
 HEAVY = re.compile(r"bottega\.(kernels|nodes\.(charts\.(?!nodes)|critique\.(measures|score|picture|heat)"
                    r"|training\.(run|session|adapters|frozen|optimizers)|studio\.(steer|push|effect|tune|critic_)))")
 
 
 def test_importing_the_pack_waits_for_no_library_and_for_nothing_that_only_a_run_needs():
     """Its seconds are measured by `dev.py bench import`."""
-    script = IMPORT.format(host=str(Path(folder_paths.__file__).parent), pack=str(PACK))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", host_alone(IMPORT)], capture_output=True, text=True, check=True)
     imported = done.stdout.splitlines()[-1].split()
     own = [name for name in imported if name.startswith("bottega")]
     assert "bottega.nodes.studio.nodes.steer" in own
