@@ -100,22 +100,22 @@ def train(model, asked: Asked, progress: RewardProgress) -> Trained:
         sampling = sampling._replace(vae=Preview(model.model))
     stem = file_stem(asked.name)
     with torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked_to_stop:
-        session, run = _prepared(model, asked, sampling, stem, progress)
-        keeper = Keeper(session, stem, run)
+        session, run = _prepared(model, asked, sampling, progress)
         before = []
         with session.as_it_started():
             _measure(before, session, asked, sampling, progress, "before")
+        keeper = Keeper(session, stem, run or take_run(stem))   # from here on a cancel takes an empty folder away again
         with keeper.rescuing(progress.say):
             cancelled = _climb(session, keeper, progress, asked_to_stop)
         path, after = _kept(keeper, cancelled), []
         if not cancelled:
             with suppress(CANCEL):              # the training is done by then
                 _measure(after, session, asked, sampling, progress, "after")
-        return Trained(session, session.tensors(), path, run, before, after, cancelled)
+        return Trained(session, session.tensors(), path, keeper.run, before, after, cancelled)
 
 
-def _prepared(model, asked, sampling, stem, progress):
-    """(a session that is ready for its first step or its next one, the name of the run)."""
+def _prepared(model, asked, sampling, progress):
+    """(a session that is ready for its first step or its next one, the run that goes on, "" for a new one)."""
     prompts = _prompts(sampling, model, asked.settings.batch_size)
     lora = None if asked.lora is None else comfy.lora_convert.convert_lora(dict(asked.lora))
     course = Course(sampling.negative[0], sampling.steps, sampling.cfg, sampling.scheduler)
@@ -131,11 +131,11 @@ def _prepared(model, asked, sampling, stem, progress):
     session.prepare(check.checkpoint or tight)
     session.begin()
     if not asked.resume.strip():
-        return session, take_run(stem)
+        return session, ""
     state = find_state(asked.resume)
     restore(session, load_state(state), f"{state.parent.name}/{state.stem}")
     own = state_folder(state.parent.name) == state.parent
-    return session, state.parent.name if own else take_run(stem)
+    return session, state.parent.name if own else ""
 
 
 def _prompts(sampling, model, batch_size):

@@ -67,7 +67,7 @@ def session(part, wish):
     def make(**changes):
         asked = wish(model, **changes)
         progress = train.RewardProgress(asked.settings.steps, "1")
-        return train._prepared(model, asked, asked.sampling, "critic", progress)[0]
+        return train._prepared(model, asked, asked.sampling, progress)[0]
     with torch.inference_mode(False), torch.enable_grad():
         yield make
 

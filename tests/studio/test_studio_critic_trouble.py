@@ -73,7 +73,7 @@ def test_a_cancel_before_the_first_step_ends_the_graph_and_leaves_nothing(host, 
     with pytest.raises(GraphError) as error:
         host.run(changed(starter, seeds=int(name == "draw")))
     assert error.value.args[0]["node_id"] == "train" and "exception_message" not in error.value.args[0]
-    assert files(output_folder) == []
+    assert files(output_folder) == [] and not list((output_folder / "training").glob("*"))
     assert torch.equal(latent(), before)
 
 
