@@ -16,6 +16,7 @@ from ..training.adapters import LoraShape
 from ..training.adapters.like import like, mapped
 from ..training.dataset import Sample, TrainingSet
 from ..training.gradient import group_by_shape
+from ..training.identity import content_identity
 from ..training.session import Session
 from .chain import Chain, schedule
 from .decoder import Decoder
@@ -46,7 +47,7 @@ class RewardSession(Session):
 
     def __init__(self, patcher, prompts: TrainingSet, settings, goal: Goal, course: Course, shape: LoraShape,
                  lora: dict[str, Tensor] | None):
-        self.lora, self.goal = lora, goal
+        self.lora, self.goal, self.course = lora, goal, course
         super().__init__(patcher, prompts, settings, shape)
         sampling = patcher.get_model_object("model_sampling")
         sigmas = schedule(sampling, course.scheduler, course.steps, self.denoiser.device)
@@ -74,6 +75,18 @@ class RewardSession(Session):
                 self.notes.append(f"{left} of {len(self.lora)} tensors of the LoRA are not the model's (its text "
                                   "encoders', perhaps): they are not continued and not in the new file.")
         self.start = self.adapters.flat.clone()
+
+    def aim(self) -> dict[str, str]:
+        goal, course = self.goal, self.course
+        rewarded = ", ".join(str(goal.reward).replace("* ", "").splitlines())
+        lora = [] if self.lora is None else [part for pair in sorted(self.lora.items()) for part in pair]
+        entries = [(sample.caption, sample.options) for sample in self.dataset.samples]
+        return {"lora": f"#{content_identity(*lora)}", "positive": f"#{_identity(entries)}",
+                "negative": f"#{_identity([course.negative])}",
+                "rubric or reference": f"{rewarded}#{content_identity(repr(goal.reward))}", "method": goal.method,
+                "last_steps": str(goal.last_steps), "penalty": f"{goal.penalty:g}", "decoder": goal.decoder.name,
+                "seed": str(self.settings.seed), "sampling_steps": str(course.steps), "cfg": f"{course.cfg:g}",
+                "scheduler": course.scheduler}
 
     def noise_of(self, number: int, shape) -> Tensor:
         """The noise of picture `number` of the training, as KSampler makes it from the seed plus that number."""
@@ -137,3 +150,10 @@ class RewardSession(Session):
         seen = self.chain.seen(noisy, conds, steps)
         with self.as_it_started():
             return [self.chain.clean(at, step, conds) for at, step in zip(seen, steps, strict=True)]
+
+
+def _identity(entries) -> str:
+    """Of CONDITIONING: the encoded prompts and what of their options is a tensor or a word."""
+    parts = [part for caption, options in entries
+             for part in (caption, *(item for pair in sorted(options.items()) for item in pair))]
+    return content_identity(*(part for part in parts if isinstance(part, (torch.Tensor, str))))

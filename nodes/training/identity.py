@@ -27,10 +27,15 @@ def dataset_identity(dataset: TrainingSet) -> str:
                    for part in (str(tuple(latent.shape)), latent)))
 
 
-def _hash(*parts):
+def content_identity(*parts: torch.Tensor | str) -> str:
+    """A hash of words and of all values of tensors."""
+    return _hash(*parts, values=None)
+
+
+def _hash(*parts, values=PROBE_BYTES // 4):
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, torch.Tensor):
-            part = part.detach().flatten()[:PROBE_BYTES // 4].to("cpu", torch.float32).numpy().tobytes()
+            part = part.detach().flatten()[:values].to("cpu", torch.float32).numpy().tobytes()
         digest.update(part if isinstance(part, bytes) else part.encode())
     return digest.hexdigest()

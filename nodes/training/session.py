@@ -138,6 +138,12 @@ class Session:
         with self.average.swapped_in() if self.average else self.optimizer.evaluating():
             yield
 
+    def aim(self) -> dict[str, str]:
+        """What a run is for besides its pictures, by the names of inputs: a state of another aim is not its own.
+
+        What a person cannot read stands after a #."""
+        return {}
+
     def take_step(self) -> None:
         """One update. Raises FloatingPointError, with the step before it undone, when the loss is no number."""
         began, plan = time.perf_counter(), self.settings.recipe.optimizer

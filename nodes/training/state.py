@@ -3,6 +3,7 @@ from typing import Any
 
 import torch
 
+from ..lora.language import shorten
 from .identity import adapters_identity, dataset_identity, model_identity
 from .session import Session
 from .validation import Measured
@@ -21,7 +22,7 @@ def state_of(session: Session) -> dict[str, Any]:
         "cursor": session.cursor, "identity": identity(session),
         "batch_size": session.settings.batch_size, "seed": session.settings.seed,
         "critique": session.favourite.state() if session.favourite else None,
-        "memory": {"rows": session.memory.rows, "checkpoint": session.memory.checkpoint},
+        "memory": {"rows": session.memory.rows, "checkpoint": session.memory.checkpoint}, "aim": session.aim(),
     }
 
 
@@ -35,9 +36,10 @@ def identity(session: Session) -> dict[str, str]:
 def restore(session: Session, state: dict[str, Any], where: str) -> None:
     """Puts a prepared session where the state was taken; notes what could not be continued exactly.
 
-    Raises ValueError when the state belongs to another model, other adapters or another optimiser."""
+    Raises ValueError when the state belongs to another model, other adapters, another optimiser or another aim."""
     own, kept = identity(session), state["identity"]
     _same(own, kept, where)
+    _same_aim(session.aim(), state.get("aim", {}), where)
     session.adapters.flat.copy_(state["weights"])
     session.optimizer.load(state["optimizer"])
     if session.average and state["average"]:
@@ -68,3 +70,19 @@ def _same(own, kept, where):
     if own["optimizer"] != kept["optimizer"]:
         raise ValueError(f"resume: {where} was trained with {kept['optimizer']}, the recipe now says "
                          f"{own['optimizer']}. Choose the optimizer it was trained with.")
+
+
+def _same_aim(own, kept, where):
+    if bool(own) != bool(kept):
+        raise ValueError(f"resume: {where} was written by another node, or by an older version of this one. Begin a "
+                         "new run with its LoRA.")
+    other = [name for name in own if own[name] != kept[name]]
+    if other:
+        raise ValueError(f"resume: {where} was trained with {', '.join(_as_kept(name, own, kept) for name in other)}. "
+                         "Set that as it was, or begin a new run with its LoRA.")
+
+
+def _as_kept(name, own, kept):
+    """That an input is another, and which it was and is, where that can be read; what stands after a # cannot."""
+    was, now = (shorten(each[name].partition("#")[0]) for each in (kept, own))
+    return f"another {name} ({was}; now {now})" if was != now else f"another {name}"

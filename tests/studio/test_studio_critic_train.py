@@ -176,6 +176,42 @@ def test_cancel_and_resume_give_the_lora_of_a_run_that_was_never_cut(run, wish, 
     assert not same(other.tensors, whole.tensors)
 
 
+@pytest.mark.parametrize("changes, told", [
+    ({"rubric": "*=0; \"mean L channel\"=high"},
+     "another rubric or reference \\(mean S channel: the more the better .*; now mean L channel: .*\\)"),
+    ({"penalty": 2.0, "last_steps": 2}, "another last_steps \\(1; now 2\\), another penalty \\(1; now 2\\)"),
+    ({"method": "ReFL: one random step"}, "another method \\(DRaFT: the last steps; now ReFL: one random step\\)"),
+    ({"prompts": 1}, "another positive"), ({"seed": 4}, "another seed \\(3; now 4\\)"),
+    ({"lora": True}, "another lora"),
+])
+def test_a_run_goes_on_only_with_what_it_began_with(run, wish, output_folder, changes, told):
+    from training_models import tiny_sd3
+    model = tiny_sd3()
+    begun = run(model, wish(model, steps=1, name="begun"))
+    if changes.pop("lora", None):
+        changes["lora"] = begun.tensors
+    with pytest.raises(ValueError, match=f"^resume: begun/step_00000001 was trained with {told}. Set that as it was, "
+                                         "or begin a new run with its LoRA.$"):
+        run(model, wish(model, steps=2, name="begun", resume="begun", **changes))
+    assert run(model, wish(model, steps=2, name="begun", resume="begun", rate=1e-3)).session.step == 2
+
+
+def test_a_state_of_another_node_is_refused(run, wish, output_folder, part):
+    """In both directions: Train LoRA does not go on with a critic's run, nor this node with one of pictures."""
+    from training_models import caption, latents, tiny_sd3
+    model, train = tiny_sd3(), part("training.run").train
+    asked = wish(model, steps=1, name="of_a_critic", prompts=1)
+    run(model, asked)
+    pictures = part("training.dataset").from_core_nodes([{"samples": latents(2)}], [caption(1)])
+    progress = part("training.progress").Progress(1, "1")
+    train(model, pictures, asked.settings, "of_pictures", progress)
+    told = "was written by another node, or by an older version of this one. Begin a new run with its LoRA.$"
+    with pytest.raises(ValueError, match=f"^resume: of_a_critic/step_00000001 {told}"):
+        train(model, pictures, asked.settings, "more", progress, resume="of_a_critic")
+    with pytest.raises(ValueError, match=f"^resume: of_pictures/step_00000001 {told}"):
+        run(model, wish(model, steps=2, resume="of_pictures"))
+
+
 def test_a_cancel_before_the_first_step_is_a_cancel(run, wish, output_folder):
     import comfy.model_management
     from training_models import tiny_sd3
