@@ -209,8 +209,7 @@ def _training_benchmark(tests):
     import bench_training
     import real_host
     pack = real_host.load_pack()
-    for module in ("dataset", "settings", "progress", "run"):
-        importlib.import_module(f"{pack.__name__}.nodes.training.{module}")
+    importlib.import_module(f"{pack.__name__}.nodes.training.run")
     return bench_training, pack
 
 

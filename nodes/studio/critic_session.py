@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ..training.adapters import LoraShape
 from ..training.adapters.like import like, mapped
-from ..training.dataset import Sample, TrainingSet
-from ..training.gradient import group_by_shape
-from ..training.identity import content_identity
-from ..training.session import Session
+from ..training.data.dataset import Sample, TrainingSet
+from ..training.disk.identity import content_identity
+from ..training.step.gradient import group_by_shape
+from ..training.step.session import Session
 from .chain import Chain, schedule
 from .decoder import Decoder
 from .reward import Reward

@@ -13,18 +13,18 @@ from ..critique.reference import Reference
 from ..lora.output import file_stem
 from ..lora.proof import check_loads
 from ..training.adapters import LoraShape
-from ..training.checkpoint import find_state, load_state, state_folder, take_run
-from ..training.critic import as_image
-from ..training.dataset import Sample, TrainingSet
-from ..training.decoding import decode
-from ..training.keeping import Keeper
-from ..training.memory import is_memory_full
-from ..training.progress import Progress
-from ..training.recipe import OptimizerPlan, Recipe
+from ..training.data.dataset import Sample, TrainingSet
+from ..training.disk.checkpoint import find_state, load_state, state_folder, take_run
+from ..training.disk.keeping import Keeper
+from ..training.disk.state import restore
+from ..training.plan.recipe import OptimizerPlan, Recipe
+from ..training.plan.settings import Settings
 from ..training.run import back_off, load, load_for_training
-from ..training.selfcheck import self_check
-from ..training.settings import Settings
-from ..training.state import restore
+from ..training.seen.critic import as_image
+from ..training.seen.decoding import decode
+from ..training.seen.progress import Progress
+from ..training.step.memory import is_memory_full
+from ..training.step.selfcheck import self_check
 from ..training.stop import stoppable
 from .critic_measures import Measured, measure
 from .critic_session import Course, Goal, RewardSession

@@ -15,9 +15,9 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ..training.adapters import attached, checkpointed
-from ..training.differentiable import DifferentiableHost, attend_with_sdpa
-from ..training.layers import repeated_blocks
-from ..training.memory import is_memory_full
+from ..training.model.differentiable import DifferentiableHost, attend_with_sdpa
+from ..training.model.layers import repeated_blocks
+from ..training.step.memory import is_memory_full
 from .climb import climb, each, norm
 from .decoder import Decoder
 from .reward import Reward

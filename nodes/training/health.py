@@ -1,7 +1,7 @@
 """Warnings that a training goes wrong in ways that do not stop it: a rate too hot, overfitting, a loss that rises."""
 import statistics
 
-from .validation import overfits
+from .step.validation import overfits
 
 # ||change of W|| / ||W|| of the middle layer. On the starter, woodcuts at 1, 3, 10 and 30 times the default rate: 120
 # steps end at .03, .07, .25 and 2.6, with losses on unseen ones .218, .189, .196 and 1.08 (.694 untrained); 400 steps

@@ -1,8 +1,8 @@
 """The report of a training run, in Markdown."""
-from .dataset import TrainingSet
-from .recipe import Recipe
+from .data.dataset import TrainingSet
+from .plan.recipe import Recipe
+from .plan.settings import Settings
 from .run import Trained
-from .settings import Settings
 
 
 def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:

@@ -9,24 +9,24 @@ import torch
 from ..lora.files import read_lora
 from ..lora.output import file_stem
 from ..lora.proof import check_loads
-from . import critic as critics
 from .adapters import LoraShape
-from .checkpoint import find_state, load_state, state_folder, take_run
-from .dataset import TrainingSet
-from .denoiser import is_guidance_distilled
-from .experts import for_expert
+from .data.dataset import TrainingSet
+from .disk.checkpoint import find_state, load_state, state_folder, take_run
+from .disk.keeping import Keeper
+from .disk.state import restore
 from .health import Health
-from .keeping import Keeper
-from .memory import is_memory_full
-from .objective import Objective
-from .progress import Progress
-from .samples import Samples
-from .selfcheck import SelfCheck, self_check
-from .session import Session
-from .settings import Settings
-from .state import restore
+from .plan.experts import for_expert
+from .plan.settings import Settings
+from .seen import critic as critics
+from .seen.progress import Progress
+from .seen.samples import Samples
+from .step.denoiser import is_guidance_distilled
+from .step.memory import is_memory_full
+from .step.objective import Objective
+from .step.selfcheck import SelfCheck, self_check
+from .step.session import Session
+from .step.validation import Measured
 from .stop import stoppable
-from .validation import Measured
 
 
 class Trained(NamedTuple):

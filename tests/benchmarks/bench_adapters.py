@@ -39,11 +39,11 @@ def step(pack, name, batch, sizes):
     algorithm = name.partition(",")[0]
     settings = training.adapters.table.ALGORITHMS[algorithm].settings(**SHAPES[name])
     shape = training.adapters.LoraShape(algorithm, rank=RANK, settings=settings)
-    asked = training.settings.Settings(STARTER.steps, batch, 1e-4, RANK, 0)
-    dataset = training.dataset.from_core_nodes([{"samples": latents}], captions)
+    asked = training.plan.settings.Settings(STARTER.steps, batch, 1e-4, RANK, 0)
+    dataset = training.data.dataset.from_core_nodes([{"samples": latents}], captions)
     with StepClock() as clock:
         trained = training.run.train(model(STARTER), dataset, asked, "benchmark",
-                                     training.progress.Progress(STARTER.steps, "1"), shape)
+                                     training.seen.progress.Progress(STARTER.steps, "1"), shape)
     sizes[name] = trained.parameters
     return clock.seconds_a_step()
 

@@ -109,25 +109,26 @@ class Workshop:
         drawn[WHOLE:] = 1 - drawn[WHOLE:]
         latents = nodes.VAEEncode().encode(self.starter.vae, drawn)[0]["samples"]
         captions = [self.starter.encode(self.woodcut.caption(thing)) for thing in things]
-        made = self.part("training.dataset").from_core_nodes([{"samples": latents}], captions)
+        made = self.part("training.data.dataset").from_core_nodes([{"samples": latents}], captions)
         names = [f"woodcut {i + 1}" if i < WHOLE else f"inverted {i + 1 - WHOLE}" for i in range(len(things))]
         return made._replace(samples=[s._replace(name=n) for s, n in zip(made.samples, names, strict=True)])
 
     def weighed(self, critic):
         """What each picture of the data set counts with a critic."""
-        return self.part("training.critic").weigh(self.dataset, critic, WEIGHED.weighting, self.starter.model.model,
-                                                  self.starter.vae)[1]
+        return self.part("training.seen.critic").weigh(
+            self.dataset, critic, WEIGHED.weighting, self.starter.model.model, self.starter.vae)[1]
 
     def run(self, course, seed):
         import torch
-        recipes, name = self.part("training.recipe"), f"{course.name} {seed}"
+        recipes, name = self.part("training.plan.recipe"), f"{course.name} {seed}"
         recipe = recipes.Recipe(samples=recipes.SamplePlan(every=EVERY, steps=SAMPLING_STEPS, cfg=3.0))
-        settings = self.part("training.settings").Settings(STEPS, 1, course.rate, 16, seed, recipe)
+        settings = self.part("training.plan.settings").Settings(STEPS, 1, course.rate, 16, seed, recipe)
         with torch.inference_mode():
             prompts = [self.starter.encode(prompt)[0] for prompt in self.looks]
+            progress = self.part("training.seen.progress").Progress(STEPS, "1")
             done = self.part("training.run").train(
-                self.starter.model, self.dataset, settings, name, self.part("training.progress").Progress(STEPS, "1"),
-                sample_prompts=prompts, vae=self.starter.vae, critic=self.critic, critic_weighting=course.weighting)
+                self.starter.model, self.dataset, settings, name, progress, sample_prompts=prompts,
+                vae=self.starter.vae, critic=self.critic, critic_weighting=course.weighting)
         kept, best = done.favourite.step, self.held_out(done.path)
         last = best if kept == STEPS else self.held_out(done.path.replace(".safetensors", "_last.safetensors"))
         made = Run(done.favourite.judged, kept, best, last)

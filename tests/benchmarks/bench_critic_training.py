@@ -128,7 +128,8 @@ class Studio:
             sampling = self.part("studio.sampling").Sampling(
                 positive, starter.empty, {"samples": torch.zeros(1, 16, 16, 16)}, starter.vae, SAMPLING_STEPS, 3.0,
                 "euler", "simple")
-            settings = self.part("training.settings").Settings(self.steps, BATCH, 0.0, 16, TRAINING_SEED, train.RECIPE)
+            settings = self.part("training.plan.settings").Settings(
+                self.steps, BATCH, 0.0, 16, TRAINING_SEED, train.RECIPE)
             asked = train.Asked(None, sampling, goal, rubric, self.reference, settings, "critic", [], 0, "")
             began = time.process_time()
             done = train.train(starter.model, asked, train.RewardProgress(self.steps, "1"))

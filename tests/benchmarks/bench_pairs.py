@@ -85,7 +85,7 @@ class Workshop:
         before, after = (self.latents(draw, self.learnt, frame=True) for draw in KINDS[kind])
         captions, rows = self.encoded(self.learnt), []
         for name in ("after alone", "pairs"):
-            dataset = self.pack.nodes.training.dataset.from_core_nodes([{"samples": after}], captions)
+            dataset = self.pack.nodes.training.data.dataset.from_core_nodes([{"samples": after}], captions)
             if name == "pairs":
                 dataset = dataset._replace(samples=[sample._replace(before=before[[i]])
                                                     for i, sample in enumerate(dataset.samples)])
@@ -100,10 +100,10 @@ class Workshop:
     def train(self, dataset, seed):
         import torch
         t = self.pack.nodes.training
-        settings = t.settings.Settings(self.steps, 1, 0.0, RANK, seed)
+        settings = t.plan.settings.Settings(self.steps, 1, 0.0, RANK, seed)
         with torch.inference_mode():
             return t.run.train(self.starter.model, dataset, settings, "pairs",
-                               t.progress.Progress(self.steps, "1")).tensors
+                               t.seen.progress.Progress(self.steps, "1")).tensors
 
     def judge(self, kind, lora, strength):
         """(share of the change, share of the frame, cosine with the change) of what a LoRA adds."""

@@ -79,14 +79,14 @@ class Workshop:
         """(LoRA, steps done): ends early when `seconds` are over, as a person's stop-and-keep does."""
         t, until = self.pack.nodes.training, time.perf_counter() + seconds
 
-        class Timed(t.progress.Progress):
+        class Timed(t.seen.progress.Progress):
             def update(self, session):
                 super().update(session)
                 if time.perf_counter() > until:
                     t.stop.request_stop("1")
 
-        dataset = t.dataset.from_core_nodes([{"samples": self.latents}], self.captions)
-        settings = t.settings.Settings(steps, 1, 0.0, 0, seed)
+        dataset = t.data.dataset.from_core_nodes([{"samples": self.latents}], self.captions)
+        settings = t.plan.settings.Settings(steps, 1, 0.0, 0, seed)
         trained = t.run.train(self.starter.model, dataset, settings, "bench", Timed(steps, "1"))
         return trained.tensors, len(trained.losses)
 

@@ -75,9 +75,9 @@ class Studio:
         with torch.inference_mode():
             latents = nodes.VAEEncode().encode(self.starter.vae, self.drawn_woodcuts())[0]["samples"]
             captions = [self.starter.encode(self.woodcut.caption(thing)) for thing in self.woodcut.things()]
-            dataset = self.module("training.dataset").from_core_nodes([{"samples": latents}], captions)
-            settings = self.module("training.settings").Settings(steps, 4, 0.002, 8, 1)
-            progress = self.module("training.progress").Progress(steps, "1")
+            dataset = self.module("training.data.dataset").from_core_nodes([{"samples": latents}], captions)
+            settings = self.module("training.plan.settings").Settings(steps, 4, 0.002, 8, 1)
+            progress = self.module("training.seen.progress").Progress(steps, "1")
             return self.module("training.run").train(self.starter.model, dataset, settings, "bench", progress).tensors
 
     def spoil(self, lora):

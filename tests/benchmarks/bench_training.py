@@ -161,11 +161,11 @@ def model(shape, disable_dynamic=True):
 
 def ours(pack, shape, latents, captions, batch, network=None):
     training = pack.nodes.training
-    dataset = training.dataset.from_core_nodes([{"samples": latents}], captions)
-    settings = training.settings.Settings(shape.steps, batch, 1e-3, RANK, 0)
+    dataset = training.data.dataset.from_core_nodes([{"samples": latents}], captions)
+    settings = training.plan.settings.Settings(shape.steps, batch, 1e-3, RANK, 0)
     network = network or model(shape)
     with StepClock() as clock:
-        training.run.train(network, dataset, settings, "benchmark", training.progress.Progress(shape.steps, "1"))
+        training.run.train(network, dataset, settings, "benchmark", training.seen.progress.Progress(shape.steps, "1"))
     return clock.seconds_a_step()
 
 

@@ -32,8 +32,7 @@ def start_host(*helpers: str):
     import real_host
     real_host.find_host()
     pack = real_host.load_pack()
-    for module in ("run", "progress"):      # imported when a node trains
-        importlib.import_module(f"{pack.__name__}.nodes.training.{module}")
+    importlib.import_module(f"{pack.__name__}.nodes.training.run")      # imported when a node trains
     logging.getLogger().setLevel(logging.ERROR)
     return pack
 

@@ -126,6 +126,19 @@ def test_imports_run_in_no_circle():
     assert "nodes.lora.language" in graph["nodes.lora.values"]
 
 
+@pytest.mark.parametrize("room", set(ARROWS) - {"kernels"})
+def test_folders_of_a_room_know_each_other_in_no_circle(room):
+    def part(name):                     # a folder of the room, or a file that lies in none
+        return name.split(".")[2] if name.startswith(f"nodes.{room}.") else None
+
+    graph = {}
+    for file in FILES:
+        if own := part(module_name(file)):
+            graph.setdefault(own, set()).update(set(map(part, modules_imported_by(file))) - {own, None})
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert "nodes" in graph
+
+
 @pytest.mark.parametrize("file", FILES, ids=relative_name)
 def test_no_feature_imports_the_nodes_of_another(file):
     rooms = [name.split(".")[1:3] for name in absolute_imports_of(file) if name.startswith("nodes.")]

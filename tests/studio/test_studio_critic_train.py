@@ -32,7 +32,7 @@ def wish(part):
         positive = [entry for number in range(prompts) for entry in caption(number)]
         sampling = part("studio.sampling").Sampling(positive, caption(9), {"samples": torch.zeros(1, 16, 8, 8)}, None,
                                                     4, 2.0, "euler", "simple")
-        settings = part("training.settings").Settings(steps, 2, rate, 4, seed, train.RECIPE)
+        settings = part("training.plan.settings").Settings(steps, 2, rate, 4, seed, train.RECIPE)
         return train.Asked(lora, sampling, goal, rubric, reference, settings, name, [], seeds, resume)
     return make
 
@@ -85,8 +85,8 @@ def test_pictures_are_sampled_as_ksampler_does(part, family, cfg, longer):
     with torch.inference_mode(False), torch.no_grad():
         theirs = comfy.sample.sample(model, noise, steps, cfg, "euler", "normal", words, empty,
                                      torch.zeros_like(noise), disable_pbar=True, seed=5)
-        denoiser = part("training.denoiser").Denoiser(model, 3.5)
-        sample = part("training.dataset").Sample
+        denoiser = part("training.step.denoiser").Denoiser(model, 3.5)
+        sample = part("training.data.dataset").Sample
         sampling = model.get_model_object("model_sampling")
         sigmas = part("studio.chain").schedule(sampling, "normal", steps, "cpu")
         conds, negative = (denoiser.encode(sample(torch.zeros_like(noise), *entry)).conds for entry in words + empty)
@@ -202,8 +202,8 @@ def test_a_state_of_another_node_is_refused(run, wish, output_folder, part):
     model, train = tiny_sd3(), part("training.run").train
     asked = wish(model, steps=1, name="of_a_critic", prompts=1)
     run(model, asked)
-    pictures = part("training.dataset").from_core_nodes([{"samples": latents(2)}], [caption(1)])
-    progress = part("training.progress").Progress(1, "1")
+    pictures = part("training.data.dataset").from_core_nodes([{"samples": latents(2)}], [caption(1)])
+    progress = part("training.seen.progress").Progress(1, "1")
     train(model, pictures, asked.settings, "of_pictures", progress)
     told = "was written by another node, or by an older version of this one. Begin a new run with its LoRA.$"
     with pytest.raises(ValueError, match=f"^resume: of_a_critic/step_00000001 {told}"):

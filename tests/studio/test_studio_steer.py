@@ -227,7 +227,7 @@ def test_a_push_raises_what_the_model_predicts_of_each_picture_and_keeps_the_nor
 def test_pictures_of_a_batch_are_pushed_alike_alone_and_where_blocks_are_run_again(loaded, parts, pass_of):
     push = parts("studio.push")
     predict, noisy, part = pass_of
-    blocks = list(parts("training.layers").repeated_blocks(loaded.model.model.diffusion_model))
+    blocks = list(parts("training.model.layers").repeated_blocks(loaded.model.model.diffusion_model))
     with torch.inference_mode():
         _, (both,) = push.pulled(predict, noisy, [part], loaded.model)
         alone = torch.cat([push.pulled(predict, each, [part], loaded.model)[1][0] for each in noisy.split(1)])

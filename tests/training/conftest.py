@@ -1,17 +1,14 @@
 """The trainer is imported when a node trains; its tests want it from the start."""
 import importlib
-from pathlib import Path
+import pkgutil
 
 import pytest
-
-FOLDER = Path(__file__).resolve().parents[2] / "nodes" / "training"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def whole_trainer(pack):
-    for path in FOLDER.glob("*.py"):
-        importlib.import_module(f"{pack.__name__}.nodes.training.{path.stem}")
-    importlib.import_module(f"{pack.__name__}.nodes.training.adapters")
+    for module in pkgutil.walk_packages(pack.nodes.training.__path__, f"{pack.nodes.training.__name__}."):
+        importlib.import_module(module.name)
 
 
 @pytest.fixture
@@ -22,9 +19,9 @@ def train(pack, output_folder):
 
     def run(model, steps=12, name="hand", seed=3, batch_size=2, rate=1e-2, dataset=None, resume="", prompts=None,
             stop_after=None, progress=None, rank=4, critic=None, weighting=0.0, **recipe):
-        dataset = dataset or t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
-        settings = t.settings.Settings(steps, batch_size, rate, rank, seed, t.recipe.Recipe(**recipe))
-        progress = progress or t.progress.Progress(steps, "1")
+        dataset = dataset or t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
+        settings = t.plan.settings.Settings(steps, batch_size, rate, rank, seed, t.plan.recipe.Recipe(**recipe))
+        progress = progress or t.seen.progress.Progress(steps, "1")
         if stop_after:
             progress = Interrupting(progress, stop_after)
         return t.run.train(model, dataset, settings, name, progress, sample_prompts=prompts, resume=resume,

@@ -37,14 +37,14 @@ class Setup:
         for parameter in self.layer.parameters():
             parameter.normal_(std=0.5, generator=generator)
         self.x = torch.randn(shape, generator=generator, dtype=dtype).requires_grad_()
-        self.adapter = table.adapter(t.frozen.FrozenWeight(self.layer), rank, ALPHA, table.settings(**settings))
+        self.adapter = table.adapter(t.model.frozen.FrozenWeight(self.layer), rank, ALPHA, table.settings(**settings))
         start = self.adapter.start(generator)
         move = lambda value: torch.randn(value.shape, generator=generator) * (0.3 if moved else 0)
         masters = torch.promote_types(dtype, torch.float32)
         self.adapter.trained = {key: (value + move(value)).to(masters).requires_grad_() for key, value in start.items()}
 
     def output(self):
-        return self.adapter.forward(self.x, self.t.frozen.frozen_base(self.layer))
+        return self.adapter.forward(self.x, self.t.model.frozen.frozen_base(self.layer))
 
     def with_weight(self, weight):
         """The layer's own output under another weight."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-MODULE = Path(__file__).resolve().parents[2] / "nodes" / "training" / "augmented.py"
+MODULE = Path(__file__).resolve().parents[2] / "nodes" / "training" / "model" / "augmented.py"
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 
 PROBE = """

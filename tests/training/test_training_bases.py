@@ -81,16 +81,16 @@ def gradient(pack, model, algorithm, checkpoint):
     with torch.inference_mode(False):
         adapters = t.adapters.build(shape, model.model, "cpu", torch.Generator().manual_seed(2))
         adapters.flat.add_(torch.randn(adapters.flat.shape, generator=torch.Generator().manual_seed(3)) * 0.02)
-        dataset = t.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0), caption(1)])
-        denoiser = t.denoiser.Denoiser(model, 1.0)
-        objective = t.objective.Objective(model.get_model_object("model_sampling"))
+        dataset = t.data.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0), caption(1)])
+        denoiser = t.step.denoiser.Denoiser(model, 1.0)
+        objective = t.step.objective.Objective(model.get_model_object("model_sampling"))
         batch = [denoiser.encode(sample) for sample in dataset.samples]
         noise = [torch.randn(s.latent.shape, generator=torch.Generator().manual_seed(4)) for s in batch]
         network = model.model.diffusion_model
-        blocks = [block for _, block in t.layers.repeated_blocks(network)] if checkpoint else []
-        with t.differentiable.training_mode(model), t.differentiable.DifferentiableHost(), \
+        blocks = [block for _, block in t.model.layers.repeated_blocks(network)] if checkpoint else []
+        with t.model.differentiable.training_mode(model), t.model.differentiable.DifferentiableHost(), \
                 t.adapters.attached(network, adapters, torch.device("cpu")), t.adapters.checkpointed(blocks):
-            t.gradient.backward(denoiser, objective, batch, noise, torch.tensor([0.4, 0.7]))
+            t.step.gradient.backward(denoiser, objective, batch, noise, torch.tensor([0.4, 0.7]))
     return adapters.gradients()
 
 
@@ -110,9 +110,9 @@ def test_the_gradient_is_that_of_the_plain_weights(host, pack, base, algorithm):
 def test_a_lora_trains_on_the_base_and_loads_into_it(host, pack, base):
     t, model = pack.nodes.training, BASES[base][0]()
     folder_paths.get_filename_list("loras")
-    dataset = t.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0), caption(1)])
-    settings = t.settings.Settings(4, 2, 1e-2, 4, 0)
-    trained = t.run.train(model, dataset, settings, "on quantised", t.progress.Progress(4, "1"))
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0), caption(1)])
+    settings = t.plan.settings.Settings(4, 2, 1e-2, 4, 0)
+    trained = t.run.train(model, dataset, settings, "on quantised", t.seen.progress.Progress(4, "1"))
     assert trained.check.reached == trained.check.adapters == 13
     name = Path(trained.path).name
     loaded, _ = host.nodes.NODE_CLASS_MAPPINGS["LoraLoader"]().load_lora(model, None, name, 1.0, 1.0)

@@ -70,18 +70,18 @@ def test_a_kept_prompt_changes_less_while_the_pictures_are_learnt(host, feed):  
 def test_the_loss_of_a_lesson_is_the_distance_to_what_the_teacher_says(pack):
     t, model = pack.nodes.training, tiny_sd3()
     comfy.model_management.load_models_gpu([model])
-    dataset = t.dataset.from_core_nodes([{"samples": latents(2)}], [SUBJECT])
-    taught = t.concept.preserving(t.concept.slider(dataset, MORE, None, 2.0), OTHER, 0.5)
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(2)}], [SUBJECT])
+    taught = t.data.concept.preserving(t.data.concept.slider(dataset, MORE, None, 2.0), OTHER, 0.5)
     assert [len(sample.lesson) for sample in taught.samples] == [3, 3, 1, 1]
-    objective = t.objective.Objective(model.get_model_object("model_sampling"))
-    denoiser = t.denoiser.Denoiser(model, 1.0)
+    objective = t.step.objective.Objective(model.get_model_object("model_sampling"))
+    denoiser = t.step.denoiser.Denoiser(model, 1.0)
     batch = [denoiser.encode(sample) for sample in taught.samples]
     noise, sigma = [torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(1))] * 4, torch.full((4,), 0.5)
     with torch.no_grad():
-        losses = t.gradient.sample_losses(denoiser, objective, batch, noise, sigma, denoiser)
+        losses = t.step.gradient.sample_losses(denoiser, objective, batch, noise, sigma, denoiser)
         noisy = objective.add_noise(torch.cat([s.latent for s in batch[:2]]), torch.cat(noise[:2]), sigma[:2])
         more, own = (denoiser(noisy, sigma[:2], [denoiser.encode(
-            t.dataset.Sample(latents(1), *prompt[0])).conds] * 2) for prompt in (MORE, SUBJECT))
+            t.data.dataset.Sample(latents(1), *prompt[0])).conds] * 2) for prompt in (MORE, SUBJECT))
     expected = objective.losses(own, own + 2.0 * (more - own), sigma[:2])
     assert torch.allclose(losses[:2], expected, rtol=1e-4)
     assert torch.allclose(losses[2:], torch.zeros(2), atol=1e-8)  # without adapters the model is its own teacher

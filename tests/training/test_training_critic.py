@@ -32,7 +32,7 @@ class Script(Redness):
 @pytest.fixture
 def run(pack, train):
     """run(critic, steps, ...) trains with a sample picture every other step."""
-    samples = pack.nodes.training.recipe.SamplePlan(every=2, steps=2, cfg=1.0)
+    samples = pack.nodes.training.plan.recipe.SamplePlan(every=2, steps=2, cfg=1.0)
 
     def run(critic, steps=8, prompts=1, **changes):
         return train(tiny_sd3(), steps, rate=3e-2, prompts=[*caption(7), *caption(8)][:prompts], critic=critic,
@@ -46,7 +46,7 @@ def report(pack):
     t = pack.nodes.training
 
     def write(trained):
-        dataset = t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(0)])
+        dataset = t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(0)])
         return t.report.training_report(trained, dataset, trained.settings)
     return write
 
@@ -62,13 +62,14 @@ def test_the_lora_is_that_of_the_step_the_critic_likes_best(run, output_folder, 
     last = run(None, name="plain")
     assert last.losses == trained.losses
     assert same(lora(output_folder, "hand_last"), last.tensors) and not same(last.tensors, trained.tensors)
-    state = pack.nodes.training.checkpoint.load_state(output_folder / "training" / "hand" / "step_00000008.safetensors")
+    path = output_folder / "training" / "hand" / "step_00000008.safetensors"
+    state = pack.nodes.training.disk.checkpoint.load_state(path)
     assert torch.equal(state["critique"]["weights"], trained.favourite.weights)
     told = report(trained)
     assert "best after step 4 with 5" in told and "| 4 (best) | 5 | 5 |" in told and "| 0 | 9 | 9 |" in told
     assert "hand_last" in told and "quick previews" in told
     assert trained.loss_map["critique"] == [(0, 9), (2, 1), (4, 5), (6, 3), (8, 4)]
-    chart = pack.nodes.training.chart.training_chart
+    chart = pack.nodes.training.seen.chart.training_chart
     assert chart(trained.loss_map).shape[1] == chart({**trained.loss_map, "critique": []}).shape[1] + 90 + 34
 
 
@@ -115,13 +116,13 @@ def test_another_critic_starts_anew_and_says_so(run):
 @pytest.mark.parametrize("scores, strength", [([1, 2, 3, 4], 1.0), ([0, 0, 0, 100], 4.0), ([5, 5], 2.0), ([3], 1.0),
                                               ([-1e9, 0, 1, 2, 1e9], 4.0)])
 def test_weights_are_bounded_rise_with_the_score_and_have_mean_one(pack, scores, strength):
-    weights = pack.nodes.training.critic.weights(scores, strength)
+    weights = pack.nodes.training.seen.critic.weights(scores, strength)
     assert sum(weights) / len(weights) == pytest.approx(1, abs=1e-9)
     assert all(0.25 <= w <= 4 for w in weights) and weights == sorted(weights)
 
 
 def test_one_standard_deviation_counts_e_to_the_strength(pack):
-    low, high = pack.nodes.training.critic.weights([10.0, 20.0], 0.5)
+    low, high = pack.nodes.training.seen.critic.weights([10.0, 20.0], 0.5)
     assert high / low == pytest.approx(2.718281828, rel=1e-6)
 
 
@@ -137,9 +138,9 @@ def test_pictures_that_the_critic_likes_count_more(run, report):
 
 def test_what_keeps_the_model_is_not_weighed(pack):
     t = pack.nodes.training
-    dataset = t.concept.preserving(
-        t.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0)]), caption(1), 0.5)
-    weighed, told = t.critic.weigh(dataset, Redness(), 1.0, tiny_sd3().model)
+    dataset = t.data.concept.preserving(
+        t.data.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0)]), caption(1), 0.5)
+    weighed, told = t.seen.critic.weigh(dataset, Redness(), 1.0, tiny_sd3().model)
     assert [s.weight for s in weighed.samples[2:]] == [0.5, 0.5] and len(told) == 2
 
 
@@ -156,4 +157,4 @@ def test_a_model_without_a_preview_needs_a_vae(pack):
     model = tiny_sd3()
     model.model.latent_format.latent_rgb_factors = None
     with pytest.raises(ValueError, match="vae: expected one with a critic, because no preview of SD3's latents"):
-        pack.nodes.training.critic.check(Redness(), caption(1), 0.0, model.model, None)
+        pack.nodes.training.seen.critic.check(Redness(), caption(1), 0.0, model.model, None)

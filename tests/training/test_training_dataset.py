@@ -9,7 +9,7 @@ def sizes(*shapes):
 
 
 def test_a_batch_with_one_caption_repeats_the_caption(pack):
-    dataset = pack.nodes.training.dataset.from_core_nodes([{"samples": latents(3)}], [caption(0)])
+    dataset = pack.nodes.training.data.dataset.from_core_nodes([{"samples": latents(3)}], [caption(0)])
     assert [tuple(s.latent.shape) for s in dataset.samples] == [(1, 16, 8, 8)] * 3
     assert all(s.caption is dataset.samples[0].caption for s in dataset.samples)
 
@@ -17,7 +17,7 @@ def test_a_batch_with_one_caption_repeats_the_caption(pack):
 def test_lists_of_latents_and_captions_are_paired_in_order(pack):
     pictures = [{"samples": latents(1, size=8, seed=1)}, {"samples": latents(2, size=12, seed=2)}]
     captions = [caption(i) for i in range(3)]
-    dataset = pack.nodes.training.dataset.from_core_nodes(pictures, captions)
+    dataset = pack.nodes.training.data.dataset.from_core_nodes(pictures, captions)
     assert [s.latent.shape[-1] for s in dataset.samples] == [8, 12, 12]
     assert all(s.caption is c[0][0] for s, c in zip(dataset.samples, captions, strict=True))
 
@@ -25,7 +25,7 @@ def test_lists_of_latents_and_captions_are_paired_in_order(pack):
 def test_buckets_keep_each_picture_s_caption(pack):
     captions = [caption(i)[0] for i in range(3)]
     buckets = sizes((2, 16, 8, 8), (1, 16, 8, 12))
-    dataset = pack.nodes.training.dataset.from_core_nodes(buckets, [captions[:2], captions[2:]])
+    dataset = pack.nodes.training.data.dataset.from_core_nodes(buckets, [captions[:2], captions[2:]])
     assert [s.caption is c[0] for s, c in zip(dataset.samples, captions, strict=True)] == [True] * 3
 
 
@@ -42,12 +42,12 @@ def test_buckets_keep_each_picture_s_caption(pack):
 ])
 def test_what_cannot_be_paired_is_refused_with_numbers(pack, pictures, captions, sentence):
     with pytest.raises(ValueError) as error:
-        pack.nodes.training.dataset.from_core_nodes(pictures, captions)
+        pack.nodes.training.data.dataset.from_core_nodes(pictures, captions)
     assert str(error.value) == sentence
 
 
 def test_what_training_leaves_out_is_noted(pack):
     masked = [{"samples": latents(1), "noise_mask": torch.ones(1, 8, 8)}]
-    dataset = pack.nodes.training.dataset.from_core_nodes(masked, [caption(0, area=(1, 1, 0, 0))])
+    dataset = pack.nodes.training.data.dataset.from_core_nodes(masked, [caption(0, area=(1, 1, 0, 0))])
     assert "masks" in dataset.notes[0]
     assert dataset.notes[1].endswith("area.")

@@ -9,13 +9,13 @@ import torch
 @pytest.mark.parametrize("augmented", [operator.iadd, operator.isub, operator.imul, operator.itruediv])
 def test_calls_that_look_like_operators_still_change_their_tensor(pack, augmented):
     a = torch.ones(3, requires_grad=True) * 2
-    with pack.nodes.training.differentiable.DifferentiableHost():
+    with pack.nodes.training.model.differentiable.DifferentiableHost():
         assert augmented(a, 3) is a         # operator.iadd calls; only the written operator is replaced
 
 
 def test_residuals_written_as_operators_leave_the_old_tensor_alone(pack):
     x = torch.full((3,), 2.0, requires_grad=True)
-    with pack.nodes.training.differentiable.DifferentiableHost():
+    with pack.nodes.training.model.differentiable.DifferentiableHost():
         a = b = c = d = x * 1
         a += 3
         b -= 3
@@ -26,14 +26,14 @@ def test_residuals_written_as_operators_leave_the_old_tensor_alone(pack):
 
 def test_method_calls_change_their_tensor_in_place(pack):
     a = torch.ones(3, requires_grad=True) * 2
-    with pack.nodes.training.differentiable.DifferentiableHost():
+    with pack.nodes.training.model.differentiable.DifferentiableHost():
         assert a.add_(3) is a
         assert a.mul_(3) is a
 
 
 def test_nothing_is_replaced_without_gradients(pack):
     a = before = torch.ones(3)
-    with pack.nodes.training.differentiable.DifferentiableHost(), torch.no_grad():
+    with pack.nodes.training.model.differentiable.DifferentiableHost(), torch.no_grad():
         a += 1
     assert a is before
 
@@ -44,7 +44,7 @@ def test_weights_made_in_inference_mode_can_be_multiplied_with(pack):
     x = torch.ones(3, requires_grad=True)
     with pytest.raises(RuntimeError, match="Inference tensors cannot be saved"):
         x * weight
-    with pack.nodes.training.differentiable.DifferentiableHost():
+    with pack.nodes.training.model.differentiable.DifferentiableHost():
         (x * weight).sum().backward()
     assert torch.equal(x.grad, torch.full((3,), 4.0))
 
@@ -57,7 +57,7 @@ def test_fused_rotary_embeddings_get_a_gradient_and_keep_their_value(pack, name)
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(1, 1, 4, 4, 2, 2)
     scales = (torch.ones(8), torch.ones(8)) if name.startswith("rms") else ()
     fused = getattr(comfy_kitchen, name)
-    with pack.nodes.training.differentiable.DifferentiableHost():
+    with pack.nodes.training.model.differentiable.DifferentiableHost():
         out = fused(q, k, turn, *scales)
     with torch.no_grad():
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(out, fused(q, k, turn, *scales), strict=True))

@@ -27,19 +27,19 @@ class Setup:
     def __init__(self, pack, targets="TE.*=2@1e-4; J00=2; default=0"):
         self.t, self.clip = pack.nodes.training, small_clip()
         self.model = tiny_sd3(pooled=64)
-        encode = self.t.captions.Encoder(self.clip)
-        self.dataset = self.t.dataset.TrainingSet(
-            [self.t.dataset.Sample(latents(1, seed=i), *encode(words)) for i, words in enumerate(WORDS)], [])
+        encode = self.t.data.captions.Encoder(self.clip)
+        self.dataset = self.t.data.dataset.TrainingSet(
+            [self.t.data.dataset.Sample(latents(1, seed=i), *encode(words)) for i, words in enumerate(WORDS)], [])
         self.shape = self.t.adapters.LoraShape(rank=2, targets=targets)
-        self.settings = self.t.settings.Settings(6, 2, 1e-2, 2, 0)
+        self.settings = self.t.plan.settings.Settings(6, 2, 1e-2, 2, 0)
 
     def session(self):
         patcher = self.t.run.load_for_training(self.model, self.dataset, self.settings)
-        return self.t.session.Session(patcher, self.dataset, self.settings, self.shape, self.clip)
+        return self.t.step.session.Session(patcher, self.dataset, self.settings, self.shape, self.clip)
 
     def train(self, dataset=None, clip=True):
         return self.t.run.train(self.model, dataset or self.dataset, self.settings, "words",
-                                self.t.progress.Progress(6, "1"), self.shape, clip=self.clip if clip else None)
+                                self.t.seen.progress.Progress(6, "1"), self.shape, clip=self.clip if clip else None)
 
 
 def loss(setup, session, gradient):
@@ -50,7 +50,7 @@ def loss(setup, session, gradient):
     with session.training(), torch.set_grad_enabled(gradient):
         batch = [session.denoiser.fresh(sample) for sample in session.samples]
         arguments = session.denoiser, session.objective, batch, noise, torch.tensor([0.5, 0.8])
-        return t.gradient.backward(*arguments) if gradient else t.gradient.sample_losses(*arguments).mean()
+        return t.step.gradient.backward(*arguments) if gradient else t.step.gradient.sample_losses(*arguments).mean()
 
 
 def test_the_gradient_reaches_the_text_encoders_and_is_the_slope(host, pack):
@@ -110,7 +110,7 @@ def test_what_cannot_train_text_encoders_is_one_sentence(host, pack):
     setup = Setup(pack)
     with pytest.raises(ValueError, match="targets: TE names the text encoders, which are trained when they are connec"):
         setup.train(clip=False)
-    encoded = setup.t.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0, 77, 64, 64)])
+    encoded = setup.t.data.dataset.from_core_nodes([{"samples": latents(2)}], [caption(0, 77, 64, 64)])
     with pytest.raises(ValueError, match="dataset: expected the words of every caption to train text encoders with"):
         setup.train(encoded)
 
@@ -139,11 +139,11 @@ def larger(request, pack):
     target = SimpleNamespace(params={}, clip=encoder, tokenizer=tokenizer)
     setup.clip = comfy.sd.CLIP(target, model_options={**options, "dtype": torch.float32})
     randomise(setup.clip.cond_stage_model.requires_grad_(False), 5)
-    encode = setup.t.captions.Encoder(setup.clip)
-    setup.dataset = setup.t.dataset.TrainingSet(
-        [setup.t.dataset.Sample(latents(1, channels=4, seed=i), *encode(words)) for i, words in enumerate(WORDS)], [])
+    data, encode = setup.t.data.dataset, setup.t.data.captions.Encoder(setup.clip)
+    setup.dataset = data.TrainingSet(
+        [data.Sample(latents(1, channels=4, seed=i), *encode(words)) for i, words in enumerate(WORDS)], [])
     setup.shape = setup.t.adapters.LoraShape(rank=2, targets="TE.*=2@1e-4; default=0")
-    setup.settings = setup.t.settings.Settings(6, 2, 1e-2, 2, 0)
+    setup.settings = setup.t.plan.settings.Settings(6, 2, 1e-2, 2, 0)
     return setup
 
 
@@ -158,8 +158,8 @@ def test_the_encoders_of_newer_models_learn_by_the_slope_of_the_loss(host, pack,
 
         def measured():
             batch = [session.denoiser.fresh(sample) for sample in session.samples]
-            return larger.t.gradient.backward(session.denoiser, session.objective, batch, noise,
-                                              torch.tensor([0.5, 0.8]))
+            return larger.t.step.gradient.backward(session.denoiser, session.objective, batch, noise,
+                                                   torch.tensor([0.5, 0.8]))
 
         with session.training():
             measured()

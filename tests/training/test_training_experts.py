@@ -12,7 +12,7 @@ SHOWN_PICTURES = WAN._replace(unet=dict(WAN.unet, in_dim=36))       # as image-t
 @pytest.fixture
 def sigmas(pack, monkeypatch):
     """All noise levels that are drawn."""
-    levels, drawn = pack.nodes.training.timesteps.NoiseLevels, []
+    levels, drawn = pack.nodes.training.step.timesteps.NoiseLevels, []
     draw = levels.draw
 
     def noted(self, *args):

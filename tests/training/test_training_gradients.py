@@ -23,8 +23,8 @@ class Setup:
     def __init__(self, pack, name, batch, dtype=torch.float32, algorithm="LoRA"):
         t = pack.nodes.training
         self.t, self.patcher = t, build(FAMILIES[name], dtype=dtype)
-        self.objective = t.objective.Objective(self.patcher.model.model_sampling)
-        self.denoiser = t.denoiser.Denoiser(self.patcher, guidance=1.0)
+        self.objective = t.step.objective.Objective(self.patcher.model.model_sampling)
+        self.denoiser = t.step.denoiser.Denoiser(self.patcher, guidance=1.0)
         self.network = self.patcher.model.diffusion_model
         generator = torch.Generator().manual_seed(5)
         shape = t.adapters.LoraShape(algorithm, rank=2)
@@ -36,13 +36,13 @@ class Setup:
 
     def gradient(self, checkpoint, rewrites=True):
         t = self.t
-        blocks = [block for _, block in t.layers.repeated_blocks(self.network)] if checkpoint else []
+        blocks = [block for _, block in t.model.layers.repeated_blocks(self.network)] if checkpoint else []
         self.adapters.flat.grad.zero_()
-        mode = t.differentiable.DifferentiableHost() if rewrites else nullcontext()
-        with t.differentiable.training_mode(self.patcher), mode, \
+        mode = t.model.differentiable.DifferentiableHost() if rewrites else nullcontext()
+        with t.model.differentiable.training_mode(self.patcher), mode, \
                 t.adapters.attached(self.network, self.adapters, torch.device("cpu")), \
                 t.adapters.checkpointed(blocks):
-            loss = t.gradient.backward(self.denoiser, self.objective, self.batch, self.noise, self.sigma)
+            loss = t.step.gradient.backward(self.denoiser, self.objective, self.batch, self.noise, self.sigma)
         self.rewritten = rewrites and mode.has_acted
         return loss.item(), self.adapters.flat.grad.clone()
 
@@ -50,8 +50,8 @@ class Setup:
         """Losses of single samples, one forward each, without any of the training modes."""
         t = self.t
         with torch.no_grad(), t.adapters.attached(self.network, self.adapters, torch.device("cpu")):
-            return [t.gradient.sample_losses(self.denoiser, self.objective, [self.batch[i]], [self.noise[i]],
-                                             self.sigma[[i]]).item() for i in rows]
+            return [t.step.gradient.sample_losses(self.denoiser, self.objective, [self.batch[i]], [self.noise[i]],
+                                                  self.sigma[[i]]).item() for i in rows]
 
     def slope(self, direction, step=1e-2):
         """Central difference of the batch's mean loss along a unit direction in adapter space."""
@@ -127,8 +127,8 @@ def test_the_self_check_passes_and_leaves_the_model_alone(pack, name):
     for adapter in setup.adapters.layers.values():
         adapter.trained["up"].data.zero_()
     before = {key: tensor.clone() for key, tensor in setup.patcher.model.state_dict().items()}
-    check = setup.t.selfcheck.self_check(setup.patcher, setup.denoiser, setup.objective, setup.adapters,
-                                         samples(pack, FAMILIES[name], 1)[0], 1, 0)
+    check = setup.t.step.selfcheck.self_check(setup.patcher, setup.denoiser, setup.objective, setup.adapters,
+                                              samples(pack, FAMILIES[name], 1)[0], 1, 0)
     assert check.adapters - check.reached == UNREAD.get(name, 0)
     assert check.checkpoint == (name in NEEDS_CHECKPOINTS) and check.rewrites == (name not in PLAIN)
     assert all(torch.equal(before[key], tensor) for key, tensor in setup.patcher.model.state_dict().items())

@@ -21,7 +21,7 @@ def levels(pack, model_type, **plan):
     flow = model_type in FLOW
     plan = {"density": "logit_normal" if flow else "uniform", "shift": "none", **plan}
     t = pack.nodes.training
-    return t.timesteps.NoiseLevels(sampling(model_type, shift=3.0), flow, t.recipe.TimestepPlan(**plan))
+    return t.step.timesteps.NoiseLevels(sampling(model_type, shift=3.0), flow, t.plan.recipe.TimestepPlan(**plan))
 
 
 def share(sigma, model_type):
@@ -39,8 +39,8 @@ class Batch:
             patcher.model.model_sampling = comfy.model_base.model_sampling(comfy.supported_models.SD15({}),
                                                                            ModelType.V_PREDICTION)
         self.model, self.patcher = patcher.model, patcher
-        self.objective = t.objective.Objective(patcher.model.model_sampling)
-        self.denoiser = t.denoiser.Denoiser(patcher, 1.0)
+        self.objective = t.step.objective.Objective(patcher.model.model_sampling)
+        self.denoiser = t.step.denoiser.Denoiser(patcher, 1.0)
         generator = torch.Generator().manual_seed(5)
         self.adapters = t.adapters.build(t.adapters.LoraShape(rank=2), patcher.model, "cpu", generator)
         self.adapters.flat.normal_(std=0.1, generator=generator)
@@ -51,13 +51,14 @@ class Batch:
     def gradient(self, loss):
         self.adapters.flat.grad.zero_()
         network = self.model.diffusion_model
-        with self.t.differentiable.training_mode(self.patcher), self.t.differentiable.DifferentiableHost(), \
+        host = self.t.model.differentiable
+        with host.training_mode(self.patcher), host.DifferentiableHost(), \
                 self.t.adapters.attached(network, self.adapters, torch.device("cpu")):
             value = loss()
         return value.item(), self.adapters.flat.grad.clone()
 
     def ours(self, sigma):
-        return self.t.gradient.backward(self.denoiser, self.objective, self.batch, self.noise, sigma)
+        return self.t.step.gradient.backward(self.denoiser, self.objective, self.batch, self.noise, sigma)
 
     def theirs(self):
         """The loss as diffusers' training scripts write it, the network called without the host around it."""
@@ -96,9 +97,9 @@ def test_one_batch_has_the_loss_and_the_gradient_of_diffusers(pack, kind):
 @pytest.mark.parametrize("shape", ["huber", "smooth_l1"])
 def test_robust_losses_are_the_square_or_the_distance_at_their_ends(pack, shape):
     t = pack.nodes.training
-    plan, delta = t.recipe.LossPlan(shape=shape), torch.tensor([0.1, 0.1])
+    plan, delta = t.plan.recipe.LossPlan(shape=shape), torch.tensor([0.1, 0.1])
     error = torch.tensor([[1e-3], [50.0]], dtype=torch.float64)
-    small, large = t.losses.shaped(error, plan, delta.double()).flatten().tolist()
+    small, large = t.step.losses.shaped(error, plan, delta.double()).flatten().tolist()
     scale = 1.0 if shape == "huber" else 10.0              # kohya's smooth_l1 is its huber divided by delta
     assert small == pytest.approx(scale * 1e-6, rel=1e-3)
     assert large == pytest.approx(scale * 2 * 0.1 * 50, rel=0.01)
@@ -108,8 +109,8 @@ def test_robust_losses_are_the_square_or_the_distance_at_their_ends(pack, shape)
                                                     ("snr", 1.0, 0.1)])
 def test_the_bend_of_a_robust_loss_falls_with_the_noise(pack, schedule, clean, noisy):
     t = pack.nodes.training
-    plan = t.recipe.LossPlan(shape="huber", delta_schedule=schedule)
-    ends = t.losses.deltas("flow", plan, torch.tensor([0.0, 0.5, 1.0]))
+    plan = t.plan.recipe.LossPlan(shape="huber", delta_schedule=schedule)
+    ends = t.step.losses.deltas("flow", plan, torch.tensor([0.0, 0.5, 1.0]))
     assert ends[0].item() == pytest.approx(clean, abs=1e-3) and ends[2].item() == pytest.approx(noisy, abs=1e-3)
     assert noisy - 1e-3 <= ends[1] <= clean + 1e-3
 
@@ -119,7 +120,7 @@ def test_min_snr_caps_the_weight_of_the_clean_latent_s_error(pack, kind):
     """The weight divided by the squared slope is what each level's clean-latent error counts: min(snr, gamma)."""
     t = pack.nodes.training
     model_type = {"eps": ModelType.EPS, "v": ModelType.V_PREDICTION, "flow": ModelType.FLOW}[kind]
-    objective = t.objective.Objective(sampling(model_type), None, t.recipe.LossPlan("min_snr", gamma=5.0))
+    objective = t.step.objective.Objective(sampling(model_type), None, t.plan.recipe.LossPlan("min_snr", gamma=5.0))
     sigma = torch.tensor([0.05, 0.3, 0.7, 0.95] if kind == "flow" else [0.05, 0.3, 1.0, 14.0])
     snr = ((1 - sigma) / sigma) ** 2 if kind == "flow" else sigma ** -2
     slope = objective.slope(torch.zeros(4, 1, 1, 1), sigma).flatten()
@@ -167,7 +168,7 @@ def test_each_stratum_has_its_turn_and_every_draw_is_uniform(pack):
 
 def test_a_mask_leaves_what_is_outside_it_without_a_gradient(pack):
     t = pack.nodes.training
-    objective = t.objective.Objective(sampling(ModelType.FLOW))
+    objective = t.step.objective.Objective(sampling(ModelType.FLOW))
     clean = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0))
     denoised, mask = clean.clone() + 0.1, torch.zeros(2, 1, 6, 6)
     mask[0, :, :3], mask[1] = 1.0, 0.5
@@ -179,7 +180,7 @@ def test_a_mask_leaves_what_is_outside_it_without_a_gradient(pack):
 
 
 def test_a_mask_of_another_size_is_averaged_down_to_the_latent(pack):
-    fit = pack.nodes.training.losses.fit_mask
+    fit = pack.nodes.training.step.losses.fit_mask
     mask = torch.zeros(1, 1, 48, 64)
     mask[..., :32] = 1
     small = fit(mask, torch.zeros(1, 4, 6, 8))
@@ -200,19 +201,22 @@ class Fixed:
 
 def test_outside_the_mask_the_model_is_held_to_itself_without_adapters(pack):
     t = pack.nodes.training
-    objective = t.objective.Objective(sampling(ModelType.FLOW), None, t.recipe.LossPlan("none", outside_mask=0.5))
+    plan = t.plan.recipe.LossPlan("none", outside_mask=0.5)
+    objective = t.step.objective.Objective(sampling(ModelType.FLOW), None, plan)
     latent, mask = torch.zeros(1, 4, 4, 4), torch.zeros(1, 1, 4, 4)
     mask[..., :1] = 1.0                                      # a quarter is learnt from
-    sample = t.denoiser.Encoded(latent, {}, mask)
+    sample = t.step.denoiser.Encoded(latent, {}, mask)
     denoised, kept = torch.full_like(latent, 0.1), torch.full_like(latent, 0.3)
-    loss = t.gradient.sample_losses(Fixed(denoised), objective, [sample], [latent], torch.tensor([0.5]), Fixed(kept))
+    loss = t.step.gradient.sample_losses(Fixed(denoised), objective, [sample], [latent], torch.tensor([0.5]),
+                                         Fixed(kept))
     inside, outside = (0.1 / 0.5) ** 2, (0.2 / 0.5) ** 2
     assert loss.item() == pytest.approx(inside + 0.5 * 0.75 * outside, rel=1e-4)
 
 
 def test_noise_offset_moves_whole_channels(pack):
     t = pack.nodes.training
-    objective = t.objective.Objective(sampling(ModelType.EPS), None, t.recipe.LossPlan("none", noise_offset=0.5))
+    plan = t.plan.recipe.LossPlan("none", noise_offset=0.5)
+    objective = t.step.objective.Objective(sampling(ModelType.EPS), None, plan)
     noise = objective.draw_noise(torch.zeros(1, 400, 32, 32), torch.Generator().manual_seed(0))
     assert noise.mean((2, 3)).std().item() == pytest.approx(0.5, rel=0.1)
     assert (noise - noise.mean((2, 3), keepdim=True)).std().item() == pytest.approx(1.0, rel=0.02)

@@ -30,7 +30,7 @@ def expected_loss(kind, out, clean, noise, sigma):
     ("eps", ModelType.EPS), ("v", ModelType.V_PREDICTION), ("v", ModelType.V_PREDICTION_CONTINUOUS),
     ("flow", ModelType.FLOW), ("flow", ModelType.FLUX)])
 def test_the_loss_is_the_raw_prediction_error(pack, kind, model_type):
-    objective = pack.nodes.training.objective.Objective(sampling(model_type))
+    objective = pack.nodes.training.step.objective.Objective(sampling(model_type))
     generator = torch.Generator().manual_seed(0)
     clean, noise, out = (torch.randn(SHAPE, generator=generator) for _ in range(3))
     sigma = objective.draw_sigmas(SHAPE[0], generator)
@@ -44,7 +44,7 @@ def test_the_loss_is_the_raw_prediction_error(pack, kind, model_type):
 @pytest.mark.parametrize("model_type", [ModelType.EPS, ModelType.V_PREDICTION, ModelType.FLOW, ModelType.FLUX,
                                         ModelType.EDM, ModelType.FLOW_COSMOS, ModelType.V_PREDICTION_EDM])
 def test_a_perfect_prediction_costs_nothing(pack, model_type):
-    objective = pack.nodes.training.objective.Objective(sampling(model_type, sigma_data=0.5))
+    objective = pack.nodes.training.step.objective.Objective(sampling(model_type, sigma_data=0.5))
     clean = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
     sigma = objective.draw_sigmas(SHAPE[0], torch.Generator().manual_seed(1))
     assert objective.losses(clean.clone(), clean, sigma).max() == 0
@@ -53,7 +53,8 @@ def test_a_perfect_prediction_costs_nothing(pack, model_type):
 
 def test_flow_times_are_logit_normal_before_the_model_s_shift(pack):
     generator = torch.Generator().manual_seed(0)
-    sigma = pack.nodes.training.objective.Objective(sampling(ModelType.FLOW, shift=3.0)).draw_sigmas(4000, generator)
+    objective = pack.nodes.training.step.objective.Objective(sampling(ModelType.FLOW, shift=3.0))
+    sigma = objective.draw_sigmas(4000, generator)
     times = sigma / (3 - 2 * sigma)                     # the inverse of 3 t / (1 + 2 t)
     logits = torch.logit(times.double())
     assert logits.mean().abs() < 0.05
@@ -61,7 +62,7 @@ def test_flow_times_are_logit_normal_before_the_model_s_shift(pack):
 
 
 def test_eps_models_see_every_noise_level_equally_often(pack):
-    objective = pack.nodes.training.objective.Objective(sampling(ModelType.EPS))
+    objective = pack.nodes.training.step.objective.Objective(sampling(ModelType.EPS))
     sigma = objective.draw_sigmas(8000, torch.Generator().manual_seed(0))
     levels = objective.sampling.timestep(sigma).double()
     assert torch.histc(levels, 10, 0, 999) == pytest.approx(800, rel=0.12)
@@ -69,4 +70,4 @@ def test_eps_models_see_every_noise_level_equally_often(pack):
 
 def test_models_that_remove_no_noise_are_refused(pack):
     with pytest.raises(ValueError, match="model: expected a diffusion or flow model, got an image-to-image model"):
-        pack.nodes.training.objective.Objective(sampling(ModelType.IMG_TO_IMG))
+        pack.nodes.training.step.objective.Objective(sampling(ModelType.IMG_TO_IMG))

@@ -11,8 +11,8 @@ from training_models import caption, latents, tiny_sd3
 def pairs(pack, count=4, size=8, alone=0):
     """A data set of pairs, and of single pictures behind them."""
     t = pack.nodes.training
-    made = t.dataset.from_core_nodes([{"samples": latents(count + alone, size=size)}],
-                                     [caption(i) for i in range(count + alone)])
+    made = t.data.dataset.from_core_nodes([{"samples": latents(count + alone, size=size)}],
+                                          [caption(i) for i in range(count + alone)])
     before = latents(count, size=size, seed=21)
     samples = [s._replace(before=before[[i]]) if i < count else s for i, s in enumerate(made.samples)]
     return made._replace(samples=samples)
@@ -21,8 +21,8 @@ def pairs(pack, count=4, size=8, alone=0):
 def session(pack, dataset, algorithm="LoRA", noise=0.1):
     """A prepared Session whose adapters have moved."""
     t = pack.nodes.training
-    made = t.session.Session(tiny_sd3(), dataset, t.settings.Settings(10, 2, 1e-2, 4, 3, t.recipe.Recipe()),
-                             t.adapters.LoraShape(algorithm=algorithm, rank=4))
+    settings = t.plan.settings.Settings(10, 2, 1e-2, 4, 3, t.plan.recipe.Recipe())
+    made = t.step.session.Session(tiny_sd3(), dataset, settings, t.adapters.LoraShape(algorithm=algorithm, rank=4))
     comfy.model_management.load_models_gpu([made.patcher])
     made.prepare(False)
     made.adapters.flat.add_(noise * torch.randn(made.adapters.flat.shape, generator=torch.Generator().manual_seed(9)))
@@ -40,7 +40,7 @@ def test_another_strength_is_what_the_host_s_loader_makes_of_it(pack, algorithm,
     loaded, _ = comfy.sd.load_lora_for_models(made.patcher, None, made.tensors(), squared, 0.0)
     comfy.model_management.load_models_gpu([loaded])
     with torch.no_grad():
-        host = pack.nodes.training.denoiser.Denoiser(loaded, 1.0)(noisy, sigma, conds)
+        host = pack.nodes.training.step.denoiser.Denoiser(loaded, 1.0)(noisy, sigma, conds)
     assert torch.allclose(ours, host, atol=2e-5), (ours - host).abs().max()
 
 
@@ -50,7 +50,7 @@ def test_each_side_is_asked_for_the_change_and_not_for_what_both_lack(pack):
     noise, sigma = [torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2)], \
         torch.tensor([0.4, 0.7])
     with torch.no_grad(), made.showing():
-        goals = t.pairs.pair_goals(made.teacher, objective, group, noise, sigma, 1.5)
+        goals = t.step.pairs.pair_goals(made.teacher, objective, group, noise, sigma, 1.5)
         sides = [torch.cat([getattr(s, name) for s in group]) for name in ("latent", "before")]
         base = [made.teacher(objective.add_noise(clean, torch.cat(noise), sigma), sigma, [s.conds for s in group])
                 for clean in sides]
@@ -60,7 +60,8 @@ def test_each_side_is_asked_for_the_change_and_not_for_what_both_lack(pack):
     moved = [s._replace(latent=s.latent + 3, before=s.before + 3) for s in group]        # what both have in common
     blind = lambda noisy, sigma, conds: torch.zeros_like(noisy)  # noqa: E731
     blind.device = made.teacher.device
-    same, shifted = (t.pairs.pair_goals(blind, objective, samples, noise, sigma, 1.0) for samples in (group, moved))
+    same, shifted = (t.step.pairs.pair_goals(blind, objective, samples, noise, sigma, 1.0)
+                     for samples in (group, moved))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(same, shifted, strict=True))
 
 
@@ -69,16 +70,17 @@ def test_the_reach_tells_where_the_untrained_model_stands(pack):
 
     def stands(share):
         """Of a model that draws `share` of the way from before to after, whatever it is shown."""
-        samples = iter([s for _ in t.pairs.LEVELS for s in made.samples for _ in range(2)])
+        samples = iter([s for _ in t.step.pairs.LEVELS for s in made.samples for _ in range(2)])
 
         def base(noisy, sigma, conds):
             sample = next(samples)
             return torch.lerp(sample.before, sample.latent, share)
         base.device = made.teacher.device
-        return t.pairs.place(base, made.objective, made.samples, 0)
+        return t.step.pairs.place(base, made.objective, made.samples, 0)
 
     assert [round(stands(share), 4) for share in (0.0, 0.25, 0.5, 1.0)] == [1.0, 0.5, 0.0, -1.0]
-    assert made.teacher.reach == pytest.approx(1 + abs(t.pairs.place(made.teacher, made.objective, made.samples, 3)))
+    place = t.step.pairs.place(made.teacher, made.objective, made.samples, 3)
+    assert made.teacher.reach == pytest.approx(1 + abs(place))
 
 
 def test_both_sides_add_up_to_one_gradient_and_singles_may_share_the_batch(pack):
@@ -86,22 +88,23 @@ def test_both_sides_add_up_to_one_gradient_and_singles_may_share_the_batch(pack)
     noise = [torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(3)]
     sigma, flat = torch.tensor([0.4, 0.7, 0.5]), made.adapters.flat
     with made.training():
-        total = t.gradient.backward(made.denoiser, made.objective, made.samples, noise, sigma, teacher=made.teacher)
+        total = t.step.gradient.backward(made.denoiser, made.objective, made.samples, noise, sigma,
+                                         teacher=made.teacher)
         both = flat.grad.clone()
         flat.grad.zero_()
         with torch.no_grad():
-            goals = t.pairs.pair_goals(made.teacher, made.objective, made.samples[:2], noise[:2], sigma[:2],
-                                       made.teacher.reach)
+            goals = t.step.pairs.pair_goals(made.teacher, made.objective, made.samples[:2], noise[:2], sigma[:2],
+                                            made.teacher.reach)
         losses = []
         for strength, goal, name in ((1.0, goals[0], "latent"), (-1.0, goals[1], "before")):
             samples = [s._replace(latent=getattr(s, name)) for s in made.samples[:2]]
             with made.adapters.at(strength):
-                part = t.gradient.sample_losses(made.denoiser, made.objective, samples, noise[:2], sigma[:2], None,
-                                                goal).sum() / 6
+                part = t.step.gradient.sample_losses(made.denoiser, made.objective, samples, noise[:2], sigma[:2], None,
+                                                     goal).sum() / 6
                 part.backward()
             losses.append(part.detach())
-        single = t.gradient.sample_losses(made.denoiser, made.objective, made.samples[2:], noise[2:],
-                                          sigma[2:]).sum() / 3
+        single = t.step.gradient.sample_losses(made.denoiser, made.objective, made.samples[2:], noise[2:],
+                                               sigma[2:]).sum() / 3
         single.backward()
     assert torch.allclose(total, sum(losses) + single, rtol=1e-4)
     assert torch.allclose(flat.grad, both, atol=1e-6 * float(both.abs().max()), rtol=1e-3)
@@ -110,7 +113,7 @@ def test_both_sides_add_up_to_one_gradient_and_singles_may_share_the_batch(pack)
 
 def test_pairs_train_validate_resume_bit_for_bit_and_are_told_of(pack, train):
     t = pack.nodes.training
-    calm = dict(schedule=t.recipe.SchedulePlan("constant", 0), validation=t.recipe.ValidationPlan(1, 2))
+    calm = dict(schedule=t.plan.recipe.SchedulePlan("constant", 0), validation=t.plan.recipe.ValidationPlan(1, 2))
     whole = train(tiny_sd3(), 8, name="whole", dataset=pairs(pack), **calm)
     train(tiny_sd3(), 4, name="half", dataset=pairs(pack), **calm)
     both = train(tiny_sd3(), 8, name="both", dataset=pairs(pack), resume="half", **calm)
@@ -122,7 +125,7 @@ def test_pairs_train_validate_resume_bit_for_bit_and_are_told_of(pack, train):
 
 def test_cancel_between_the_sides_leaves_the_adapters_at_full_strength(pack, train, monkeypatch, output_folder):
     t, kept = pack.nodes.training, []
-    measure = t.gradient.sample_losses
+    measure = t.step.gradient.sample_losses
 
     def cancelled(*args):
         if len(args) == 7 and (kept.append(1) or len(kept) == 6):
@@ -130,7 +133,7 @@ def test_cancel_between_the_sides_leaves_the_adapters_at_full_strength(pack, tra
             comfy.model_management.throw_exception_if_processing_interrupted()
         return measure(*args)
 
-    monkeypatch.setattr(t.gradient, "sample_losses", cancelled)
+    monkeypatch.setattr(t.step.gradient, "sample_losses", cancelled)
     built = []
     session = t.run.Session
     monkeypatch.setattr(t.run, "Session", lambda *args: built.append(session(*args)) or built[0])
@@ -152,9 +155,9 @@ def test_a_folder_of_pairs_gives_both_latents_and_shows_both(training, vae, clip
     assert [s.name for s in made.dataset.samples][::2] == ["a.png", "b.png", "c.png"]
     for sample in made.dataset.samples:
         assert sample.before.shape == sample.latent.shape and not torch.equal(sample.before, sample.latent)
-    contact = training("contact")
+    contact = training("data.contact")
     assert "Pairs: 3. Only the change from what is before to the picture is learnt" in contact.report(
-        made, training("collect").Preparation(resolution=64))
+        made, training("data.collect").Preparation(resolution=64))
     shown = made.prepared[0].thumbnail
     assert shown.shape[1] > 2 * shown.shape[0]                              # the two side by side
     assert shown[5, 5].argmax() == 2 and shown[5, -5].argmax() == 0         # blue, then red

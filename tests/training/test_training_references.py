@@ -37,7 +37,7 @@ def setup(pack, monkeypatch, name, sizes):
 @pytest.mark.parametrize("sizes", [(8, 8), (8, 12)])
 def test_the_gradient_with_references_is_that_of_the_loss_and_reaches_every_adapter(pack, monkeypatch, name, sizes):
     made = setup(pack, monkeypatch, name, sizes)
-    groups = pack.nodes.training.gradient.group_by_shape(made.batch)
+    groups = pack.nodes.training.step.gradient.group_by_shape(made.batch)
     assert len(groups) == len(set(sizes))                       # equal references share a forward pass
     for checkpoint in (False, True):
         loss, gradient = made.gradient(checkpoint)
@@ -62,7 +62,8 @@ def test_the_prediction_depends_on_the_reference(pack, monkeypatch, name):
 
 def session(pack, model, dataset):
     t = pack.nodes.training
-    made = t.session.Session(model, dataset, t.settings.Settings(4, 2, 1e-2, 4, 3, t.recipe.Recipe()), None)
+    settings = t.plan.settings.Settings(4, 2, 1e-2, 4, 3, t.plan.recipe.Recipe())
+    made = t.step.session.Session(model, dataset, settings, None)
     comfy.model_management.load_models_gpu([made.patcher])
     made.prepare(False)
     return made
@@ -71,7 +72,7 @@ def session(pack, model, dataset):
 def test_a_caption_that_is_dropped_keeps_its_reference(pack):
     t = pack.nodes.training
     flux = FAMILIES["Flux.1"]
-    dataset = t.dataset.TrainingSet(referenced(samples(pack, flux, 2), (8, 12)), [], tuple(caption(9)[0]), 1.0)
+    dataset = t.data.dataset.TrainingSet(referenced(samples(pack, flux, 2), (8, 12)), [], tuple(caption(9)[0]), 1.0)
     made = session(pack, build(flux), dataset)
     for sample in made.samples:
         dressed = made._dressed(sample)
@@ -81,8 +82,8 @@ def test_a_caption_that_is_dropped_keeps_its_reference(pack):
 
 def test_a_concept_keeps_the_references_of_its_pictures(pack):
     t = pack.nodes.training
-    dataset = t.dataset.TrainingSet(referenced(samples(pack, FAMILIES["Flux.1"], 1), (8,)), [])
-    taught = t.concept.preserving(t.concept.slider(dataset, caption(1), None, 2.0), caption(2), 1.0)
+    dataset = t.data.dataset.TrainingSet(referenced(samples(pack, FAMILIES["Flux.1"], 1), (8,)), [])
+    taught = t.data.concept.preserving(t.data.concept.slider(dataset, caption(1), None, 2.0), caption(2), 1.0)
     reference = dataset.samples[0].options["reference_latents"][0]
     lessons = [options for sample in taught.samples for _, _, options in sample.lesson]
     assert len(lessons) == 4 and all(options["reference_latents"][0] is reference for options in lessons)
@@ -91,7 +92,7 @@ def test_a_concept_keeps_the_references_of_its_pictures(pack):
 
 def test_a_model_that_takes_no_reference_says_so(pack, train):
     t = pack.nodes.training
-    dataset = t.dataset.from_core_nodes([{"samples": latents(3)}], [caption(i) for i in range(3)])
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(3)}], [caption(i) for i in range(3)])
     dataset = dataset._replace(samples=[*referenced(dataset.samples[:2], (8, 8)), dataset.samples[2]])
     trained = train(tiny_sd3(), 2, dataset=dataset)
     assert ("2 of 3 pictures have a reference, which SD3 takes no notice of: it is not an editing model."

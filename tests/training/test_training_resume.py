@@ -20,7 +20,7 @@ def plan(pack, **parts):
     """Keyword arguments of a Recipe from {field: {its values}}."""
     kinds = {"optimizer": "OptimizerPlan", "schedule": "SchedulePlan", "validation": "ValidationPlan",
              "checkpoints": "CheckpointPlan", "timesteps": "TimestepPlan", "loss": "LossPlan"}
-    return {name: getattr(pack.nodes.training.recipe, kinds[name])(**value) if name in kinds else value
+    return {name: getattr(pack.nodes.training.plan.recipe, kinds[name])(**value) if name in kinds else value
             for name, value in parts.items()}
 
 
@@ -66,7 +66,7 @@ def test_twenty_steps_and_twenty_more_are_forty(pack, train):
 def test_cancel_inside_a_step_takes_back_what_it_had_drawn(pack, train, monkeypatch):
     t, calls = pack.nodes.training, []
     whole = train(tiny_sd3(), 6, "whole")
-    attend = t.denoiser.attend_with_sdpa
+    attend = t.step.denoiser.attend_with_sdpa
 
     def cancelling(*args, **kwargs):
         calls.append(1)
@@ -74,10 +74,10 @@ def test_cancel_inside_a_step_takes_back_what_it_had_drawn(pack, train, monkeypa
             comfy.model_management.interrupt_current_processing()
         return attend(*args, **kwargs)
 
-    monkeypatch.setattr(t.denoiser, "attend_with_sdpa", cancelling)
+    monkeypatch.setattr(t.step.denoiser, "attend_with_sdpa", cancelling)
     with pytest.raises(CANCEL):
         train(tiny_sd3(), 6, "cut")
-    assert 0 < int(t.checkpoint.find_state("cut").stem.removeprefix("step_")) < 6
+    assert 0 < int(t.disk.checkpoint.find_state("cut").stem.removeprefix("step_")) < 6
     assert same(train(tiny_sd3(), 6, "cut", resume="cut").tensors, whole.tensors)
 
 
@@ -123,17 +123,16 @@ folder_paths.set_output_directory(sys.argv[3])
 folder_paths.add_model_folder_path("loras", os.path.join(sys.argv[3], "loras"), is_default=True)
 from training_models import caption, latents, tiny_sd3
 t = pack.nodes.training
-for name in ("run", "progress", "recipe", "settings", "dataset"):
-    importlib.import_module(f"{pack.__name__}.nodes.training.{name}")
+importlib.import_module(f"{pack.__name__}.nodes.training.run")
 
-class Killing(t.progress.Progress):
+class Killing(t.seen.progress.Progress):
     def update(self, session):
         if session.step == 7:
             os.kill(os.getpid(), signal.SIGKILL)
 
-recipe = t.recipe.Recipe(checkpoints=t.recipe.CheckpointPlan(every=3))
-dataset = t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
-t.run.train(tiny_sd3(), dataset, t.settings.Settings(10, 2, 1e-2, 4, 3, recipe), "killed", Killing(10, "1"))
+recipe = t.plan.recipe.Recipe(checkpoints=t.plan.recipe.CheckpointPlan(every=3))
+dataset = t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
+t.run.train(tiny_sd3(), dataset, t.plan.settings.Settings(10, 2, 1e-2, 4, 3, recipe), "killed", Killing(10, "1"))
 """
 
 
@@ -193,7 +192,7 @@ def test_another_file_and_a_name_that_does_not_exist_are_refused(train, output_f
 
 
 def test_other_pictures_go_on_in_a_new_order_and_the_report_says_so(pack, train, state):
-    dataset = pack.nodes.training.dataset.from_core_nodes([{"samples": latents(3, seed=9)}], [caption(0)])
+    dataset = pack.nodes.training.data.dataset.from_core_nodes([{"samples": latents(3, seed=9)}], [caption(0)])
     trained = train(tiny_sd3(), 6, resume="hand", dataset=dataset)
     assert len(trained.losses) == 6
     assert any("its order starts anew" in note for note in trained.notes)

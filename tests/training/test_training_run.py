@@ -72,9 +72,9 @@ def tensors(path):
 def train(pack, patcher, name="hand", steps=STEPS, seed=3, batch_size=2, rate=1e-2, dataset=None):
     t = pack.nodes.training
     if dataset is None:
-        dataset = t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
-    settings = t.settings.Settings(steps, batch_size, rate, 4, seed)
-    return t.run.train(patcher, dataset, settings, name, t.progress.Progress(steps, "1"))
+        dataset = t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
+    settings = t.plan.settings.Settings(steps, batch_size, rate, 4, seed)
+    return t.run.train(patcher, dataset, settings, name, t.seen.progress.Progress(steps, "1"))
 
 
 def test_the_loss_falls_and_the_report_says_what_was_done(host, feed, own_output_folder):
@@ -214,7 +214,7 @@ def test_the_model_samples_bit_for_bit_as_before(host, pack, prepare, dtype):
 def test_cancel_in_the_middle_of_a_block_keeps_the_lora_and_the_model(host, pack, feed, monkeypatch, own_output_folder,
                                                                       checkpoint):
     t, model, steps = pack.nodes.training, tiny_sd3(), []
-    before, backward, attend = output(model), t.session.backward, t.denoiser.attend_with_sdpa
+    before, backward, attend = output(model), t.step.session.backward, t.step.denoiser.attend_with_sdpa
 
     def counted(*args):
         steps.append(1)
@@ -227,8 +227,8 @@ def test_cancel_in_the_middle_of_a_block_keeps_the_lora_and_the_model(host, pack
 
     check = t.run.self_check
     monkeypatch.setattr(t.run, "self_check", lambda *args: check(*args)._replace(checkpoint=checkpoint))
-    monkeypatch.setattr(t.session, "backward", counted)
-    monkeypatch.setattr(t.denoiser, "attend_with_sdpa", cancelling)
+    monkeypatch.setattr(t.step.session, "backward", counted)
+    monkeypatch.setattr(t.step.denoiser, "attend_with_sdpa", cancelling)
     with pytest.raises(GraphError):
         host.run(graph(feed, model))
     assert files(own_output_folder) == ["hand_interrupted.safetensors"]
@@ -243,13 +243,13 @@ def test_cancel_in_the_middle_of_a_block_keeps_the_lora_and_the_model(host, pack
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_lora(host, pack, monkeypatch,
                                                                              own_output_folder):
     model, losses = tiny_sd3(), []
-    good, backward = train(pack, model, "good", steps=2), pack.nodes.training.session.backward
+    good, backward = train(pack, model, "good", steps=2), pack.nodes.training.step.session.backward
 
     def nan_in_step_four(*args):
         losses.append(backward(*args))
         return losses[-1] if len(losses) < 4 else losses[-1] * float("nan")
 
-    monkeypatch.setattr(pack.nodes.training.session, "backward", nan_in_step_four)
+    monkeypatch.setattr(pack.nodes.training.step.session, "backward", nan_in_step_four)
     with pytest.raises(FloatingPointError, match="stopped at step 4 of 12: its loss is nan.* kept in .*_interrupted"):
         train(pack, model)
     kept, _ = tensors(own_output_folder / "loras" / "hand_interrupted.safetensors")
@@ -258,7 +258,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_lora(hos
 
 
 def test_every_picture_is_shown_once_an_epoch(pack):
-    order = pack.nodes.training.batches.Order(["square"] * 5, 2, torch.Generator().manual_seed(0))
+    order = pack.nodes.training.step.batches.Order(["square"] * 5, 2, torch.Generator().manual_seed(0))
     epochs = [[next(order) for _ in range(3)] for _ in range(2)]
     assert [[len(batch) for batch in epoch] for epoch in epochs] == [[2, 2, 1]] * 2
     assert all(sorted(sum(epoch, [])) == [0, 1, 2, 3, 4] for epoch in epochs)

@@ -14,19 +14,19 @@ def watched(host, pack, monkeypatch):
     seen = {"texts": [], "events": [], "previews": []}
     monkeypatch.setattr(host.server, "send_progress_text", lambda text, node, *a: seen["texts"].append((node, text)))
     monkeypatch.setattr(host.server, "send_sync", lambda event, data, sid=None: seen["events"].append((event, data)))
-    show = pack.nodes.training.progress.Progress._preview
+    show = pack.nodes.training.seen.progress.Progress._preview
 
     def preview(progress, session):
         made = show(progress, session)
         seen["previews"].append(made)
         return made
 
-    monkeypatch.setattr(pack.nodes.training.progress.Progress, "_preview", preview)
+    monkeypatch.setattr(pack.nodes.training.seen.progress.Progress, "_preview", preview)
     return seen
 
 
 def test_text_and_events_tell_loss_rate_pace_and_what_is_left(pack, train, watched, monkeypatch):
-    monkeypatch.setattr(pack.nodes.training.progress, "TEXT_INTERVAL", 0.0)
+    monkeypatch.setattr(pack.nodes.training.seen.progress, "TEXT_INTERVAL", 0.0)
     trained = train(tiny_sd3(), 6)
     lines = [text for node, text in watched["texts"] if text.startswith("step")]
     assert re.fullmatch(r"step 6/6  loss [\d.]+  rate [\de.-]+  [\d.]+ s/it  0:00 left", lines[-1])
@@ -44,8 +44,8 @@ def test_events_are_throttled_to_two_a_second(pack, train, watched):
 
 
 def test_the_chart_fills_while_it_runs(pack, train, watched, monkeypatch):
-    monkeypatch.setattr(pack.nodes.training.progress, "CHART_INTERVAL", 0.0)
-    monkeypatch.setattr(pack.nodes.training.progress, "CHART_SHARE", 1e9)
+    monkeypatch.setattr(pack.nodes.training.seen.progress, "CHART_INTERVAL", 0.0)
+    monkeypatch.setattr(pack.nodes.training.seen.progress, "CHART_SHARE", 1e9)
     train(tiny_sd3(), 3)
     assert [kind for kind, _, _ in watched["previews"]] == ["JPEG"] * 3
     assert len({picture.tobytes() for _, picture, _ in watched["previews"]}) == 3
@@ -55,7 +55,7 @@ def test_sample_pictures_come_from_fixed_noise_through_the_model_being_trained(p
     t, model = pack.nodes.training, tiny_sd3()
     prompts = caption(7) + caption(8)
     for name in ("first", "again"):
-        train(model, 4, name, prompts=prompts, rate=0.1, samples=t.recipe.SamplePlan(every=2, steps=2, cfg=2.0))
+        train(model, 4, name, prompts=prompts, rate=0.1, samples=t.plan.recipe.SamplePlan(every=2, steps=2, cfg=2.0))
     first, again = (sorted((output_folder / "training" / name / "samples").iterdir()) for name in ("first", "again"))
     assert [p.name for p in first] == [f"step_{step:08}_{n}.png" for step in (0, 2, 4) for n in (1, 2)]
     pictures = [p.read_bytes() for p in first]
@@ -68,9 +68,9 @@ def test_the_picture_before_the_first_step_is_the_model_s_own(pack, host, train,
     import comfy.model_management
     import comfy.sample
     t, model = pack.nodes.training, tiny_sd3()
-    train(model, 1, prompts=caption(7), rate=0.1, samples=t.recipe.SamplePlan(every=1, steps=3, cfg=1.0))
-    samples = t.samples.Samples(model, caption(7), None, t.recipe.SamplePlan(steps=3, cfg=1.0), 3,
-                                torch.Size([1, 16, 8, 8]), output_folder / "plain")
+    train(model, 1, prompts=caption(7), rate=0.1, samples=t.plan.recipe.SamplePlan(every=1, steps=3, cfg=1.0))
+    samples = t.seen.samples.Samples(model, caption(7), None, t.plan.recipe.SamplePlan(steps=3, cfg=1.0), 3,
+                                     torch.Size([1, 16, 8, 8]), output_folder / "plain")
     comfy.model_management.load_models_gpu([model])
     samples.draw(0)
     trained = output_folder / "training" / "hand" / "samples"
@@ -82,34 +82,34 @@ def test_the_picture_before_the_first_step_is_the_model_s_own(pack, host, train,
 def test_samples_do_not_change_what_is_learnt(pack, train):
     t = pack.nodes.training
     plain = train(tiny_sd3(), 4, "plain")
-    drawn = train(tiny_sd3(), 4, "drawn", prompts=caption(7), samples=t.recipe.SamplePlan(every=1, steps=1),
-                  checkpoints=t.recipe.CheckpointPlan(every=1))
+    drawn = train(tiny_sd3(), 4, "drawn", prompts=caption(7), samples=t.plan.recipe.SamplePlan(every=1, steps=1),
+                  checkpoints=t.plan.recipe.CheckpointPlan(every=1))
     assert plain.losses == drawn.losses
     assert all(torch.equal(plain.tensors[key], drawn.tensors[key]) for key in plain.tensors)
 
 
 def test_validation_is_fixed_in_noise_and_levels_and_held_out_pictures_are_never_learnt(pack, train, monkeypatch):
     t = pack.nodes.training
-    plan = t.recipe.ValidationPlan(pictures=1, every=2)
+    plan = t.plan.recipe.ValidationPlan(pictures=1, every=2)
     trained = train(tiny_sd3(), 6, validation=plan, rate=1e-12)
     assert [m.step for m in trained.validated] == [2, 4, 6]
     losses = [m.loss for m in trained.validated]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5) and len(trained.validated[0].by_level) == 4
     assert trained.loss_map["validation"] == [(m.step, m.loss) for m in trained.validated]
-    dataset = t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
-    session = t.session.Session.__new__(t.session.Session)
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
+    session = t.step.session.Session.__new__(t.step.session.Session)
     session.dataset = dataset
-    session.settings = t.settings.Settings(1, 1, 1, 1, 0, t.recipe.Recipe(validation=plan))
+    session.settings = t.plan.settings.Settings(1, 1, 1, 1, 0, t.plan.recipe.Recipe(validation=plan))
     learnt, held = session._split()
     assert len(held) == 1 and sorted(learnt + held) == [0, 1, 2, 3]
 
 
 def test_overfitting_a_hot_rate_and_a_rising_loss_are_named(pack, train):
     t = pack.nodes.training
-    measured = [t.validation.Measured(step, loss, (loss,)) for step, loss in
+    measured = [t.step.validation.Measured(step, loss, (loss,)) for step, loss in
                 ((10, 1.0), (20, 0.8), (30, 0.81), (40, 0.85), (50, 0.9))]
-    assert "lowest at step 20 (0.8000) and is 0.9000 at step 50" in t.validation.overfits(measured)
-    assert not t.validation.overfits(measured[:4]) and not t.validation.overfits([])
+    assert "lowest at step 20 (0.8000) and is 0.9000 at step 50" in t.step.validation.overfits(measured)
+    assert not t.step.validation.overfits(measured[:4]) and not t.step.validation.overfits([])
     changes = SimpleNamespace(relative_change=lambda: {"a": 0.5, "b": 0.4, "c": 0.01})
     session = SimpleNamespace(settings=SimpleNamespace(steps=200), step=20, validated=measured, notes=[],
                               adapters=changes, losses=[0.1] * 100 + [0.2] * 100)
@@ -128,7 +128,7 @@ def test_a_calm_training_is_not_warned_about(pack, train):
 
 
 def chart(pack, loss_map):
-    return pack.nodes.training.chart.training_chart(loss_map)
+    return pack.nodes.training.seen.chart.training_chart(loss_map)
 
 
 @pytest.mark.parametrize("loss_map, height", [
@@ -148,7 +148,7 @@ def test_a_chart_of_nothing_is_refused(pack, loss_map):
 
 
 def test_the_trend_has_no_delay_and_ends_among_the_last_losses(pack):
-    trend = pack.nodes.training.chart.trend
+    trend = pack.nodes.training.seen.chart.trend
     falling = [1 - i / 200 for i in range(200)]
     assert max(abs(a - b) for a, b in zip(trend(falling)[20:-20], falling[20:-20], strict=True)) < 0.02
     assert trend([]) == [] and trend([2.0]) == [2.0]
@@ -157,9 +157,10 @@ def test_the_trend_has_no_delay_and_ends_among_the_last_losses(pack):
 
 def test_the_report_gives_every_default_with_a_reason_and_what_the_recipe_said(pack, train):
     t = pack.nodes.training
-    asked = t.settings.Settings(2, 2, 0.0, 0, 3, t.recipe.Recipe(ema=0.9, loss=t.recipe.LossPlan(noise_offset=0.05)))
-    dataset = t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
-    trained = t.run.train(tiny_sd3(), dataset, asked, "hand", t.progress.Progress(2, "1"))
+    recipe = t.plan.recipe.Recipe(ema=0.9, loss=t.plan.recipe.LossPlan(noise_offset=0.05))
+    asked = t.plan.settings.Settings(2, 2, 0.0, 0, 3, recipe)
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
+    trained = t.run.train(tiny_sd3(), dataset, asked, "hand", t.seen.progress.Progress(2, "1"))
     report = t.report.training_report(trained, dataset, asked)
     chosen = report[report.index("Chosen for you:"):report.index("As the recipe says:")].splitlines()[1:-1]
     assert all(re.fullmatch(r"- [^:]+: .{10,}", line) for line in chosen) and len(chosen) >= 10

@@ -226,12 +226,12 @@ def test_a_run_that_is_cut_and_resumed_is_the_whole_run_whatever_its_shape(pack,
     t = pack.nodes.training
     settings = t.adapters.table.ALGORITHMS[options.get("algorithm", "LoRA")].settings(**options.get("settings", {}))
     shape = t.adapters.LoraShape(**{"rank": 4, **options, "settings": settings})
-    dataset = t.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
-    constant = t.recipe.Recipe(schedule=t.recipe.SchedulePlan(shape="constant", warmup=0))
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
+    constant = t.plan.recipe.Recipe(schedule=t.plan.recipe.SchedulePlan(shape="constant", warmup=0))
 
     def run(steps, name, resume=""):
-        return t.run.train(tiny_sd3(), dataset, t.settings.Settings(steps, 2, 1e-2, 4, 0, constant), name,
-                           t.progress.Progress(steps, "1"), shape, resume=resume)
+        return t.run.train(tiny_sd3(), dataset, t.plan.settings.Settings(steps, 2, 1e-2, 4, 0, constant), name,
+                           t.seen.progress.Progress(steps, "1"), shape, resume=resume)
 
     whole, _, both = run(8, "whole"), run(4, "first half"), run(8, "both", "first half")
     assert both.losses == whole.losses

@@ -36,9 +36,9 @@ def no_halves(folder):
     return not [p for p in folder.rglob("*") if p.suffix == ".tmp"]
 
 
-PHASES = {"loading": ("run", "self_check"), "encoding": ("session.Session", "_encode"),
-          "validating": ("validation.Validation", "measure"), "sampling": ("samples.Samples", "draw"),
-          "saving": ("keeping.Keeper", "finish")}
+PHASES = {"loading": ("run", "self_check"), "encoding": ("step.session.Session", "_encode"),
+          "validating": ("step.validation.Validation", "measure"), "sampling": ("seen.samples.Samples", "draw"),
+          "saving": ("disk.keeping.Keeper", "finish")}
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -59,26 +59,27 @@ def test_cancel_at_every_phase_leaves_the_model_and_whole_files(pack, train, mod
 
     monkeypatch.setattr(owner, what, cancelled)
     with pytest.raises(CANCEL):
-        train(model, 4, prompts=caption(7), validation=t.recipe.ValidationPlan(1, 2), samples=t.recipe.SamplePlan(2, 2))
+        train(model, 4, prompts=caption(7), validation=t.plan.recipe.ValidationPlan(1, 2),
+              samples=t.plan.recipe.SamplePlan(2, 2))
     kept = phase in ("validating", "sampling", "saving")
     assert [p.name for p in (output_folder / "loras").glob("*")] == ["hand_interrupted.safetensors"] * kept
     assert no_halves(output_folder)
     monkeypatch.undo()
     if kept:
-        assert len(train(model, 4, resume="hand", validation=t.recipe.ValidationPlan(1, 2)).losses) == 4
+        assert len(train(model, 4, resume="hand", validation=t.plan.recipe.ValidationPlan(1, 2)).losses) == 4
 
 
 def test_a_loss_that_is_no_number_names_step_pictures_and_what_to_go_on_from(pack, train, model, monkeypatch,
                                                                             output_folder):
-    t, calls, backward = pack.nodes.training, [], pack.nodes.training.session.backward
+    t, calls, backward = pack.nodes.training, [], pack.nodes.training.step.session.backward
 
     def breaks(*args):
         calls.append(1)
         return backward(*args) * (float("inf") if len(calls) == 6 else 1)
 
-    monkeypatch.setattr(t.session, "backward", breaks)
+    monkeypatch.setattr(t.step.session, "backward", breaks)
     with pytest.raises(FloatingPointError) as error:
-        train(model, 8, ema=0.9, checkpoints=t.recipe.CheckpointPlan(every=2))
+        train(model, 8, ema=0.9, checkpoints=t.plan.recipe.CheckpointPlan(every=2))
     sentence = str(error.value)
     assert "stopped at step 6 of 8: its loss is inf" in sentence and "on picture " in sentence
     assert "hand_interrupted.safetensors" in sentence and "set resume to hand/step_00000004" in sentence
@@ -104,7 +105,7 @@ def limit_after_the_check(pack, monkeypatch, limited):
 
     def checked(*args):
         result = check(*args)
-        kind = t.denoiser.Denoiser
+        kind = t.step.denoiser.Denoiser
         monkeypatch.setattr(kind, "__call__", limited(kind.__call__))
         return result
 
@@ -134,9 +135,9 @@ def test_a_step_that_meets_what_the_self_check_did_not_is_taken_again(pack, outp
     family = FAMILIES["Flux.1"]
 
     def run(name):
-        dataset = t.dataset.TrainingSet(samples(pack, family, 2), [])
-        return t.run.train(build(family), dataset, t.settings.Settings(3, 1, 1e-2, 2, 0), name,
-                           t.progress.Progress(3, "1"))
+        dataset = t.data.dataset.TrainingSet(samples(pack, family, 2), [])
+        return t.run.train(build(family), dataset, t.plan.settings.Settings(3, 1, 1e-2, 2, 0), name,
+                           t.seen.progress.Progress(3, "1"))
 
     usual, check = run("usual"), t.run.self_check
     monkeypatch.setattr(t.run, "self_check", lambda *args: check(*args)._replace(rewrites=False))
@@ -154,7 +155,7 @@ def test_an_error_that_rewriting_does_not_help_ends_the_run(pack, train, model, 
         calls.append(1)
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(pack.nodes.training.session, "backward", broken)
+    monkeypatch.setattr(pack.nodes.training.step.session, "backward", broken)
     with pytest.raises(RuntimeError, match="something else"):
         train(model, 3)
     assert len(calls) == 2
@@ -186,15 +187,15 @@ def test_a_disk_that_fills_up_while_training_is_noted_and_the_lora_is_saved_late
     import safetensors.torch
     t, files = pack.nodes.training, pack.nodes.lora.files
     full_disk(monkeypatch, pack, allowed=1)
-    update = t.progress.Progress.update
+    update = t.seen.progress.Progress.update
 
     def freed(progress, session):
         if session.step == 7:
             monkeypatch.setattr(files, "save_file", safetensors.torch.save_file)
         update(progress, session)
 
-    monkeypatch.setattr(t.progress.Progress, "update", freed)
-    trained = train(model, 8, checkpoints=t.recipe.CheckpointPlan(every=2))
+    monkeypatch.setattr(t.seen.progress.Progress, "update", freed)
+    trained = train(model, 8, checkpoints=t.plan.recipe.CheckpointPlan(every=2))
     assert [note[:40] for note in trained.notes if "could not be written" in note] == [
         "The state of step 4 could not be written", "The state of step 6 could not be written"]
     assert sorted(p.stem for p in (output_folder / "training" / "hand").iterdir()) == ["step_00000002",
@@ -206,7 +207,7 @@ def test_a_disk_that_is_full_at_the_end_says_what_can_be_gone_on_from(pack, trai
     full_disk(monkeypatch, pack, allowed=1)
     with pytest.raises(OSError, match="name: the LoRA could not be written to .*No space left on device.*"
                                       "To go on, set resume to hand/step_00000002"):
-        train(model, 4, checkpoints=pack.nodes.training.recipe.CheckpointPlan(every=2))
+        train(model, 4, checkpoints=pack.nodes.training.plan.recipe.CheckpointPlan(every=2))
     assert no_halves(output_folder)
     monkeypatch.undo()
     assert len(train(model, 4, resume="hand").losses) == 4
@@ -215,7 +216,7 @@ def test_a_disk_that_is_full_at_the_end_says_what_can_be_gone_on_from(pack, trai
 def test_stop_and_keep_ends_early_and_lets_the_graph_go_on(pack, train, model, output_folder):
     t = pack.nodes.training
 
-    class Stopping(t.progress.Progress):
+    class Stopping(t.seen.progress.Progress):
         def update(self, session):
             super().update(session)
             if session.step == 3:
@@ -275,14 +276,14 @@ def test_a_missing_library_is_named_before_anything_is_trained(pack, train, mode
     except ImportError:
         pass
     with pytest.raises(ImportError, match="optimizer: AdamW8bit comes from the package bitsandbytes, which is not"):
-        train(model, optimizer=pack.nodes.training.recipe.OptimizerPlan("adamw_8bit"))
+        train(model, optimizer=pack.nodes.training.plan.recipe.OptimizerPlan("adamw_8bit"))
     assert not (output_folder / "loras").exists()
 
 
 def test_more_validation_pictures_than_there_are_is_refused(pack, train, model):
     with pytest.raises(ValueError, match="validation_pictures: expected fewer than the 4 pictures of the data set, "
                                          "got 4."):
-        train(model, validation=pack.nodes.training.recipe.ValidationPlan(4))
+        train(model, validation=pack.nodes.training.plan.recipe.ValidationPlan(4))
 
 
 def test_a_recipe_that_leaves_no_noise_is_refused_on_the_node(host):

@@ -96,15 +96,15 @@ def test_the_walk_without_a_stumble(host, graph, output_folder):
 
 # Where in the pack a person's Cancel falls, at which call; and what is kept of it.
 PHASES = {
-    "encoding pictures": ("latents.Latents", "_encode", 2, []),
-    "encoding captions": ("captions.Encoder", "__call__", 2, []),
-    "checking gradients": ("selfcheck._Probe", "_backward", 1, []),
-    "encoding the data set": ("session.Session", "_encode", 2, []),
-    "a step": ("session.Session", "take_step", 2, ["hand_interrupted"]),
-    "validating": ("validation.Validation", "measure", 1, ["hand_interrupted"]),
-    "drawing samples": ("samples.Samples", "_sample", 2, ["hand_interrupted"]),
-    "writing a state": ("keeping", "save_state", 1, ["hand_interrupted"]),
-    "writing the LoRA": ("output", "save", 1, ["hand"]),
+    "encoding pictures": ("data.latents.Latents", "_encode", 2, []),
+    "encoding captions": ("data.captions.Encoder", "__call__", 2, []),
+    "checking gradients": ("step.selfcheck._Probe", "_backward", 1, []),
+    "encoding the data set": ("step.session.Session", "_encode", 2, []),
+    "a step": ("step.session.Session", "take_step", 2, ["hand_interrupted"]),
+    "validating": ("step.validation.Validation", "measure", 1, ["hand_interrupted"]),
+    "drawing samples": ("seen.samples.Samples", "_sample", 2, ["hand_interrupted"]),
+    "writing a state": ("disk.keeping", "save_state", 1, ["hand_interrupted"]),
+    "writing the LoRA": ("disk.output", "save", 1, ["hand"]),
 }
 
 
@@ -195,7 +195,7 @@ def test_two_trainings_of_one_name_in_one_graph(host, graph, output_folder):
 
 
 def test_no_two_runs_take_one_folder(pack, output_folder):
-    checkpoint, taken = pack.nodes.training.checkpoint, []
+    checkpoint, taken = pack.nodes.training.disk.checkpoint, []
     start = threading.Barrier(8)
 
     def take():

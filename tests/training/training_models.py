@@ -139,7 +139,7 @@ def samples(pack, family: Family, count: int):
     generator = torch.Generator().manual_seed(11)
     pictures = torch.randn(count, *family.latent, generator=generator)
     captions = [caption(100 + i, *family.text, pooled=family.pooled, **family.options) for i in range(count)]
-    return pack.nodes.training.dataset.from_core_nodes([{"samples": pictures}], captions).samples
+    return pack.nodes.training.data.dataset.from_core_nodes([{"samples": pictures}], captions).samples
 
 
 class ModelSink:

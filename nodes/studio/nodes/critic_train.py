@@ -102,7 +102,7 @@ class CriticTrain(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, lora_name=None, resume="", **others):
         """A LoRA that was written anew, or a state that has moved on, is another input."""
-        from ...training.checkpoint import state_version
+        from ...training.disk.checkpoint import state_version
         return listed_version(lora_name), state_version(resume), unfinished.cuts(cls.hidden.unique_id)
 
     @classmethod
@@ -111,7 +111,7 @@ class CriticTrain(io.ComfyNode):
                 lora=None, lora_name=None, vae=None, reference=None, resume="", decoder="auto"):
         from ...critique.language import parse
         from ...critique.reference import paintings
-        from ...training.settings import Settings
+        from ...training.plan.settings import Settings
         from .. import critic_report, critic_train
         from ..critic_session import Goal
         from ..decoder import FULL

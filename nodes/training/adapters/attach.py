@@ -8,8 +8,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from ....kernels.lora_linear import FrozenLayer
-from ..differentiable import DifferentiableHost
-from ..frozen import AnyLayer, frozen_base, is_conv, is_linear
+from ..model.differentiable import DifferentiableHost
+from ..model.frozen import AnyLayer, frozen_base, is_conv, is_linear
 from .flat import Adapters
 
 

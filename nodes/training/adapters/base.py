@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 
 from ....kernels.lora_linear import FrozenLayer
-from ..frozen import FrozenWeight
+from ..model.frozen import FrozenWeight
 
 Tensors = dict[str, torch.Tensor]
 

@@ -3,7 +3,7 @@ import comfy.lora
 import torch
 
 from ...lora.export_names import host_names
-from ..frozen import FrozenWeight, takes_adapter
+from ..model.frozen import FrozenWeight, takes_adapter
 from .flat import Adapters
 from .table import ALGORITHMS
 

@@ -3,8 +3,8 @@ from dataclasses import asdict, dataclass, field, fields
 
 import torch
 
-from ..frozen import FrozenWeight
-from ..targets import Target, check_targets, find_targets
+from ..model.frozen import FrozenWeight
+from ..model.targets import Target, check_targets, find_targets
 from .flat import Adapters
 from .table import ALGORITHMS
 

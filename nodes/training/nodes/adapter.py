@@ -63,7 +63,7 @@ class Adapter(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, targets=None):
-        from ..targets import check_targets
+        from ..model.targets import check_targets
         try:
             check_targets(targets or "")
         except ValueError as error:

@@ -22,5 +22,5 @@ class TrainingChart(io.ComfyNode):
 
     @classmethod
     def execute(cls, loss_map):
-        from ..chart import training_chart
+        from ..seen.chart import training_chart
         return io.NodeOutput(training_chart(loss_map))

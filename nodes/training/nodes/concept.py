@@ -35,7 +35,7 @@ class Concept(io.ComfyNode):
 
     @classmethod
     def execute(cls, dataset, strength, keep_weight, more=None, less=None, keep=None):
-        from ..concept import preserving, slider
+        from ..data.concept import preserving, slider
         if more is None and less is None and keep is None:
             raise ValueError("more, less, keep: expected at least one of them, got none.")
         if more is not None or less is not None:

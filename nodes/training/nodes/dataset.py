@@ -84,7 +84,7 @@ class TrainingSet(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder=None, regularisation_folder=None, **_):
-        from ..folder import fingerprint, locate
+        from ..data.folder import fingerprint, locate
         folders = [_first(value) for value in (folder, regularisation_folder)]
         try:
             return [fingerprint(locate(name)) for name in folders if name]
@@ -93,9 +93,9 @@ class TrainingSet(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae, clip, folder="", images=None, captions=None, mask=None, before=None, **inputs):
-        from ..assemble import assemble
-        from ..collect import Preparation
-        from ..contact import contact_sheet, report
+        from ..data.assemble import assemble
+        from ..data.collect import Preparation
+        from ..data.contact import contact_sheet, report
         inputs = {name: _first(value) for name, value in inputs.items()}
         plan = Preparation(**{name: inputs[name] for name in Preparation._fields if name in inputs})
         bar = comfy.utils.ProgressBar(1)
@@ -135,7 +135,7 @@ class CoreTrainingSet(io.ComfyNode):
 
     @classmethod
     def execute(cls, latents, positive):
-        from ..dataset import from_core_nodes
+        from ..data.dataset import from_core_nodes
         return io.NodeOutput(from_core_nodes(latents, positive))
 
 

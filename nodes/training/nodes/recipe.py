@@ -1,7 +1,7 @@
 """The node that says how to train."""
 from comfy_api.v0_0_2 import io
 
-from .. import choices
+from ..plan import choices
 from . import types
 
 AUTOMATIC = "automatic"
@@ -34,7 +34,7 @@ class TrainingRecipe(io.ComfyNode):
 
 def recipe_from(values: dict):
     """A Recipe from the node's inputs by name. Raises ValueError for a range of noise that is empty."""
-    from .. import recipe as plans
+    from ..plan import recipe as plans
     v = values
     low, high = v["min_timestep"], v["max_timestep"]
     if not low < high:

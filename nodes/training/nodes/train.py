@@ -78,17 +78,17 @@ class TrainLora(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, resume="", **others):
         """A state that has moved on is another input."""
-        from ..checkpoint import state_version
+        from ..disk.checkpoint import state_version
         return state_version(resume)
 
     @classmethod
     def execute(cls, model, dataset, steps, batch_size, learning_rate, rank, seed, name, adapter=None, recipe=None,
                 sample_prompts=None, resume="", vae=None, clip=None, critic=None, critic_weighting=0.0):
-        from ..progress import Progress
-        from ..recipe import Recipe
+        from ..plan.recipe import Recipe
+        from ..plan.settings import Settings
         from ..report import training_report
         from ..run import train
-        from ..settings import Settings
+        from ..seen.progress import Progress
         settings = Settings(steps, batch_size, learning_rate, rank, seed, recipe or Recipe())
         trained = train(model, dataset, settings, name, Progress(steps, cls.hidden.unique_id), adapter,
                         sample_prompts=sample_prompts, resume=resume, vae=vae, clip=clip, critic=critic,

@@ -6,8 +6,8 @@ import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
-from .dataset import REFERENCE, TEXT, Sample
-from .differentiable import attend_with_sdpa
+from ..data.dataset import REFERENCE, TEXT, Sample
+from ..model.differentiable import attend_with_sdpa
 from .losses import fit_mask
 
 

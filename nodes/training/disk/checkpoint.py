@@ -9,8 +9,8 @@ import folder_paths
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..lora.files import file_version, write_lora
-from ..lora.language import shorten
+from ...lora.files import file_version, write_lora
+from ...lora.language import shorten
 
 VERSION = 1
 FORMAT = "bottega.state"

@@ -3,9 +3,9 @@ from collections import Counter
 
 import torch
 
-from ..charts.draw import render
-from ..charts.sheet import Cell, sheet
-from ..charts.theme import LIGHT
+from ...charts.draw import render
+from ...charts.sheet import Cell, sheet
+from ...charts.theme import LIGHT
 from .collect import Collected, Preparation, Prepared
 
 MOST = 60

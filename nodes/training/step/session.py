@@ -8,22 +8,22 @@ from dataclasses import replace
 import comfy.model_management
 import torch
 
-from .adapters import Adapters, LoraShape, attached, build, checkpointed
+from ..adapters import Adapters, LoraShape, attached, build, checkpointed
+from ..data.dataset import REFERENCE, TrainingSet, with_reference
+from ..model.differentiable import DifferentiableHost, training_mode
+from ..model.encoders import encoders_to_train
+from ..model.layers import repeated_blocks
+from ..plan.families import settle
+from ..plan.settings import Settings
+from ..seen.critic import Favourite
 from .batches import Order
-from .critic import Favourite
-from .dataset import REFERENCE, TrainingSet, with_reference
 from .denoiser import Denoiser
-from .differentiable import DifferentiableHost, training_mode
 from .ema import Average
-from .encoders import encoders_to_train
-from .families import settle
 from .gradient import Teacher, backward, needs_teacher
-from .layers import repeated_blocks
 from .memory import Memory
 from .objective import Objective, prediction_kind
 from .optimizers import Optimizer
 from .pairs import place
-from .settings import Settings
 from .validation import Measured, Validation
 
 

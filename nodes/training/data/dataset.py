@@ -21,7 +21,7 @@ class Sample(NamedTuple):
     pairs, one of all is drawn each time. repeats: how often an epoch shows the picture. name: for messages. lesson:
     (share, caption, options) whose predictions by the untrained model, times their shares, sum to what is learnt
     instead of the picture; empty for the picture. before: the latent of a picture of the same size, where only what
-    changes from it to this one is to be learnt (see pairs.py)."""
+    changes from it to this one is to be learnt (see step/pairs.py)."""
     latent: torch.Tensor
     caption: torch.Tensor | None
     options: dict[str, Any]

@@ -4,7 +4,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from .recipe import LossPlan
+from ..plan.recipe import LossPlan
 
 MOST_SNR = 1000.0
 

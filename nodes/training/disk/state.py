@@ -3,10 +3,10 @@ from typing import Any
 
 import torch
 
-from ..lora.language import shorten
+from ...lora.language import shorten
+from ..step.session import Session
+from ..step.validation import Measured
 from .identity import adapters_identity, dataset_identity, model_identity
-from .session import Session
-from .validation import Measured
 
 
 def state_of(session: Session) -> dict[str, Any]:

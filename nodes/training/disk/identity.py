@@ -3,7 +3,7 @@ import hashlib
 
 import torch
 
-from .dataset import TrainingSet
+from ..data.dataset import TrainingSet
 
 PROBED, PROBE_BYTES = 16, 4096
 

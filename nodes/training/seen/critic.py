@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .dataset import TrainingSet
+from ..data.dataset import TrainingSet
 from .decoding import decode, has_preview
 
 LEAST, MOST = 0.25, 4.0     # what one picture may count beside another

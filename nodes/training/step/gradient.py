@@ -4,7 +4,7 @@ from contextlib import closing
 
 import torch
 
-from .adapters import Adapters
+from ..adapters import Adapters
 from .denoiser import Denoiser, Encoded, same_shapes
 from .objective import Objective
 from .pairs import pair_goals, sides

@@ -66,7 +66,7 @@ class CheckpointPlan:
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """every: steps between two rounds of sample pictures, 0 for ten rounds a run. cfg 0: see samples.py."""
+    """every: steps between two rounds of sample pictures, 0 for ten rounds a run. cfg 0: see seen/samples.py."""
     every: int = 0
     steps: int = 20
     cfg: float = 0.0

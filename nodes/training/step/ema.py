@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ...kernels.flat_optimizer import ema_
+from ....kernels.flat_optimizer import ema_
 
 
 class Average:

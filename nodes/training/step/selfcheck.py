@@ -5,12 +5,12 @@ from typing import NamedTuple
 import comfy.model_management
 import torch
 
-from .adapters import Adapters, attached, checkpointed
-from .dataset import Sample
+from ..adapters import Adapters, attached, checkpointed
+from ..data.dataset import Sample
+from ..model.differentiable import DifferentiableHost, training_mode
+from ..model.layers import repeated_blocks
 from .denoiser import Denoiser
-from .differentiable import DifferentiableHost, training_mode
 from .gradient import backward
-from .layers import repeated_blocks
 from .objective import Objective
 
 MICRO_SIDE, MICRO_FRAMES = 64, 2

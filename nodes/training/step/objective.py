@@ -2,8 +2,8 @@
 import comfy.model_sampling as ms
 import torch
 
+from ..plan.recipe import LossPlan, TimestepPlan
 from .losses import deltas, masked_mean, shaped, snr_weights
-from .recipe import LossPlan, TimestepPlan
 from .timesteps import NoiseLevels
 
 

@@ -2,7 +2,7 @@
 import comfy.model_management
 import torch
 
-from .dataset import TEXT, TrainingSet
+from ..data.dataset import TEXT, TrainingSet
 from .targets import names_encoders
 
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
-from ...kernels.flat_optimizer import FUSED_DEVICES, FlatAdamW
-from .recipe import OptimizerPlan
+from ....kernels.flat_optimizer import FUSED_DEVICES, FlatAdamW
+from ..plan.recipe import OptimizerPlan
 
 OF_THE_PLAN = ("betas", "weight_decay")
 

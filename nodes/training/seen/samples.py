@@ -6,8 +6,8 @@ import comfy.sample
 import torch
 from PIL import Image
 
+from ..plan.recipe import SamplePlan
 from .decoding import decode
-from .recipe import SamplePlan
 
 USUAL_CFG = 4.0
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import torch
 
-from .frozen import is_linear
-from .layers import repeated_blocks
+from ..model.frozen import is_linear
+from ..model.layers import repeated_blocks
 from .recipe import Recipe
 from .settings import Settings
 

@@ -4,7 +4,7 @@ import math
 import comfy.model_sampling as ms
 import torch
 
-from .recipe import TimestepPlan
+from ..plan.recipe import TimestepPlan
 
 LEAST_NOISE = 1e-3          # a flow model's prediction error has no finite weight at 0
 FEW_TOKENS, MANY_TOKENS = (256, 0.5), (4096, 1.15)     # Flux's shift in nats by the number of picture tokens

@@ -7,12 +7,12 @@ from functools import partial
 
 import torch
 
-from ..lora.baking import renamed
-from ..lora.output import write_new
-from ..lora.proof import check_loads
-from .adapters import LoraShape
-from .dataset import TEXT, TrainingSet
-from .settings import Settings
+from ...lora.baking import renamed
+from ...lora.output import write_new
+from ...lora.proof import check_loads
+from ..adapters import LoraShape
+from ..data.dataset import TEXT, TrainingSet
+from ..plan.settings import Settings
 
 MOST_TAGS = 1000
 

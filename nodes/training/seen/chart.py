@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..charts.draw import render
-from ..charts.scales import ticks
-from ..charts.scene import Node, circle, image, layer, line, place, rect, text
-from ..charts.theme import LIGHT, Theme
+from ...charts.draw import render
+from ...charts.scales import ticks
+from ...charts.scene import Node, circle, image, layer, line, place, rect, text
+from ...charts.theme import LIGHT, Theme
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 116, 36, 92, 56
 LOSS_HEIGHT, RATE_HEIGHT, GAP = 330, 90, 34

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from ..charts.sheet import thumbnail
+from ...charts.sheet import thumbnail
 from . import pictures
 from .buckets import Size, bucket_sizes
 from .captions import Encoder, variants

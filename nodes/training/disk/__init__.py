@@ -1,0 +1,1 @@
+"""What a run keeps on disk: states to continue from, and LoRA files."""

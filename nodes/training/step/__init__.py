@@ -1,0 +1,1 @@
+"""What one step computes and changes, and how it is checked and measured."""
