@@ -16,7 +16,7 @@ from ..critique.criteria import Rubric
 from ..critique.critic import judge_only
 from ..critique.reference import Reference
 from ..critique.score import Critique
-from .sampling import honour_cancel, single
+from .sampling import decoded, honour_cancel, single
 
 MOST = 60
 BATCH = ("downscale_ratio_spacial", "downscale_ratio_temporal", "batch_index")  # of a LATENT before it is sampled
@@ -53,9 +53,8 @@ class Graph(NamedTuple):
         samples = self.guider.sample(
             noise, image, self.sampler, self.sigmas, denoise_mask=self.latent.get("noise_mask"),
             callback=honour_cancel, disable_pbar=True, seed=seed).to(comfy.model_management.intermediate_device())
-        picture = self.vae.decode(samples)
         rest = {name: value for name, value in self.latent.items() if name not in BATCH}
-        return Candidate(picture.reshape(-1, *picture.shape[-3:])[:1], f"seed {seed}", {**rest, "samples": samples})
+        return Candidate(decoded(self.vae, samples), f"seed {seed}", {**rest, "samples": samples})
 
 
 def from_seeds(graph: Graph, seed: int, count: int) -> Iterator[Candidate]:
@@ -64,6 +63,9 @@ def from_seeds(graph: Graph, seed: int, count: int) -> Iterator[Candidate]:
 
 
 def from_batch(images: Tensor) -> Iterator[Candidate]:
+    """Grey ones as RGB: what shows and saves pictures takes no others."""
+    if images.shape[-1] == 1:
+        images = images.expand(-1, -1, -1, 3)
     return (Candidate(image, f"picture {number}") for number, image in enumerate(images.split(1), 1))
 
 
@@ -110,13 +112,13 @@ def contact_sheet(chosen: Chosen, keep: int) -> Tensor:
 def report(chosen: Chosen, keep: int, asked: int, reference: Reference) -> str:
     """Markdown: the ranking, and what choosing among few and many is worth on these pictures."""
     scores = [critique.score for critique in chosen.critiques]
-    lines = [rank.write(chosen.critiques, chosen.places, keep, reference)]
+    names = [candidate.name for candidate in chosen.candidates]
+    lines = [rank.write(chosen.critiques, chosen.places, keep, reference, names)]
     if chosen.cancelled:
         lines.append(f"Cancelled after {len(scores)} of {asked} pictures; these were judged.")
     steps = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= len(scores)]
     lines.append("| best of | expected score |\n|---:|---:|\n"
                  + "\n".join(f"| {k} | {expected_best(scores, k):.1f} |" for k in steps))
-    lines.append("Names: " + ", ".join(chosen.candidates[place].name for place in chosen.places[:keep]) + ".")
     return "\n\n".join(lines)
 
 

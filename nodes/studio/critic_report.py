@@ -16,20 +16,20 @@ WARNING = "A measure that is trained for no longer says how good a picture is: j
 def report(run: Trained, asked: Asked) -> str:
     session, goal, settings = run.session, asked.goal, asked.settings
     parts = [
-        f"**{session.step} steps of {settings.batch_size} picture{'s' * (settings.batch_size > 1)}** on "
-        f"{len(session.samples)} prompt{'s' * (len(session.samples) > 1)}, "
+        f"**{_counted(session.step, 'step')} of {_counted(settings.batch_size, 'picture')}** on "
+        f"{_counted(len(session.samples), 'prompt')}, "
         f"{session.seconds / max(1, session.step):.3g} s a step",
         "\n".join([
             f"- Way: {goal.method}" + (f", K = {goal.last_steps}" if goal.method.startswith("DRaFT") else "")
             + f"; pictures seen through {goal.decoder.name}",
             *_losses(session, goal),
             f"- Distance from the start: {session.distance:.2g} (mean square of the predicted latents in the last "
-            f"step's pictures), {_moved(session):.1%} of the norm of the weights it started with",
+            f"step's pictures); {_moved(session)}",
             f"- Trained: {len(session.adapters.layers)} layers, {session.adapters.flat.numel():,} parameters, rate "
             f"{session.settings.learning_rate:.3g}",
             f"- File: {run.path}",
             f"- For resume: {run.run}",
-            *(f"- {note}" for note in [*session.notes, *session.memory.notes])]),
+            *(f"- {note}" for note in [*session.notes, *session.memory.notes, *session.dataset.notes])]),
         f"Rewarded:\n{goal.reward}",
     ]
     if goal.reward.left_out:
@@ -43,7 +43,7 @@ def _losses(session, goal):
     tenth = max(1, session.step // 10)
     first, last = (statistics.mean(part) for part in (session.losses[:tenth], session.losses[-tenth:]))
     return [f"- Loss: {first:.4f} at the start, {last:.4f} at the end (1 - reward / 100 + {goal.penalty:g} x distance, "
-            f"means of {tenth} steps)"]
+            f"means of {_counted(tenth, 'step')})"]
 
 
 def _before_and_after(run, asked):
@@ -68,11 +68,13 @@ def _rest(pairs, asked):
     before, after = zip(*pairs, strict=True)
     was, now = ([each.whole.score for each in side] for side in (before, after))
     pictures = [[each.picture for each in side] for side in (before, after)]
+    several = (f"the variety of the pictures (mean difference of two, 0..1) from {variety(pictures[0]):.3f} to "
+               f"{variety(pictures[1]):.3f}; " if len(pairs) > 1 else "")
+    alone = "" if several else " A single picture has no spread (sd) to set a change against: raise seeds."
     lines = [
         f"Held out, not aimed at: the score under the default rubric went from {statistics.mean(was):.1f} to "
-        f"{statistics.mean(now):.1f}; the variety of the pictures (mean difference of two, 0..1) from "
-        f"{variety(pictures[0]):.3f} to {variety(pictures[1]):.3f}; a picture differs from what it was by "
-        f"{apart(*pictures):.3f}."]
+        f"{statistics.mean(now):.1f}; {several}a picture differs from what it was by {apart(*pictures):.3f} (0..1)."
+        f"{alone}"]
     rewarded = {each.criterion.id for each in asked.goal.reward.steered}
     rows = ["| criterion | rewarded | position before | after | change in sd |", "|---|---|---:|---:|---:|"]
     for number, verdict in enumerate(before[0].whole.verdicts):
@@ -110,5 +112,13 @@ def _mean(side, name):
 
 
 def _moved(session):
-    change = (session.adapters.flat - session.start).norm()
-    return (change / session.start.norm().clamp(min=1e-12)).item()
+    """How far the weights went from where they started."""
+    change, norm = (session.adapters.flat - session.start).norm().item(), session.start.norm().item()
+    if not change and session.step:
+        return "the weights did not move, as where a LoRA holds nothing but zeros"
+    share = change / max(norm, 1e-12)
+    return f"the weights moved by {f'{share:.1%}' if share < 10 else f'{share:.0f} times'} of their norm"
+
+
+def _counted(number, what):
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -13,7 +13,7 @@ from ..critique.reference import Reference
 from ..lora.output import file_stem
 from ..lora.proof import check_loads
 from ..training.adapters import LoraShape
-from ..training.data.dataset import Sample, TrainingSet
+from ..training.data.dataset import Sample, TrainingSet, unused_options
 from ..training.disk.checkpoint import find_state, load_state, state_folder, take_run
 from ..training.disk.keeping import Keeper
 from ..training.disk.state import restore
@@ -143,7 +143,7 @@ def _prompts(sampling, model, batch_size):
     empty = torch.zeros_like(sampling.empty(model), dtype=torch.float32)
     samples = [Sample(empty, *entry, repeats=batch_size, name=f"prompt {number}")
                for number, entry in enumerate(sampling.positive, 1)]
-    return TrainingSet(samples, [])
+    return TrainingSet(samples, unused_options(samples))
 
 
 def _climb(session, keeper, progress, asked_to_stop) -> bool:
@@ -195,6 +195,7 @@ def _measure(found: list[Measured], session, asked, sampling, progress, when) ->
         progress.say(f"picture {len(found) + 1} of {len(pictures)} {when} the training")
         with session.showing(), torch.inference_mode():
             drawn = course.draw(session.patcher, prompt, seed)
+        progress.show(session, [_picture(drawn.picture[0, ..., :3].movedim(-1, 0))])
         found.append(measure(drawn, session, asked, held, f"prompt {prompt + 1}, seed {seed}"))
     load(session.patcher, session.dataset, session.settings)    # a VAE may have pushed it off the device
 

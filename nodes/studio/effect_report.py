@@ -36,6 +36,8 @@ def order(effects: Effects, value: str) -> list[int]:
 
 def _lead(effects: Effects, value: str) -> str:
     best, at = order(effects, value)[0], effects.quantities.index(value)
+    if not np.nan_to_num(effects.values.by_player[:, at]).any():
+        return f"**No group changes {value}.**"
     return (f"**{effects.divided.names[best]} changes {value} most: "
             f"{_number(effects.values.by_player[best, at], effects.values.errors[best, at])}** "
             f"({UNITS.get(value, 'points of 100')}).")
@@ -62,11 +64,10 @@ def _notes(effects: Effects) -> list[str]:
     if effects.cancelled:
         notes.append(f"Cancelled after {effects.drawn} of {len(effects.played.tasks())} pictures; this is what they say"
                      + (f" ({got} instead of {asked}, for which they do not suffice)." if asked != got else "."))
-    problems = sum(number < 0 for number in effects.divided.members)
-    if effects.divided.unused or problems:
-        notes.append(f"Not part of this: {effects.divided.unused} keys of the file that the model has no weight for "
-                     f"(such as those of text encoders) and {problems} weights that do not fit.")
-    return notes
+    unused, problems = effects.divided.unused, sum(number < 0 for number in effects.divided.members)
+    left = [f"{unused} keys of the file that the model has no weight for (such as those of text encoders)"] * (
+        unused > 0) + [f"{problems} weights that do not fit"] * (problems > 0)
+    return [*notes, f"Not part of this: {' and '.join(left)}."] if left else notes
 
 
 def _sums(effects: Effects, value: str) -> str:

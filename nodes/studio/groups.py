@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..lora.blocks import runs
+from ..lora import maps
+from ..lora.blocks import Place, runs
 from ..lora.files import LoraFile
 from ..lora.language import DEFAULT, Ramp, Statement, parse, shorten, write
+from ..lora.parts import PARTS, matches
 from ..lora.patching import Side, examine, patched
 
 EACH, MOST = "each", 8
@@ -78,10 +80,13 @@ def divide(model, lora: LoraFile, strength: float, text: str) -> Divided:
     Raises ValueError with one sentence where the LoRA changes nothing, a name is not there, a group holds nothing, or
     there is only one."""
     whole = examine(model, None, lora, strength, 0.0, ()).sides[0]
-    own = {change.alias for change in whole.changes if not change.problem}
+    fitting = [change for change in whole.changes if not change.problem]
+    own = {change.alias for change in fitting}
     if not own:
-        raise ValueError(f"lora: expected one for {type(model.model).__name__}, got one that has nothing for any of "
-                         "its weights; choose a LoRA that was made for this model")
+        got = f"one that fits none of its weights ({whole.changes[0].problem})" if whole.changes else (
+            "one that has nothing for any of its weights")
+        raise ValueError(f"lora: expected one for {type(model.model).__name__}, got {got}; choose a LoRA that was made "
+                         "for this model")
     if not strength:
         raise ValueError("strength_model: expected a strength at which the LoRA does something, got 0")
     aliases = [alias for alias in whole.aliases if alias in own]
@@ -93,7 +98,9 @@ def divide(model, lora: LoraFile, strength: float, text: str) -> Divided:
     side = outcome.sides[0]
     members = [-1 if change.problem else round(change.ratio) - 1 for change in side.changes]
     kept = _filled([*groups, Group((DEFAULT,))], members)
-    _check_several(kept, aliases)
+    places = maps.of_model(model.model).places
+    _check_several(kept, aliases, [places[change.target if isinstance(change.target, str) else change.target[0]]
+                                   for change in fitting])
     numbers = {number: at for at, number in enumerate(sorted({m for m in members if m >= 0}))}
     return Divided(model, side, kept, tuple(numbers.get(m, -1) for m in members), lora.metadata, len(outcome.unused))
 
@@ -126,13 +133,23 @@ def _filled(groups, members) -> tuple[Group, ...]:
     return tuple(groups if len(groups) - 1 in members else groups[:-1])
 
 
-def _check_several(groups, aliases):
-    if len(groups) < 2:
-        part = f"{aliases[0]}.attn; {aliases[0]}.mlp"
-        why = (f"the LoRA changes one block, {aliases[0]}" if len(aliases) == 1 else
-               f"one group holds all of the LoRA, {groups[0].name}")
-        raise ValueError(f"groups: expected at least two, but {why}: its effect is that of the whole. Divide it, such "
-                         f"as {part if len(aliases) == 1 else 'with each, or leave groups empty'}")
+def _check_several(groups, aliases, places):
+    if len(groups) > 1:
+        return
+    if len(aliases) > 1:
+        why, way = f"one group holds all of the LoRA, {groups[0].name}", "with each, or leave groups empty"
+    else:
+        why, way = f"the LoRA changes one block, {aliases[0]}", f"such as {_part(places)}, apart from its rest"
+    raise ValueError(f"groups: expected at least two, but {why}: its effect is that of the whole. "
+                     + (f"Divide it {way}" if len(places) > 1 else "It is a single weight, and has no parts"))
+
+
+def _part(places: list[Place]) -> str:
+    """A selector of some of the places in a block: of a part that has a name, else of a module."""
+    for part in PARTS:
+        if 0 < sum(matches(part, place.rest) for place in places) < len(places):
+            return f"{places[0].alias}.{part}"
+    return f"{places[0].alias}.{places[0].rest.removesuffix('.weight')}"
 
 
 def division(aliases: list[str], most: int = MOST) -> tuple[Group, ...]:

@@ -44,8 +44,11 @@ def _middle_half(quantiles: list[float]) -> float:
 
 
 def target(images: Tensor, tradition: Reference) -> Likeness:
-    """The style of IMAGE [B, H, W, C]: their medians."""
-    rows = [measured(image, STYLE) for image in images.split(1)]
+    """The style of IMAGE [B, H, W, C]: their medians. Raises ValueError where they cannot be measured."""
+    try:
+        rows = [measured(image, STYLE) for image in images.split(1)]
+    except ValueError as error:
+        raise ValueError(str(error).replace("images:", "target:", 1)) from None
     table = torch.tensor([[row[column] for column in STYLE] for row in rows], dtype=torch.float64)
     called = "the target picture" if len(images) == 1 else f"the {len(images)} target pictures"
     return style(fit(called, "", STYLE, table, STYLE), tradition)

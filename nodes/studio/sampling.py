@@ -6,6 +6,8 @@ import comfy.sample
 import torch
 from torch import Tensor
 
+from ..critique.picture import check
+
 
 class Drawn(NamedTuple):
     """latent: [1, C, ...] as the sampler left it; picture: IMAGE [1, H, W, C], of a video its first frame."""
@@ -38,9 +40,7 @@ class Sampling(NamedTuple):
         return Drawn(latent, self.decode(latent))
 
     def decode(self, latent: Tensor) -> Tensor:
-        """IMAGE [1, H, W, C]."""
-        picture = self.vae.decode(latent)
-        return picture.reshape(-1, *picture.shape[-3:])[:1]
+        return decoded(self.vae, latent)
 
     def empty(self, model) -> Tensor:
         """The latent with the channels of the model, [1, C, ...]."""
@@ -48,9 +48,37 @@ class Sampling(NamedTuple):
 
 
 def single(latent: dict, model) -> Tensor:
-    """The first of a LATENT with the channels of the model, [1, C, ...]."""
+    """The first of a LATENT with the channels of the model, [1, C, ...]. Raises ValueError where it is not the model's.
+    """
+    samples, form = latent["samples"], model.get_model_object("latent_format")
+    if samples.is_nested:
+        raise ValueError("latent_image: expected one tensor, got video and sound in one latent")
+    if not len(samples):
+        raise ValueError("latent_image: expected at least one latent, got none")
     spacial, temporal = (latent.get(f"downscale_ratio_{kind}") for kind in ("spacial", "temporal"))
-    return comfy.sample.fix_empty_latent_channels(model, latent["samples"][:1], spacial, temporal)
+    image = comfy.sample.fix_empty_latent_channels(model, samples[:1], spacial, temporal)
+    wanted, got = (form.latent_channels, form.latent_dimensions), (image.shape[1], image.ndim - 2)
+    if got != wanted:
+        raise ValueError(f"latent_image: expected {_shaped(*wanted)}, as the model has them, got {_shaped(*got)}; "
+                         "connect the empty latent that belongs to the model, or one from its VAE")
+    return image
+
+
+def _shaped(channels: int, dimensions: int) -> str:
+    kind = {1: "sound or another line", 2: "a picture", 3: "a video"}.get(dimensions, f"{dimensions} dimensions")
+    return f"{channels} channels of {kind}"
+
+
+def decoded(vae, latent: Tensor) -> Tensor:
+    """IMAGE [1, H, W, C], of a video its first frame. Raises ValueError where it cannot be judged."""
+    picture = vae.decode(latent)
+    picture = picture.reshape(-1, *picture.shape[-3:])[:1]
+    try:
+        check(picture)
+    except ValueError as error:
+        why = str(error).removeprefix("images: ")
+        raise ValueError(f"latent_image: what it was decoded to cannot be judged: {why}") from None
+    return picture
 
 
 def honour_cancel(step, denoised, latent, steps):

@@ -30,13 +30,14 @@ def _verdict(tuned: Tuned) -> str:
         return (f"**{why}: the best of {len(tuned.trials)} weights on the seeds of the search is kept, {gain:+.2f} "
                 "points over the whole LoRA there; it was not checked on other seeds.**")
     gain, error = tuned.unseen.gain
-    said = f"{gain:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
+    said = f"{round(gain, 2) + 0.0:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
     if tuned.best.weights == tuned.trials[0].weights:
         return "**The search found nothing better than the whole LoRA. blocks leaves every group at 1.**"
     if gain <= 0:
         return (f"**Tuned is not better: on held-out seeds it is {said} points against the whole LoRA. blocks leaves "
                 "every group at 1.**")
-    unsure = "" if math.isnan(error) or gain > 2 * error else ", which is within its error: raise held_out to be sure"
+    unsure = ", one picture, which says nothing of chance: raise held_out to be sure" if math.isnan(error) else (
+        ", which is within its error: raise held_out to be sure" if gain <= 2 * error else "")
     return f"**Tuned is better by {said} points than the whole LoRA on held-out seeds{unsure}.**"
 
 

@@ -63,6 +63,9 @@ class Studio:
         file = self.module("lora.files").LoraFile(tensors, {})
         return self.module("studio.groups").divide(self.starter.model, file, 1.0, groups)
 
+    def paintings(self):
+        return self.module("critique.reference").paintings()
+
     def drawn_woodcuts(self):
         import torch
         return torch.stack([self.woodcut.draw_woodcut(thing) for thing in self.woodcut.things()]).movedim(1, -1)
@@ -102,9 +105,8 @@ class Studio:
         return tensors
 
     def sitting(self, prompts, seeds):
-        critique = self.module("critique.reference"), self.module("critique.language")
-        return self.module("studio.effect").Sitting(self.sampling(prompts), 0, seeds, critique[0].paintings(),
-                                                    critique[1].parse("*=0; Balance=1"))
+        return self.module("studio.effect").Sitting(self.sampling(prompts), 0, seeds, self.paintings(),
+                                                    self.module("critique.language").parse("*=0; Balance=1"))
 
     def shares(self):
         """Which part is named when each is planted, the gap of the sum, and random orders against all coalitions."""
@@ -144,9 +146,8 @@ class Studio:
     def tuning(self, spoilt, options):
         """Tuned weights against the whole LoRA and none of it, on seeds that the search has not seen."""
         tune, report = self.module("studio.tune"), self.module("studio.tune_report")
-        paintings = self.module("critique.reference").paintings()
-        likeness = self.module("studio.likeness").target(self.drawn_woodcuts(), paintings)
-        goal = tune.Goal(self.sampling(PROMPTS), 0, 1, options.held_out, paintings,
+        likeness = self.module("studio.likeness").target(self.drawn_woodcuts(), self.paintings())
+        goal = tune.Goal(self.sampling(PROMPTS), 0, 1, options.held_out, self.paintings(),
                          self.module("critique.language").parse("*=0; Balance=1"), likeness, 0.9)
         rows, wins = [], []
         for method in ("coordinate", "cma"):
@@ -177,7 +178,7 @@ class Studio:
         graph = best_of.Graph(guider, sampler, sigmas, self.size, starter.vae)
         rubric = self.module("critique.language").parse(CHEAP)
         groups = [best_of.choose(best_of.from_seeds(graph, seed, 8), rubric,
-                                 self.module("critique.reference").paintings(), lambda picture, done: None)
+                                 self.paintings(), lambda picture, done: None)
                   for seed in range(0, pool // 8 * 8, 8)]
         scores = [[critique.score for critique in group.critiques] for group in groups]
         every = [score for group in scores for score in group]

@@ -91,3 +91,11 @@ def test_positions_between_poles_cannot_be_ranked(host, pictures):
 def test_a_faulty_rubric_is_refused_before_anything_runs(host, pictures):
     _, errors = host.validate({"1": pictures[0], "2": ranked("1", rubric="Valeu=2"), "3": previewed("2", 0)})
     assert "did you mean" in str(errors["nodes"]["2"])
+
+
+def test_of_many_pictures_the_first_are_told_and_the_rest_counted(host):
+    batch = {"1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 103, "color": 0}}}
+    outputs, _ = host.run({**batch, "2": ranked("1", keep=2), "3": shown("2", 2)})
+    report = outputs["2"]["text"][0]
+    assert "| 100 | 100 | " in report and "| 101 | " not in report and "And 3 more; scores has all of them." in report
+    assert "picture 14 and 89 more. Another sample" in report and len(outputs["3"]["text"]) == 103

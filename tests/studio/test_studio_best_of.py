@@ -1,6 +1,7 @@
 """Best of N: from a batch, from seeds through the core's sampler, and what choosing is worth."""
 import importlib
 import itertools
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -87,10 +88,10 @@ def test_seeds_are_sampled_as_the_core_samples_them(host, starter):
     prompt = graph(starter)
     outputs, _ = host.run(deepcopy(prompt))
     assert len(outputs["shown"]["images"]) == 2 and "seed " in outputs["best"]["text"][0]
-    names = outputs["best"]["text"][0].split("Names: ")[1].rstrip(".").split(", ")
-    assert set(names) <= {"seed 5", "seed 6", "seed 7"}
+    best = re.search(r"^\*\*Best of 3: seed (\d)\*\*", outputs["best"]["text"][0])[1]
+    assert all(f"| seed {seed} | " in outputs["best"]["text"][0] for seed in (5, 6, 7))
     core = deepcopy(prompt) | {
-        "noise": {"class_type": "RandomNoise", "inputs": {"noise_seed": int(names[0].split()[1])}},
+        "noise": {"class_type": "RandomNoise", "inputs": {"noise_seed": int(best)}},
         "best": {"class_type": "SamplerCustomAdvanced", "inputs": {
             "noise": ["noise", 0], "guider": ["guider", 0], "sampler": ["sampler", 0], "sigmas": ["sigmas", 0],
             "latent_image": ["empty", 0]}},
@@ -127,6 +128,24 @@ def test_a_latent_taken_from_a_batch_is_sampled_as_a_single_one(host, starter):
     prompt["third"] = node("LatentFromBatch", samples=["empty", 0], batch_index=2, length=2)
     prompt["best"]["inputs"]["latent_image"] = ["third", 0]
     assert torch.equal(pixels, first_picture(host.run(prompt)[0]["shown"]["images"]))
+
+
+def test_grey_pictures_are_shown_as_well_as_judged(best_of, parts, pack):
+    rubric, reference = parts
+    common = importlib.import_module(f"{pack.__name__}.nodes.studio.nodes.common")
+    grey = torch.rand(3, 32, 48, 1, generator=torch.Generator().manual_seed(0))
+    shown = []
+    chosen = best_of.choose(best_of.from_batch(grey), rubric, reference,
+                            lambda best, done: shown.append(common.preview(best)[1].size))
+    assert shown == [(48, 32)] * 3 and best_of.contact_sheet(chosen, 1).shape[0] == 1
+    assert torch.equal(chosen.candidates[0].picture, grey[:1].expand(-1, -1, -1, 3))
+
+
+def test_a_scheduler_that_gives_no_step_gets_a_sentence(host, starter):
+    prompt = graph(starter)
+    prompt["sigmas"]["inputs"]["denoise"] = 0.0
+    with pytest.raises(GraphError, match="sigmas: expected at least one step, got none"):
+        host.run(prompt)
 
 
 @pytest.mark.parametrize("name", ["count", "keep"])

@@ -277,8 +277,17 @@ def graph(starter, **inputs):    return loaders(starter) | {
 
 
 def test_a_graph_trains_and_reports_before_and_after(host, starter, output_folder):
-    outputs, _ = host.run(graph(starter))
+    from protocol import BinaryEventTypes
+    prompt = graph(starter)
+    prompt["masked"] = node("ConditioningSetMask", conditioning=["words", 0], mask=["mask", 0], strength=1.0,
+                            set_cond_area="default")
+    prompt["mask"] = node("SolidMask", value=1.0, width=128, height=128)
+    prompt["train"]["inputs"]["positive"] = ["masked", 0]
+    outputs, _ = host.run(prompt)
     report = outputs["train"]["text"][0]
+    assert "- Not used while training, though the captions carry it: mask." in report
+    assert "A single picture has no spread (sd)" in report and "the variety of" not in report
+    assert sum(event == BinaryEventTypes.UNENCODED_PREVIEW_IMAGE for event, _ in host.events) >= 4  # of those judged
     assert "| trained on | 1 |" in report and "| held out | 1 |" in report
     assert "| Balance |  |" in report and "not aimed at" in report and "seen through the VAE" in report
     assert (output_folder / "loras" / "critic.safetensors").is_file()
@@ -288,9 +297,14 @@ def test_a_graph_trains_and_reports_before_and_after(host, starter, output_folde
 @pytest.mark.parametrize("changes, sentence", [
     ({"rubric": "*=0; Line=1"}, "rubric: expected at least one criterion that can be steered"),
     ({"resume": "nothing"}, "resume: expected the name of a run"),
+    ({"penalty": ["below", 0]}, "penalty: expected 0 or more, got -1"),
+    ({"learning_rate": ["below", 0]}, "learning_rate: expected 0 or more, got -1"),
+    ({"latent_image": ["film", 0]}, "latent_image: expected 16 channels of a picture"),
 ])
 def test_what_cannot_be_trained_for_is_refused_with_a_sentence(host, starter, output_folder, changes, sentence):
     prompt = deepcopy(graph(starter))
+    prompt |= {"below": node("PrimitiveFloat", value=-1.0),
+               "film": node("EmptyHunyuanLatentVideo", width=64, height=64, length=5, batch_size=1)}
     prompt["train"]["inputs"].update(changes)
     with pytest.raises(GraphError, match=sentence):
         host.run(prompt)

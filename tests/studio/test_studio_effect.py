@@ -83,8 +83,18 @@ def test_groups_that_mean_nothing_get_a_sentence(divide, text, words):
 
 def test_a_lora_of_one_block_or_for_another_model_gets_a_sentence(divide, planted):
     one = {key: tensor for key, tensor in planted.items() if ".1." in key}
-    with pytest.raises(ValueError, match="changes one block, J01.*J01.attn; J01.mlp"):
+    with pytest.raises(ValueError, match="changes one block, J01.* Divide it such as J01.x_block.mlp.fc1, apart"):
         divide("", one)
+    assert divide("J01.x_block.mlp.fc1", one).names == ["J01.x_block.mlp.fc1", "the rest"]
+    with pytest.raises(ValueError, match="It is a single weight, and has no parts"):
+        divide("", {key: tensor for key, tensor in one.items() if "fc1" in key})
+    attention = {key.replace("mlp.fc1", "attn.proj"): torch.ones(192, 2) if "up" in key else torch.ones(2, 192)
+                 for key in one if "fc1" in key}
+    with pytest.raises(ValueError, match="Divide it such as J01.attn, apart from its rest"):
+        divide("", one | attention)
+    assert divide("J01.attn", one | attention).names == ["J01.attn", "the rest"]
+    with pytest.raises(ValueError, match="for SD3, got one that fits none of its weights .*; choose"):
+        divide("", {key: tensor[:17] if "up" in key else tensor for key, tensor in planted.items()})
     with pytest.raises(ValueError, match="for SD3, got one that has nothing for any of its weights; choose"):
         divide("", {"lora_unet_down_blocks_0_x.lora_up.weight": torch.ones(4, 2),
                     "lora_unet_down_blocks_0_x.lora_down.weight": torch.ones(2, 4)})
@@ -131,6 +141,21 @@ def test_shares_of_many_groups_come_from_random_orders_with_their_errors(host, s
     assert data["sum"] == pytest.approx(data["whole"]) and "which is all of it" in report
     pixels = {row["name"]: (row["pixels"], row["error"]) for row in data["groups"]}
     assert max(pixels, key=pixels.get) == PLANTED and all(error >= 0 for _, error in pixels.values())
+
+
+def test_a_lora_that_does_nothing_is_said_to(host, starter, planted):
+    name = write_lora(host, {key: tensor * 0 for key, tensor in planted.items()}, "nothing.safetensors")
+    _, report, outputs = found(host, graph(starter, name, mode="solo"))
+    assert report.startswith("**No group changes pixels.**") and outputs["effect"]["images"]
+
+
+def test_what_is_left_out_is_counted(host, starter, planted):
+    encoder = {f"lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_{end}.weight": torch.zeros(2, 2)
+               for end in ("up", "down")}
+    name = write_lora(host, planted | encoder, "with_encoder.safetensors")
+    _, report, _ = found(host, graph(starter, name, mode="solo"))
+    assert "Not part of this: 2 keys of the file that the model has no weight for (such as those of text" in report
+    assert "weights that do not fit" not in report
 
 
 def test_the_seed_alone_decides_the_result(host, starter, file):

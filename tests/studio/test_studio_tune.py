@@ -161,6 +161,8 @@ def test_weights_that_are_not_better_on_held_out_seeds_are_not_returned(run, stu
     ones = tuned.unseen.ones._replace(marks=tuned.unseen.tuned.marks + 1)
     worse = tuned._replace(unseen=tuned.unseen._replace(ones=ones))
     text = studio("tune_report").report(worse, goal)
+    better = tuned._replace(unseen=tuned.unseen._replace(ones=ones._replace(marks=ones.marks - 2)))
+    assert "one picture, which says nothing of chance: raise held_out" in studio("tune_report").report(better, goal)
     assert worse.kept == (1.0, 1.0, 1.0) and "Tuned is not better" in text and "J00=1; J01=1; J02=1" in text
 
 
@@ -220,13 +222,16 @@ def test_a_style_a_picture_of_another_size_and_a_critic_can_all_be_stayed_close_
 
 
 @pytest.mark.parametrize("inputs, words", [
-    ({"critic": "Arnheim"}, "got target and critic"), ({"critic": "Nobody"}, 'expected one of.*got "Nobody"'),
+    ({"critic": "Arnheim"}, "got target and critic"), ({"critic": "@Nobody"}, 'critic: "@Nobody": expected one of'),
+    ({"critic": "Wölfflin"}, "critic: expected something that can count"),
+    ({"target": ["dot", 0]}, "target: expected at least 16 x 16 pixels, got 8 x 8"),
     ({"groups": "J*"}, "at least two"), ({"budget": 2}, "budget"), ({"rubric": "@Nobody"}, "Nobody"),
     ({"lora_name": "missing.safetensors"}, "missing"),
 ])
 def test_bad_input_gets_a_sentence(host, starter, file, inputs, words):
+    dot = node("EmptyImage", width=8, height=8, batch_size=1, color=0)
     with pytest.raises(GraphError, match=words):
-        host.run(deepcopy(graph(starter, file, **inputs)))
+        host.run(deepcopy(graph(starter, file, **inputs) | {"dot": dot}))
 
 
 def test_a_damaged_file_is_named_as_the_list_names_it(host, starter, file):

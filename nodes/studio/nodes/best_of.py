@@ -59,6 +59,7 @@ class BestOf(io.ComfyNode):
         import torch
 
         from ...critique.language import parse
+        from ...critique.picture import check
         from ...critique.reference import paintings
         from .. import best_of
         parts = {"guider": guider, "sampler": sampler, "sigmas": sigmas, "latent_image": latent_image, "vae": vae}
@@ -67,6 +68,10 @@ class BestOf(io.ComfyNode):
             raise ValueError(_what_is_missing(missing))
         asked, reference = (count if images is None else len(images)), reference or paintings()
         check_numbers(**{"count" if images is None else "images": (asked, 1, inf)}, keep=(keep, 1, inf))
+        if images is not None:
+            check(images)
+        elif len(sigmas) < 2:
+            raise ValueError("sigmas: expected at least one step, got none; a scheduler whose denoise is 0 gives none")
         candidates = best_of.from_batch(images) if images is not None else best_of.from_seeds(
             best_of.Graph(guider, sampler, sigmas, latent_image, vae), seed, count)
         bar = comfy.utils.ProgressBar(asked)

@@ -119,7 +119,8 @@ class CriticTrain(io.ComfyNode):
         from ..reward import named, reward
         from .common import sampling_of
         check_numbers(steps=(steps, 1, inf), batch_size=(batch_size, 1, inf), last_steps=(last_steps, 1, inf),
-                      seeds=(seeds, 0, inf))
+                      seeds=(seeds, 0, inf), rank=(rank, 0, inf), learning_rate=(learning_rate, 0, inf),
+                      penalty=(penalty, 0, inf))
         if not negative:
             raise ValueError("negative: expected a prompt, which may be empty, got none")
         reference, asked = reference or paintings(), parse(rubric)

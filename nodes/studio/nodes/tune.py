@@ -77,7 +77,7 @@ class TuneBlocks(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, rubric=None, groups=None, critic=None, lora_name=None):
         # Named here, lora_name need not be in the list: with lora connected it does not matter what it says.
-        checks = (check_rubric(rubric), check_groups(groups), check_rubric(_at(critic)))
+        checks = (check_rubric(rubric), check_groups(groups), _check_critic(critic))
         return next((check for check in checks if check is not True), True)
 
     @classmethod
@@ -113,6 +113,11 @@ def _at(critic: str | None) -> str:
     """A critic as a rubric names it, with or without the @ in front."""
     name = (critic or "").strip()
     return f"@{name.removeprefix('@')}" if name else ""
+
+
+def _check_critic(critic: str | None) -> bool | str:
+    checked = check_rubric(_at(critic))
+    return checked if checked is True else f"critic: {checked.split(': ', 1)[1].replace(': critic:', ':', 1)}"
 
 
 def _likeness(reference, target, critic, tradition):

@@ -91,7 +91,10 @@ def _left_out(latents, samples):
     notes = []
     if any("noise_mask" in latent for latent in latents):
         notes.append("The masks in latents are not used: the loss covers the whole picture.")
+    return notes + unused_options(samples)
+
+
+def unused_options(samples: list[Sample]) -> list[str]:
+    """A sentence where captions carry what steers sampling alone."""
     unused = [key for key in SAMPLING_ONLY if any(key in s.options for s in samples)]
-    if unused:
-        notes.append(f"Not used while training, though the captions carry it: {', '.join(unused)}.")
-    return notes
+    return [f"Not used while training, though the captions carry it: {', '.join(unused)}."] if unused else []
