@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from real_host import Host, find_host, load_pack
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "starter"))
+PACK = Path(__file__).resolve().parents[1]
+sys.path += [str(PACK / "starter"), str(PACK)]      # at the end: the host has a top-level name `nodes` too
 
 
 def pytest_configure(config):

@@ -22,7 +22,7 @@ def test_everything_that_the_pack_opens_when_it_runs_is_in_it(ignored, pack):
     assert len(files) > 300 and not [file for file in files if ignored(file.relative_to(PACK).as_posix())]
 
 
-@pytest.mark.parametrize("name", ["dev.py", ".ci/pins.ini", "starter/train.py", "tests/conftest.py", ".venv/x",
-                                  ".workshop/x", "kernels/benchmarks/gpu.py", "nodes/__pycache__/x.pyc"])
+@pytest.mark.parametrize("name", ["dev.py", "workshop/host.py", ".ci/pins.ini", "starter/train.py", "tests/conftest.py",
+                                  ".venv/x", ".workshop/x", "kernels/benchmarks/gpu.py", "nodes/__pycache__/x.pyc"])
 def test_what_only_developers_use_is_not(name, ignored):
     assert ignored(name)

@@ -1,5 +1,4 @@
 """A real server in its own process, with the pack and the starter, one for the whole test session."""
-import importlib.util
 import os
 import subprocess
 import sys
@@ -7,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from workshop.server import free_port, server_command, start_server, stop_server
+from workshop.setting_up import link_pack
 
 PACK = Path(__file__).resolve().parents[2]
 INSTALL_STARTER = PACK / "starter" / "install.py"
@@ -44,13 +46,12 @@ def install_starter(base):
 
 
 def start(base, add_cleanup) -> Server:
-    dev = load_dev()
-    dev.link_pack(base)
+    link_pack(base)
     (base / "output").mkdir()
-    port = dev.free_port()
-    command = dev.server_command(sys.executable, Path(os.environ["COMFYUI_PATH"]), base, port, "--cpu", *front_end())
-    process = dev.start_server(command, base / "server.log")
-    add_cleanup(lambda: dev.stop_server(process))
+    port = free_port()
+    command = server_command(sys.executable, Path(os.environ["COMFYUI_PATH"]), base, port, "--cpu", *front_end())
+    process = start_server(command, base / "server.log")
+    add_cleanup(lambda: stop_server(process))
     return Server(f"http://127.0.0.1:{port}", base)
 
 
@@ -58,10 +59,3 @@ def front_end() -> list[str]:
     """Another front end than the host's, if BOTTEGA_FRONT_END names its static folder."""
     root = os.environ.get("BOTTEGA_FRONT_END")
     return ["--front-end-root", root] if root else []
-
-
-def load_dev():
-    spec = importlib.util.spec_from_file_location("dev", PACK / "dev.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
