@@ -19,11 +19,11 @@ from ..training.disk.keeping import Keeper
 from ..training.disk.state import restore
 from ..training.plan.recipe import OptimizerPlan, Recipe
 from ..training.plan.settings import Settings
-from ..training.run import back_off, load, load_for_training
+from ..training.run import load, load_for_training
 from ..training.seen.critic import as_image
 from ..training.seen.decoding import decode
 from ..training.seen.progress import Progress
-from ..training.step.memory import is_memory_full
+from ..training.step.retry import attempt
 from ..training.step.selfcheck import self_check
 from ..training.stop import stoppable
 from .critic_measures import Measured, measure
@@ -149,24 +149,21 @@ def _prompts(sampling, model, batch_size):
 def _climb(session, keeper, progress, asked_to_stop) -> bool:
     """Steps until the last one, until someone asks to stop, or until a cancel, which is True."""
     steps, every = session.settings.steps, session.settings.recipe.checkpoints.every
+
+    def one_step():
+        with session.training():
+            session.take_step()
+        progress.take(session)
+
     while session.step < steps and not asked_to_stop():
-        memory_full = False
         try:
-            with session.training():
-                session.take_step()
-            progress.take(session)
+            done = attempt(session, progress, one_step)
         except CANCEL:
             session.forget_step()
             if not session.step:
                 raise
             return True
-        except Exception as error:
-            if not is_memory_full(error):
-                raise
-            memory_full = True              # handled outside, where the error no longer holds the step's tensors
-        if memory_full:
-            back_off(session, progress)
-        elif session.step < steps and (keeper.overdue() or every and session.step % every == 0):
+        if done and session.step < steps and (keeper.overdue() or every and session.step % every == 0):
             keeper.checkpoint()
     if session.step < steps:
         session.notes.append(f"Stopped early, as asked: {session.step} of {steps} steps.")

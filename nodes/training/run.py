@@ -1,5 +1,6 @@
 """A training run from a model and a data set to a checked LoRA file."""
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import comfy.model_management
@@ -21,8 +22,8 @@ from .seen import critic as critics
 from .seen.progress import Progress
 from .seen.samples import Samples
 from .step.denoiser import is_guidance_distilled
-from .step.memory import is_memory_full
 from .step.objective import Objective
+from .step.retry import attempt
 from .step.selfcheck import SelfCheck, self_check
 from .step.session import Session
 from .step.validation import Measured
@@ -163,39 +164,19 @@ def _go(session, keeper, samples, progress, asked_to_stop):
     if samples and session.step < steps:
         _show(session, samples, progress, judged=session.step == 0)
     while session.step < steps and not asked_to_stop():
-        if _steps(session, keeper, progress, asked_to_stop, _next_pause(session, samples, health)):
+        pause = _next_pause(session, samples, health)
+        if attempt(session, progress, partial(_steps, session, keeper, progress, asked_to_stop, pause)):
             _between(session, keeper, samples, progress, health, last=session.step == steps or asked_to_stop())
     if session.step < steps:
         session.notes.append(f"Stopped early, as asked: {session.step} of {steps} steps.")
 
 
-def _steps(session, keeper, progress, asked_to_stop, pause) -> bool:
-    """Steps up to a pause; False where the next one has to be tried again in another way."""
-    other_way = None
-    try:
-        with session.training():
-            while session.step < pause and not asked_to_stop() and not keeper.overdue():
-                session.take_step()
-                progress.update(session)
-    except Exception as error:
-        other_way = _other_way(session, error)
-        if other_way is None:
-            raise
-    if other_way:                           # outside, where the error no longer holds the step's tensors
-        other_way(session, progress)
-    return other_way is None
-
-
-def _other_way(session, error) -> Callable[[Session, Progress], None] | None:
-    if is_memory_full(error):
-        return back_off
-    # What the self-check did not come across, such as another path for another size, may need it.
-    return _rewrite if isinstance(error, RuntimeError) and not session.rewrites else None
-
-
-def _rewrite(session: Session, progress: Progress) -> None:
-    session.forget_step()
-    session.rewrites = True
+def _steps(session, keeper, progress, asked_to_stop, pause) -> None:
+    """Steps up to a pause."""
+    with session.training():
+        while session.step < pause and not asked_to_stop() and not keeper.overdue():
+            session.take_step()
+            progress.update(session)
 
 
 def _next_pause(session, samples, health):
@@ -233,16 +214,6 @@ def _show(session, samples, progress, judged=True):
             progress.say(f"{at}: the critic gives {session.favourite.judged[-1].score:.4g}")
     load(session.patcher, session.dataset, session.settings)       # a VAE may have pushed it off the device
     progress.show(session, pictures)
-
-
-def back_off(session: Session, progress: Progress) -> None:
-    """Makes the next attempt at a step smaller. Raises MemoryError where nothing smaller is left."""
-    session.forget_step()
-    if not session.memory.back_off(session.step + 1):
-        raise MemoryError(f"Training stopped at step {session.step + 1} of {session.settings.steps}: the device's "
-                          "memory is full with one picture at a time, recomputed blocks and half of the model outside "
-                          "it. Try smaller pictures, a lower rank or a smaller model.")
-    progress.say(session.memory.notes[-1])
 
 
 def _result(session, keeper, check, path, weighed):

@@ -131,7 +131,7 @@ def test_a_memory_that_is_full_with_one_picture_recomputes_the_blocks(pack, trai
 
 
 def test_a_step_that_meets_what_the_self_check_did_not_is_taken_again(pack, output_folder, monkeypatch):
-    t, retried, rewrite = pack.nodes.training, [], pack.nodes.training.run._rewrite
+    t, retried, rewrite = pack.nodes.training, [], pack.nodes.training.step.retry._rewrite
     family = FAMILIES["Flux.1"]
 
     def run(name):
@@ -141,7 +141,7 @@ def test_a_step_that_meets_what_the_self_check_did_not_is_taken_again(pack, outp
 
     usual, check = run("usual"), t.run.self_check
     monkeypatch.setattr(t.run, "self_check", lambda *args: check(*args)._replace(rewrites=False))
-    monkeypatch.setattr(t.run, "_rewrite", lambda *args: (retried.append(1), rewrite(*args)))
+    monkeypatch.setattr(t.step.retry, "_rewrite", lambda *args: (retried.append(1), rewrite(*args)))
     surprised = run("surprised")
     assert usual.check.rewrites and len(retried) == 1
     assert surprised.losses == usual.losses
