@@ -1,7 +1,6 @@
 """LoRA files: checked reading, atomic writing, and the last file read."""
 import math
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .language import shorten
+from .whole import write_whole
 
 SAFETENSORS = (".safetensors", ".sft")
 NO_FILE = "[None]"  # as the core's Train LoRA says it
@@ -113,14 +113,8 @@ def _problem(key: str, tensor: torch.Tensor) -> str:
 
 def write_lora(path: str | os.PathLike, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     """Writes a safetensors file that appears complete or not at all, and makes its folder if needed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, beside, metadata)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    written = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
+    write_whole(path, lambda beside: save_file(written, beside, metadata))
 
 
 def file_version(path: str | os.PathLike) -> tuple[str, int, int]:

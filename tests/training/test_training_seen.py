@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from training_models import caption, latents, tiny_sd3
 
 
@@ -77,6 +78,25 @@ def test_the_picture_before_the_first_step_is_the_model_s_own(pack, host, train,
     plain = (output_folder / "plain" / "step_00000000_1.png").read_bytes()
     assert (trained / "step_00000000_1.png").read_bytes() == plain
     assert (trained / "step_00000001_1.png").read_bytes() != plain
+
+
+def test_a_picture_whose_writing_fails_leaves_the_old_one_and_no_half(pack, host, monkeypatch, tmp_path):
+    import comfy.model_management
+    t, model = pack.nodes.training, tiny_sd3()
+    plan = t.plan.recipe.SamplePlan(steps=1, cfg=1.0)
+    samples = t.seen.samples.Samples(model, caption(7), None, plan, 3, torch.Size([1, 16, 8, 8]), tmp_path)
+    comfy.model_management.load_models_gpu([model])
+    samples.draw(0)
+    whole = [path.read_bytes() for path in tmp_path.iterdir()]
+
+    def full_disk(picture, path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        samples.draw(0)
+    assert len(whole) == 1 and [path.read_bytes() for path in tmp_path.iterdir()] == whole
 
 
 def test_samples_do_not_change_what_is_learnt(pack, train):

@@ -1,4 +1,5 @@
 """Pictures of how far the training has got: the same prompts and noise every time, through the model being trained."""
+from functools import partial
 from pathlib import Path
 
 import comfy.model_management
@@ -6,6 +7,7 @@ import comfy.sample
 import torch
 from PIL import Image
 
+from ...lora.whole import write_whole
 from ..plan.recipe import SamplePlan
 from .decoding import decode
 
@@ -33,9 +35,8 @@ class Samples:
                             for number, entry in enumerate(self.prompts)]
         finally:
             comfy.model_management.in_training = before
-        self.folder.mkdir(parents=True, exist_ok=True)
         for number, picture in enumerate(pictures, 1):
-            picture.save(self.folder / f"step_{step:08}_{number}.png")
+            write_whole(self.folder / f"step_{step:08}_{number}.png", partial(picture.save, format="PNG"))
         return pictures
 
     def _sample(self, number, entry):
