@@ -1,0 +1,66 @@
+"""Where LoRAs are written: whole or not at all, never over another file, under names that every system takes."""
+import importlib
+import os
+
+import pytest
+import torch
+from lora_models import small_model
+
+
+@pytest.fixture(scope="module")
+def output(pack, host):
+    return importlib.import_module(f"{pack.__name__}.nodes.lora.output")
+
+
+def test_no_file_is_ever_overwritten_and_none_is_left_half_written(output):
+    tensors, nothing = {"a": torch.ones(2)}, lambda found: None
+    paths = [output.write_new("twice", tensors, {}, nothing) for _ in range(3)]
+    assert [path.name for path in paths] == ["twice.safetensors", "twice_00001.safetensors", "twice_00002.safetensors"]
+
+    def refuse(found):
+        raise RuntimeError("no")
+
+    before = set(output.lora_folder().iterdir())
+    with pytest.raises(RuntimeError):
+        output.write_new("refused", tensors, {}, refuse)
+    assert set(output.lora_folder().iterdir()) == before
+
+
+def test_a_rename_that_fails_leaves_no_empty_file_under_the_name(output, monkeypatch):
+    output.write_new("first", {"a": torch.ones(2)}, {}, lambda found: None)
+    before, real = set(output.lora_folder().iterdir()), os.replace
+
+    def held(source, target):
+        if str(target).endswith(".safetensors"):
+            raise PermissionError("another program holds the file")
+        real(source, target)
+
+    monkeypatch.setattr(output.os, "replace", held)
+    with pytest.raises(PermissionError):
+        output.write_new("held", {"a": torch.ones(2)}, {}, lambda found: None)
+    assert set(output.lora_folder().iterdir()) == before
+
+
+def test_a_key_that_the_host_would_not_load_keeps_the_file_from_being_written(pack, room):
+    model = small_model("SD3-medium")
+    with pytest.raises(RuntimeError, match="does not know 1 of the 1 keys .* the first is lora_unet_nowhere.diff"):
+        pack.nodes.lora.proof.check_loads({"lora_unet_nowhere.diff": torch.ones(1)}, model.model)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "..", "///", "___"])
+def test_a_name_that_is_no_file_name_is_refused(name, output):
+    with pytest.raises(ValueError, match="name: expected a file name"):
+        output.file_stem(name)
+    assert output.file_stem("../../etc/ink é 1.safetensors") == "_.._etc_ink é 1"
+
+
+@pytest.mark.parametrize("name, stem", [("CON", "_CON"), ("nul.v2", "_nul.v2"), ("com1 .x", "_com1 .x"),
+                                        ("console", "console"), ("my.con", "my.con")])
+def test_the_names_of_windows_devices_are_no_file_names(name, stem, output):
+    assert output.file_stem(name) == stem
+
+
+@pytest.mark.parametrize("name", ["墨" * 150, "é" * 200, "a" * 149 + "墨"])
+def test_a_long_name_is_cut_to_what_a_file_may_be_called(name, output):
+    path = output.write_new(output.file_stem(name), {"a": torch.ones(2)}, {}, lambda found: None)
+    assert name.startswith(path.stem) and 147 <= len(path.stem.encode()) <= 150
