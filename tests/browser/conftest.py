@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from block_editor import editor_loras, editor_page, node  # noqa: F401
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "server"))
 from live import server  # noqa: E402, F401
