@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from .scene import Node, fitted, image, layer, place, rect, text
 from .theme import Colour, Theme
 
-SIDE, COLUMNS, GAP, SIZE = 160, 6, 18, 15
+SIDE, GAP, SIZE = 160, 18, 15
+COLUMNS, FEW, OF_FEW = 6, 12, 4  # few cells stand in fewer columns, so that a node shows them larger
 LINE = 18
 
 
@@ -20,18 +21,20 @@ class Cell(NamedTuple):
 
 
 def thumbnail(picture: torch.Tensor) -> torch.Tensor:
-    """IMAGE [1, H, W, C] or planes of it, reduced to SIDE: [h, w, C]."""
+    """IMAGE [1, H, W, C] or planes of it with the longer side at SIDE: [h, w, C]."""
     height, width = picture.shape[1:3]
-    scale = min(1.0, SIDE / max(height, width))
+    scale = SIDE / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return F.interpolate(picture.movedim(-1, 1).float(), size, mode="area")[0].movedim(0, -1)
+    mode = "area" if scale < 1 else "bilinear"
+    return F.interpolate(picture.movedim(-1, 1).float(), size, mode=mode)[0].movedim(0, -1)
 
 
-def sheet(cells: Sequence[Cell], theme: Theme, foot: str = "") -> Node:
-    """The scene of a sheet; as many columns as there are cells, at most COLUMNS."""
+def sheet(cells: Sequence[Cell], theme: Theme, foot: str = "", together: int = 1) -> Node:
+    """The scene of a sheet; as many columns as there are cells, at most COLUMNS. together: how many stay in a row."""
     lines = max(len(cell.lines) for cell in cells)
     wide, high = SIDE + GAP, SIDE + 8 + LINE * lines + GAP
-    columns = min(COLUMNS, len(cells))
+    most = OF_FEW // together * together if len(cells) <= FEW else COLUMNS
+    columns = min(most, len(cells))
     placed = [place(GAP + (i % columns) * wide, GAP + (i // columns) * high, _cell(cell, theme))
               for i, cell in enumerate(cells)]
     width, height = GAP + columns * wide, GAP + -(-len(cells) // columns) * high
@@ -43,9 +46,9 @@ def sheet(cells: Sequence[Cell], theme: Theme, foot: str = "") -> Node:
 
 def _cell(cell: Cell, theme: Theme) -> Node:
     picture = image(cell.pixels)
-    x, y = (SIDE - picture.w) / 2, (SIDE - picture.h) / 2
-    framed = [place(x - 4, y - 4, rect(picture.w + 8, picture.h + 8, cell.frame))] if cell.frame else []
+    y = SIDE - picture.h        # on the line of the words below it
+    framed = [place(-4, y - 4, rect(picture.w + 8, picture.h + 8, cell.frame))] if cell.frame else []
     words = [place(0, SIDE + 6 + LINE * i, fitted(line, SIZE, theme.ink if i else theme.muted, SIDE))
              for i, line in enumerate(cell.lines)]
-    return layer([*framed, place(x, y, picture), *words], SIDE, SIDE + 8 + LINE * len(cell.lines))
+    return layer([*framed, place(0, y, picture), *words], SIDE, SIDE + 8 + LINE * len(cell.lines))
 

@@ -16,9 +16,8 @@ WARNING = "A measure that is trained for no longer says how good a picture is: j
 def report(run: Trained, asked: Asked) -> str:
     session, goal, settings = run.session, asked.goal, asked.settings
     parts = [
-        f"**{_counted(session.step, 'step')} of {_counted(settings.batch_size, 'picture')}** on "
-        f"{_counted(len(session.samples), 'prompt')}, "
-        f"{session.seconds / max(1, session.step):.3g} s a step",
+        f"{summary(run)}**{_counted(session.step, 'step')} of {_counted(settings.batch_size, 'picture')}** on "
+        f"{_counted(len(session.samples), 'prompt')}, {session.seconds / max(1, session.step):.3g} s a step",
         "\n".join([
             f"- Way: {goal.method}" + (f", K = {goal.last_steps}" if goal.method.startswith("DRaFT") else "")
             + f"; pictures seen through {goal.decoder.name}",
@@ -35,6 +34,16 @@ def report(run: Trained, asked: Asked) -> str:
     if goal.reward.left_out:
         parts.append("Not rewarded:\n" + "\n".join(f"* {why}" for why in goal.reward.left_out))
     return "\n\n".join([*parts, *_before_and_after(run, asked)])
+
+
+def summary(run: Trained) -> str:
+    """What it came to in a few words; empty where nothing was measured again."""
+    held = _pairs(run, True) or _pairs(run, False)
+    if not held:
+        return ""
+    before, after = zip(*held, strict=True)
+    return (f"**Reward of {'held-out' if held[0][0].held else 'the'} pictures: {_mean(before, 'points')} before, "
+            f"{_mean(after, 'points')} after**, by ")
 
 
 def _losses(session, goal):

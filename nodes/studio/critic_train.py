@@ -111,6 +111,7 @@ def train(model, asked: Asked, progress: RewardProgress) -> Trained:
         if not cancelled:
             with suppress(CANCEL):              # the training is done by then
                 _measure(after, session, asked, sampling, progress, "after")
+                progress.say(f"{session.step} steps done")
         return Trained(session, session.tensors(), path, keeper.run, before, after, cancelled)
 
 
@@ -193,7 +194,8 @@ def _measure(found: list[Measured], session, asked, sampling, progress, when) ->
         with session.showing(), torch.inference_mode():
             drawn = course.draw(session.patcher, prompt, seed)
         progress.show(session, [_picture(drawn.picture[0, ..., :3].movedim(-1, 0))])
-        found.append(measure(drawn, session, asked, held, f"prompt {prompt + 1}, seed {seed}"))
+        name = f"held out, prompt {prompt + 1}" if held else f"prompt {prompt + 1}, seed {seed}"
+        found.append(measure(drawn, session, asked, held, name))
     load(session.patcher, session.dataset, session.settings)    # a VAE may have pushed it off the device
 
 

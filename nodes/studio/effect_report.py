@@ -46,13 +46,13 @@ def _lead(effects: Effects, value: str) -> str:
 def _number(value: float, error: float) -> str:
     if math.isnan(value):
         return "not measured"
-    return f"{value:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
+    return f"{round(value, 2) + 0.0:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
 
 
 def _how(effects: Effects, sitting: Sitting) -> str:
     values, played, prompts = effects.values, effects.played, sitting.sampling.prompts
     what = f"Each of {played.players} groups, by {DOES[values.mode]}"
-    over = "orders" if played.orders and values.mode == "shapley" else "pictures"
+    over = "orders, for these pictures" if played.orders and values.mode == "shapley" else "pictures"
     sure = (f"± is a standard error over {values.draws} {over}" if values.draws > 1 else
             "one picture, so nothing says how sure this is: raise seeds")
     return (f"{what}. {effects.drawn} pictures drawn, {prompts} prompt{'s' * (prompts > 1)} x {sitting.seeds} "
@@ -149,13 +149,14 @@ def contact_sheet(effects: Effects, value: str) -> Tensor:
     largest = max(float(each.difference.max()) for each in [effects.other, *filter(None, effects.shown)]) or 1.0
     blank = torch.tensor(LIGHT.paper) / 255 * torch.ones(1, 1, 3)
     cells = [Cell(_small(effects.base.picture), (ends[0], "base")), Cell(blank, ("", "")),  # rows hold pairs
-             *_pair(effects.other, ends[1], f"{effects.values.whole[at]:+.3g}", largest)]
+             *_pair(effects.other, ends[1], _number(effects.values.whole[at], math.nan), largest)]
     names = effects.divided.names
     for n, shown in enumerate(effects.shown):
         if shown:
             cells += _pair(shown, f"{'without' if ablated else 'only'} {names[n]}",
-                           f"{effects.values.by_player[n, at]:+.3g}", largest)
-    foot = f"Numbers: {value}. Heat: difference from the base, up to {255 * largest:.0f} of 255."
+                           _number(effects.values.by_player[n, at], math.nan), largest)
+    foot = (f"Numbers: {value}, {DOES[effects.values.mode].partition(':')[0]}. Heat: difference from the base, up to "
+            f"{255 * largest:.0f} of 255.")
     return render(sheet(cells, LIGHT, foot), LIGHT.paper)
 
 

@@ -2,21 +2,23 @@
 
 A search is a generator: it yields weights, is sent their value, and ends when it has nothing more to ask.
 """
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
 Weights = tuple[float, ...]
 Search = Generator[Weights, float, None]
 
+LEVELS = (0.5, 1.5)  # one number for all, looked at before they are told apart
 FIRST_STEP, LAST_STEP = 1.0, 0.1
 SPREAD = 0.4  # standard deviation that CMA-ES begins with
 METHODS = ("auto", "cma", "coordinate")
 
 
 def search(method: str, start: Weights, value: float, low: float, high: float, seed: int) -> tuple[str, Search]:
-    """(its name, the search) from `start`, whose value is known. `auto`: CMA-ES where the package cma is installed.
+    """(its name, the search) from `start`, whose value is known, or from one of LEVELS where that is better.
 
+    `auto`: CMA-ES where the package cma is installed.
     Raises ValueError for an unknown method, and where cma is asked for and missing."""
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
@@ -25,8 +27,8 @@ def search(method: str, start: Weights, value: float, low: float, high: float, s
         raise ValueError("method: cma needs the Python package cma, which is not installed; install it where ComfyUI "
                          "runs, or choose coordinate")
     if cma:
-        return "CMA-ES", evolution(cma, start, low, high, seed)
-    return "coordinate search", coordinates(start, value, low, high)
+        return "CMA-ES", levelled(start, value, lambda best, _: evolution(cma, best, low, high, seed))
+    return "coordinate search", levelled(start, value, lambda best, known: coordinates(best, known, low, high))
 
 
 def _package():
@@ -35,6 +37,16 @@ def _package():
     except ImportError:
         return None
     return cma
+
+
+def levelled(start: Weights, value: float, then: Callable[[Weights, float], Search]) -> Search:
+    """Looks at LEVELS, then goes on from the best of them and the start: weights apart have to beat one for all."""
+    for level in LEVELS:
+        point = (level,) * len(start)
+        found = yield point
+        if found > value:
+            start, value = point, found
+    yield from then(start, value)
 
 
 def coordinates(start: Weights, value: float, low: float, high: float) -> Search:

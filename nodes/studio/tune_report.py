@@ -72,7 +72,13 @@ def _went(tuned: Tuned, goal: Goal) -> str:
     samples, prompts = len(goal.searched), goal.sampling.prompts
     return (f"{tuned.method}: {len(tuned.trials)} sets of weights tried on {samples} picture{'s' * (samples > 1)} each "
             f"({prompts} prompt{'s' * (prompts > 1)} x {goal.seeds} seed{'s' * (goal.seeds > 1)} from {goal.seed}), "
-            f"from {first:.2f} to {best:.2f}; it ended because {tuned.ended}.")
+            f"from {first:.2f} to {best:.2f}; it ended because {tuned.ended}." + _one_number(tuned))
+
+
+def _one_number(tuned: Tuned) -> str:
+    """What a single strength for the whole LoRA would have given."""
+    levels = sorted({trial.weights[0]: trial.value for trial in tuned.trials if len(set(trial.weights)) == 1}.items())
+    return " One weight for all blocks: " + ", ".join(f"{value:.2f} at {level:g}" for level, value in levels) + "."
 
 
 def _weights(tuned: Tuned) -> str:
@@ -128,4 +134,4 @@ def contact_sheet(tuned: Tuned) -> Tensor:
         cells += [Cell(thumbnail(picture), (name, f"{mark:.1f}"), LIGHT.gain if mark == max(marks) else None)
                   for picture, name, mark in zip(pictures, names, marks, strict=True)]
     rest = len(looked.pictures) - 2 * ROWS
-    return render(sheet(cells, LIGHT, f"and {rest} more" if rest > 0 else ""), LIGHT.paper)
+    return render(sheet(cells, LIGHT, f"and {rest} more" if rest > 0 else "", len(names)), LIGHT.paper)

@@ -23,7 +23,8 @@ class BestOf(io.ComfyNode):
                 io.Int.Input("count", default=8, min=1, max=4096, tooltip="How many seeds to sample. Not used for a "
                                                                           "batch, all of which is judged."),
                 io.Int.Input("keep", default=1, min=1, max=4096, tooltip="How many to keep; all if there are fewer."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
+                             control_after_generate=io.ControlAfterGenerate.fixed,
                              tooltip="The first seed; the others follow it."),
                 io.String.Input("rubric", default="", multiline=True, optional=True, tooltip=RUBRIC),
                 io.Image.Input("images", optional=True, tooltip="A batch to choose from, instead of sampling."),
