@@ -2,6 +2,8 @@
 
 `python dev.py test` sets COMFYUI_PATH to the pinned host; set it yourself to test against another.
 """
+import importlib
+import pkgutil
 import sys
 from pathlib import Path
 
@@ -21,8 +23,12 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def pack():
-    """The pack's package as the host imported it: `pack.nodes.lora.blocks` and so on."""
-    return load_pack()
+    """The pack's package as the host imported it, with what the nodes import when they run: `pack.nodes.lora.blocks`
+    and so on."""
+    found = load_pack()
+    for module in pkgutil.walk_packages(found.nodes.__path__, f"{found.nodes.__name__}."):
+        importlib.import_module(module.name)
+    return found
 
 
 @pytest.fixture(scope="session")

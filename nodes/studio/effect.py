@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import comfy.model_management
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..critique import space
@@ -16,10 +15,9 @@ from ..critique.score import judge, needed
 from . import game
 from .game import Game, Task, Values
 from .groups import Divided
-from .sampling import Drawn, Sampling
+from .sampling import Drawn, Sampling, reduced
 
 SCORE, PIXELS, LATENT = "score", "pixels", "latent"
-SHOWN = 256  # longer side of the pictures that are kept for the sheet
 
 
 class Sitting(NamedTuple):
@@ -117,13 +115,7 @@ def _latent(drawn: Drawn, base: Drawn) -> float:
 
 
 def _shown(picture: Tensor, base: Tensor) -> Shown:
-    return Shown(_reduced(picture), _reduced((picture - base).abs().mean(-1, keepdim=True))[0, ..., 0])
-
-
-def _reduced(picture: Tensor) -> Tensor:
-    scale = min(1.0, SHOWN / max(picture.shape[1:3]))
-    size = [max(1, round(side * scale)) for side in picture.shape[1:3]]
-    return F.interpolate(picture.movedim(-1, 1).float(), size, mode="area").movedim(1, -1)
+    return Shown(reduced(picture), reduced((picture - base).abs().mean(-1, keepdim=True))[0, ..., 0])
 
 
 def quantities(sitting: Sitting) -> tuple[str, ...]:

@@ -4,9 +4,12 @@ from typing import NamedTuple
 import comfy.model_management
 import comfy.sample
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..critique.picture import check
+
+KEPT = 256      # pixels of the longer side, of pictures that are only looked at later
 
 
 class Drawn(NamedTuple):
@@ -79,6 +82,13 @@ def decoded(vae, latent: Tensor) -> Tensor:
         why = str(error).removeprefix("images: ")
         raise ValueError(f"latent_image: what it was decoded to cannot be judged: {why}") from None
     return picture
+
+
+def reduced(picture: Tensor) -> Tensor:
+    """IMAGE or planes of it [B, H, W, C], as small as it is kept for a sheet."""
+    scale = min(1.0, KEPT / max(picture.shape[1:3]))
+    size = [max(1, round(side * scale)) for side in picture.shape[1:3]]
+    return F.interpolate(picture.movedim(-1, 1).float(), size, mode="area").movedim(1, -1)
 
 
 def honour_cancel(step, denoised, latent, steps):

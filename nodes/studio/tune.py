@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import comfy.model_management
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..critique.criteria import Rubric
@@ -13,12 +12,11 @@ from ..critique.reference import Reference
 from ..critique.score import judge, needed
 from .groups import Divided
 from .likeness import Likeness
-from .sampling import Sampling
+from .sampling import Sampling, reduced
 from .search import Weights, search
 
 LOW, HIGH = 0.0, 1.5
 LEAST_GAIN = 0.05  # points by which the goal has to rise for the search to count as going on
-SHOWN = 256
 
 
 class Goal(NamedTuple):
@@ -167,7 +165,7 @@ class Tuner:
             drawn = [self.goal.draw(self.divided.weighted(each), sample) for each in ends]
             drawn.append(drawn[ends.index(best)] if best in ends else
                          self.goal.draw(self.divided.weighted(best), sample))
-            self.looked.append((tuple(map(_reduced, drawn)), tuple(map(self.goal.mark, drawn))))
+            self.looked.append((tuple(map(reduced, drawn)), tuple(map(self.goal.mark, drawn))))
             self.done += 3
             self.show(drawn[2], self.done)
 
@@ -186,9 +184,3 @@ class Tuner:
             self.done += 1
             self.show(picture, self.done)
         return Trial(weights, np.array(marks))
-
-
-def _reduced(picture: Tensor) -> Tensor:
-    scale = min(1.0, SHOWN / max(picture.shape[1:3]))
-    size = [max(1, round(side * scale)) for side in picture.shape[1:3]]
-    return F.interpolate(picture.movedim(-1, 1).float(), size, mode="area").movedim(1, -1)

@@ -1,5 +1,4 @@
 """The page reads the language of block weights as the server does, and its changes mean what they should."""
-import importlib
 import random
 
 import pytest
@@ -17,20 +16,19 @@ SPECS = ["", "IN04=0.5", "in4 = .5", "IN*=0.5; MID=0", "IN00-IN08=linear(0, 1)",
 @pytest.fixture(scope="module")
 def server_side(pack):
     """(blocks as the page knows them, function that gives the server's ratio of every block), for SDXL."""
-    modules = {name: importlib.import_module(f"{pack.__name__}.nodes.lora.{name}")
-               for name in ("blocks", "names", "language", "weights", "presets", "vectors")}
-    entry = modules["names"].architectures()["SDXL"]
+    lora = pack.nodes.lora
+    entry = lora.names.architectures()["SDXL"]
     encoder = [f"TE.clip_l.{n:02d}" for n in range(12)]
-    blocks = [{"block": alias, "path": modules["names"].path(alias, entry)} for alias in entry.blocks + encoder]
-    place = modules["blocks"].Place
+    blocks = [{"block": alias, "path": lora.names.path(alias, entry)} for alias in entry.blocks + encoder]
+    place = lora.blocks.Place
     inside = ["1.transformer_blocks.0.attn1.to_q.weight", "0.in_layers.2.weight"]
     places = [place(b["block"], b["path"] or b["block"], rest) for b in blocks for rest in inside]
 
     def ratios(text):
-        weights = modules["weights"].resolve(modules["language"].parse(text), places)
+        weights = lora.weights.resolve(lora.language.parse(text), places)
         return {block["block"]: weights.ratio(place(block["block"], "", inside[1])) for block in blocks}
 
-    extra = {"families": modules["presets"].by_family(), "layouts": modules["vectors"].plain_layouts()}
+    extra = {"families": lora.presets.by_family(), "layouts": lora.vectors.plain_layouts()}
     return blocks, ratios, extra
 
 

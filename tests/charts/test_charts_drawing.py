@@ -3,23 +3,15 @@ import pytest
 import torch
 
 
-@pytest.fixture(scope="module")
-def charts(pack):
-    import importlib
-    name = pack.__name__ + ".nodes.charts."
-    parts = ("scene", "draw", "theme", "profile", "scales", "picture")
-    return {part: importlib.import_module(name + part) for part in parts}
-
-
 def colour_at(image, x, y):
     return tuple((image[0, y, x] * 255).round().int().tolist())
 
 
 def test_spread_puts_marks_one_after_another_and_draws_nothing_itself(charts):
-    scene = charts["scene"]
+    scene = charts.scene
     row = scene.spread([scene.rect(10, 20, (255, 0, 0)), scene.rect(30, 8, (0, 0, 255))], "x", 5, align="end")
     assert (row.w, row.h) == (45, 20)
-    drawn = charts["draw"].render(row, (255, 255, 255))
+    drawn = charts.draw.render(row, (255, 255, 255))
     assert drawn.shape == (1, 20, 45, 3) and drawn.dtype == torch.float32
     assert colour_at(drawn, 5, 10) == (255, 0, 0)
     assert colour_at(drawn, 12, 10) == (255, 255, 255)
@@ -27,26 +19,26 @@ def test_spread_puts_marks_one_after_another_and_draws_nothing_itself(charts):
 
 
 def test_stack_is_spread_without_a_gap(charts):
-    scene = charts["scene"]
+    scene = charts.scene
     marks = [scene.circle(4, (1, 2, 3)), scene.rect(3, 5, (4, 5, 6))]
     assert scene.stack(marks, "y") == scene.spread(marks, "y", 0)
 
 
 def test_a_picture_keeps_its_pixels(charts):
     pixels = torch.randint(0, 256, (7, 9, 3), generator=torch.Generator().manual_seed(1)) / 255
-    drawn = charts["draw"].render(charts["scene"].image(pixels), (0, 0, 0))
+    drawn = charts.draw.render(charts.scene.image(pixels), (0, 0, 0))
     assert torch.allclose(drawn[0], pixels.float(), atol=1e-6)
 
 
 def test_the_heat_ramp_grows_lighter_all_the_way(charts):
-    shades = charts["theme"].ramp(torch.linspace(0, 1, 64))
+    shades = charts.theme.ramp(torch.linspace(0, 1, 64))
     lightness = shades @ torch.tensor([0.2126, 0.7152, 0.0722])
     assert (lightness.diff() > 0).all()
 
 
 @pytest.mark.parametrize("theme", ["LIGHT", "DARK"])
 def test_words_and_marks_stand_out_from_the_paper(charts, theme):
-    theme = getattr(charts["theme"], theme)
+    theme = getattr(charts.theme, theme)
 
     def luminance(colour):
         linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
@@ -63,12 +55,12 @@ def test_words_and_marks_stand_out_from_the_paper(charts, theme):
 @pytest.mark.parametrize("low, high, expected", [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (1, 300, [100, 200, 300]),
                                                  (-0.013, 0.012, [-0.01, -0.005, 0, 0.005, 0.01])])
 def test_ticks_are_round_numbers_inside_the_range(charts, low, high, expected):
-    assert charts["scales"].ticks(low, high) == pytest.approx(expected)
+    assert charts.scales.ticks(low, high) == pytest.approx(expected)
 
 
 def test_a_falling_loss_falls_on_the_chart(charts):
-    theme = charts["theme"].LIGHT
-    drawn = charts["picture"].picture('{"loss": [1.0, 0.5, 0.25, 0.125]}', "loss()", 960, 600, "light")[0]
+    theme = charts.theme.LIGHT
+    drawn = charts.picture.picture('{"loss": [1.0, 0.5, 0.25, 0.125]}', "loss()", 960, 600, "light")[0]
     ink = (drawn * 255 - torch.tensor(theme.series[0])).abs().amax(2) < 12
     columns = ink.any(0).nonzero()[:, 0]
     first, last = (ink[:, column].nonzero().float().mean() for column in (columns[2], columns[-3]))
@@ -77,15 +69,15 @@ def test_a_falling_loss_falls_on_the_chart(charts):
 
 def test_a_single_flat_value_can_be_drawn(charts):
     data = '[{"loss": 0.0, "run": "a"}, {"loss": 0.0, "run": "b"}, {"loss": 0.0, "run": "b"}]'
-    drawn = charts["picture"].picture(data, "loss(by=run)", 480, 320, "dark")
+    drawn = charts.picture.picture(data, "loss(by=run)", 480, 320, "dark")
     assert drawn.shape == (1, 320, 480, 3)
 
 
 def test_a_profile_marks_each_position_and_draws_gains_to_the_right(charts):
-    profile, theme = charts["profile"], charts["theme"].LIGHT
+    profile, theme = charts.profile, charts.theme.LIGHT
     titles = profile.Titles("63", "Title", "subtitle", "track", "points", "foot")
     scene = profile.profile([profile.Row("Gain", [50.0], 8.0), profile.Row("Loss", [99.0], -8.0)], titles, theme)
-    drawn = charts["draw"].render(scene, theme.paper)[0] * 255
+    drawn = charts.draw.render(scene, theme.paper)[0] * 255
 
     def places(colour, row):
         top = profile.HEAD + profile.ROW * row
@@ -103,4 +95,4 @@ def test_a_profile_marks_each_position_and_draws_gains_to_the_right(charts):
 @pytest.mark.parametrize("words, drawn", [("Wölfflin", "Wolfflin"), ("95 % ± 3", "95 % ± 3"), ("a – b", "a - b"),
                                           ("Groß", "Gross"), ("東", "?")])
 def test_letters_that_the_face_lacks_are_written_plainly(charts, words, drawn):
-    assert charts["scene"].text(words, 20, (0, 0, 0)).look["text"] == drawn
+    assert charts.scene.text(words, 20, (0, 0, 0)).look["text"] == drawn

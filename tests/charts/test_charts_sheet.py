@@ -1,18 +1,16 @@
 """Contact sheets: pictures of every size fill their cells, and what belongs together stays in a row."""
-import importlib
-
 import pytest
 import torch
 
 
 @pytest.fixture(scope="module")
 def sheets(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.charts.sheet")
+    return pack.nodes.charts.sheet
 
 
 @pytest.fixture(scope="module")
 def theme(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.charts.theme").LIGHT
+    return pack.nodes.charts.theme.LIGHT
 
 
 @pytest.mark.parametrize("size, shown", [((64, 64), (160, 160)), ((1024, 512), (160, 80)), ((16, 320), (8, 160))])

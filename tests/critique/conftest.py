@@ -1,8 +1,10 @@
-"""Imports every module of the room: the nodes load most of them when they run, the tests look into them before."""
-import importlib
-import pkgutil
-
+"""What the tests of the critique share."""
 import pytest
+
+
+@pytest.fixture(scope="session")
+def critique(pack):
+    return pack.nodes.critique
 
 
 @pytest.fixture(scope="module")
@@ -11,10 +13,3 @@ def measured_small(pack):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pack.nodes.critique.critic, "CANONICAL", 128)
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def whole_room(pack):
-    room = pack.nodes.critique
-    for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
-        importlib.import_module(module.name)

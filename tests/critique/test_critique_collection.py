@@ -13,11 +13,6 @@ COLUMN = "mean S channel"
 
 
 @pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
-@pytest.fixture(scope="module")
 def folder(host):
     """input/reference_works: three pictures, one of them below, one file that is no picture, one text."""
     works = host.tmp / "input" / "reference_works"

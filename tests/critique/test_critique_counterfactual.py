@@ -6,11 +6,6 @@ SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
-@pytest.fixture(scope="module")
 def rgb():
     """A soft scene: a warm field with a cool disc, uint8 [1, 3, 64, 64]."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, SIDE), torch.linspace(-1, 1, SIDE), indexing="ij")

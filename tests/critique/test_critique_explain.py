@@ -10,11 +10,6 @@ CHEAP = ["RMS contrast", "mean S channel", "std b channel (Lab)", "std S channel
 
 
 @pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
-@pytest.fixture(scope="module")
 def crops(critique):
     """54 pieces of three photographs, uint8 [1, 3, 96, 96]."""
     data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image")

@@ -14,11 +14,6 @@ ORDPY = ("Permutation entropy", "Statistical complexity")
 TIED = {("chelsea", "1st-order EOE"): 1e-5, ("chelsea", "2nd-order EOE"): 1e-4}
 
 
-@pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
 @pytest.fixture
 def picture(critique):
     def make(pixels, dtype=torch.float64):

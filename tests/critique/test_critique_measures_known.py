@@ -9,11 +9,6 @@ HUE_0, HUE_180 = (1.0, 0.0, 0.0), (0.0, 1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
-@pytest.fixture(scope="module")
 def measure(critique):
     """measure(pixels [H, W, C], column) -> number."""
     def number(pixels, column):

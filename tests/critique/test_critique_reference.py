@@ -14,11 +14,6 @@ SIZE_BOUND = ("Complexity", "Fourier sigma", "2D Fractal dimension", "3D Fractal
 
 
 @pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
-@pytest.fixture(scope="module")
 def maker():
     spec = importlib.util.spec_from_file_location("make_paintings", Path(__file__).with_name("make_paintings.py"))
     module = importlib.util.module_from_spec(spec)

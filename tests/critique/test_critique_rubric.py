@@ -3,11 +3,6 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
-@pytest.fixture(scope="module")
 def parse(critique):
     return critique.language.parse
 

@@ -9,11 +9,6 @@ import torch
 H, W = 96, 128
 
 
-@pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
 def grid():
     return torch.meshgrid(torch.linspace(-0.75, 0.75, H), torch.linspace(-1, 1, W), indexing="ij")
 

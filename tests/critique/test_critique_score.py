@@ -10,11 +10,6 @@ RUBRICS = ["", "Balance=2; Symmetry=0", "Value>70; Line -> 80 +- 10", "*=0; Valu
 
 
 @pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
-@pytest.fixture(scope="module")
 def judged(critique):
     """The critique of the picture whose every measure lies at its own random percentile."""
     reference = critique.reference.paintings()

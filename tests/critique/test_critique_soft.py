@@ -7,11 +7,6 @@ FOLLOWS = 0.9
 
 
 @pytest.fixture(scope="module")
-def critique(pack):
-    return pack.nodes.critique
-
-
-@pytest.fixture(scope="module")
 def crops():
     """32 pieces of three photographs in different exposures and strengths of colour, [32, 128, 128, 3]."""
     data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image")

@@ -1,5 +1,4 @@
 """The vision path in the host's real classes, with tiny random weights."""
-import importlib
 import json
 
 import pytest
@@ -9,9 +8,7 @@ from vision_models import FAMILIES, gemma3, qwen3vl
 
 @pytest.fixture(scope="module")
 def vision(pack):
-    def module(name):
-        return importlib.import_module(f"{pack.__name__}.nodes.critique.vision.{name}")
-    return module
+    return pack.nodes.critique.vision
 
 
 @pytest.fixture(params=FAMILIES.values(), ids=list(FAMILIES))
@@ -25,19 +22,19 @@ def pictures(count, size=96):
 
 
 def test_the_picture_is_in_the_prompt(vision, clip):
-    eye = vision("eye")
+    eye = vision.eye
     assert eye.pictures_in(eye.Eye(clip).tokens(pictures(1), "what is it")) == 1
 
 
 def test_the_read_out_is_what_the_first_greedy_word_is_chosen_from(vision, clip):
-    eye = vision("eye").Eye(clip)
+    eye = vision.eye.Eye(clip)
     logits = eye.next_logits(eye.tokens(pictures(1), "answer with one digit"))
     greedy = clip.generate(eye.tokens(pictures(1), "answer with one digit"), do_sample=False, max_length=1)
     assert logits.ndim == 1 and logits.argmax().item() == greedy[0]
 
 
 def test_another_picture_gives_another_reading_and_the_same_the_same(vision, clip):
-    eye, readout = vision("eye").Eye(clip), vision("readout")
+    eye, readout = vision.eye.Eye(clip), vision.readout
     ids = readout.digit_ids(eye)
     first, again, other = (readout.read(eye.next_logits(eye.tokens(image, "answer")), ids)
                            for image in (pictures(1), pictures(1), 1 - pictures(1).square()))
@@ -45,7 +42,7 @@ def test_another_picture_gives_another_reading_and_the_same_the_same(vision, cli
 
 
 def test_reading_changes_nothing_in_the_host(vision, clip):
-    eye = vision("eye").Eye(clip)
+    eye = vision.eye.Eye(clip)
     before = clip.generate(eye.tokens(pictures(1), "look"), do_sample=False, max_length=4)
     names = set(vars(clip.cond_stage_model)), type(clip.cond_stage_model).generate
     eye.next_logits(eye.tokens(pictures(1), "answer"))
@@ -54,14 +51,14 @@ def test_reading_changes_nothing_in_the_host(vision, clip):
 
 
 def test_a_batch_gives_one_text_for_each_picture(vision, clip):
-    node = vision("nodes").DescribeImage
+    node = vision.nodes.DescribeImage
     texts = node.execute(clip, pictures(3, 64), "look at this picture", 3).result[0]
     assert len(texts) == 3 and all(isinstance(text, str) for text in texts)
 
 
 def test_the_critic_asks_every_concept_and_says_where_it_disagrees(vision, clip):
     data = json.dumps([{"measures": {"DCM distance": 60.0, "Balance": 90.0, "RMS contrast": 40.0}}] * 2)
-    score, axes, report = vision("nodes").VisionCritic.execute(clip, pictures(2, 64), "Rudolf Arnheim", data).result
+    score, axes, report = vision.nodes.VisionCritic.execute(clip, pictures(2, 64), "Rudolf Arnheim", data).result
     first, second = json.loads(axes)
     assert len(first["axes"]) == len(second["axes"]) >= 4
     said = [axis["said"] for axis in first["axes"] if axis["kind"] == "unipolar"]
@@ -73,7 +70,7 @@ def test_the_critic_asks_every_concept_and_says_where_it_disagrees(vision, clip)
 
 def test_positions_between_poles_never_make_a_total(vision, host, monkeypatch):
     with torch.inference_mode():
-        score, axes, report = vision("nodes").VisionCritic.execute(
+        score, axes, report = vision.nodes.VisionCritic.execute(
             qwen3vl(monkeypatch), pictures(1, 64), "Heinrich Wölfflin").result
     entry, = json.loads(axes)
     assert score == 0 and entry["score"] is None and "positions only" in report
@@ -84,18 +81,18 @@ def test_an_encoder_without_eyes_is_refused_by_name(vision, host, monkeypatch):
     with torch.inference_mode():
         blind = gemma3(monkeypatch, vision=False)
         with pytest.raises(ValueError, match="got gemma3_4b, which writes but has no eyes"):
-            vision("nodes").DescribeImage.execute(blind, pictures(1), "look", 2)
+            vision.nodes.DescribeImage.execute(blind, pictures(1), "look", 2)
 
 
 def test_an_encoder_that_cannot_write_is_refused_by_name(vision, host):
     from comfy.sd1_clip import SD1ClipModel, SD1Tokenizer
     from vision_models import clip_of
     with pytest.raises(ValueError, match="got l, which only encodes text"):
-        vision("eye").Eye(clip_of(SD1ClipModel, SD1Tokenizer))
+        vision.eye.Eye(clip_of(SD1ClipModel, SD1Tokenizer))
 
 
 def test_the_expectation_of_digits_is_what_it_says(vision):
-    readout = vision("readout")
+    readout = vision.readout
     logits = torch.full((50,), -40.0)
     logits[10:20] = torch.tensor([0.0] * 10)
     reading = readout.read(logits, list(range(10, 20)))
@@ -109,10 +106,10 @@ def test_the_expectation_of_digits_is_what_it_says(vision):
 @pytest.mark.parametrize("data, words", [("nonsense", "expected the data of Art Critique"), ("{}", "1 pictures|list"),
                                          ('[{"measures": {}}, {"measures": {}}]', "measures of 1 pictures.*got 2")])
 def test_data_that_do_not_fit_are_refused(vision, pack, data, words):
-    reference = importlib.import_module(f"{pack.__name__}.nodes.critique.reference").paintings()
+    reference = pack.nodes.critique.reference.paintings()
     with pytest.raises(ValueError, match=words):
-        vision("critic").measured_percentiles(data, 1, reference)
+        vision.critic.measured_percentiles(data, 1, reference)
 
 
 def test_thoughts_are_left_out(vision):
-    assert vision("eye").without_thoughts("<think>\nhm\n</think>\n\nA quiet harbour.") == "A quiet harbour."
+    assert vision.eye.without_thoughts("<think>\nhm\n</think>\n\nA quiet harbour.") == "A quiet harbour."

@@ -1,5 +1,4 @@
 """One buffer for many parameters: the same steps as one optimiser for each of them, and as the formula."""
-import importlib
 import math
 
 import pytest
@@ -10,7 +9,7 @@ SHAPES = {"down": (4, 10), "up": (7, 4), "bias": (3,)}
 
 @pytest.fixture(scope="module")
 def flat(pack):
-    return importlib.import_module(f"{pack.__name__}.kernels.flat_optimizer")
+    return pack.kernels.flat_optimizer
 
 
 def loss(parameters):

@@ -1,15 +1,7 @@
 """Frozen layers with a low-rank branch, against autograd on the plain formula in float64."""
-import importlib
-
 import pytest
 import torch
 import torch.nn.functional as F
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded(pack):
-    """The pack imports its kernels when a node first runs."""
-    importlib.import_module(f"{pack.__name__}.kernels.lora_linear")
 
 
 class Plain:

@@ -1,5 +1,4 @@
 """Counts of neighbours against a pixel-by-pixel reading of their definitions, and against ordpy."""
-import importlib
 from collections import Counter
 from itertools import permutations, product
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 @pytest.fixture(scope="module")
 def patterns(pack):
-    return importlib.import_module(f"{pack.__name__}.kernels.patterns")
+    return pack.kernels.patterns
 
 
 def picture(height, width, steps, seed=0, batch=1):

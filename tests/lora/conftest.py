@@ -1,13 +1,17 @@
 """What the tests of saving share: LoRAs to save, and what our loaders and the host's make of them."""
-import importlib
 
 import pytest
 from lora_models import weights
 
 
 @pytest.fixture(scope="session")
+def lora(pack):
+    return pack.nodes.lora
+
+
+@pytest.fixture(scope="session")
 def room(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.save")
+    return pack.nodes.lora.save
 
 
 @pytest.fixture

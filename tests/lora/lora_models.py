@@ -147,6 +147,13 @@ def stock(host, **loras):
     return host
 
 
+def enlarging() -> dict[str, torch.Tensor]:
+    """A LoRA that makes the first weight of the small Flux.1 wider."""
+    return {"diffusion_model.img_in.lora_A.weight": torch.randn(2, 128),
+            "diffusion_model.img_in.lora_B.weight": torch.randn(64, 2),
+            "diffusion_model.img_in.reshape_weight": torch.tensor([64, 128])}
+
+
 def off(found, wanted):
     """The weights that differ by more than a rounding."""
     gaps = {key: float((found[key].double() - wanted[key].double()).abs().max()) for key in wanted}

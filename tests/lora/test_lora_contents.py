@@ -1,5 +1,4 @@
 """What a LoRA says about itself when no model is there: against what the model says."""
-import importlib
 
 import lora_models as small
 import pytest
@@ -9,7 +8,7 @@ from lora_models import small_clip, small_model
 
 @pytest.fixture
 def contents(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.contents")
+    return pack.nodes.lora.contents
 
 
 def told_by_the_model(pack, model):

@@ -1,5 +1,4 @@
 """The energy of a change: against the change itself, formed in float64."""
-import importlib
 
 import lora_models as small
 import pytest
@@ -11,7 +10,7 @@ SHAPES = {"linear": (24, 16), "kernel": (24, 16, 3, 3)}
 
 @pytest.fixture
 def energy(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.energy")
+    return pack.nodes.lora.energy
 
 
 def patch_of(kind, shape):

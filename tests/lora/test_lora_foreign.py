@@ -1,5 +1,4 @@
 """Models of other packs: Nunchaku's are refused, and nothing is said of weights that only GGUF's layers read."""
-import importlib
 
 import pytest
 import torch
@@ -53,5 +52,5 @@ def test_a_weight_that_the_host_cannot_unpack_gives_no_energy(kind, told, room):
     assert type(layer.weight) is GGMLTensor
     lora = room.files.LoraFile(lora_for(model, kind), {})
     _, _, outcome = room.patching.apply_lora(model, None, lora, 1.0, 1.0, ())
-    energies = importlib.import_module(f"{room.__name__}.run_energy").run_energies(lora, outcome, model)
+    energies = room.run_energy.run_energies(lora, outcome, model)
     assert ("J00" in energies) == told and "J01" in energies

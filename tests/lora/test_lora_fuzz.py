@@ -21,11 +21,6 @@ NAME, TARGET = "lora_unet_x", "diffusion_model.x.weight"
 
 
 @pytest.fixture
-def lora(pack):
-    return pack.nodes.lora
-
-
-@pytest.fixture
 def path(tmp_path):
     """A file to write again and again, in memory where the system has a folder for that."""
     memory = Path("/dev/shm")

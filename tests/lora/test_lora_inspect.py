@@ -1,5 +1,4 @@
 """What the inspection says of LoRAs whose truth is known, and what its chart draws."""
-import importlib
 import json
 import re
 
@@ -15,7 +14,7 @@ TAGS = {"10_ink": {"ink": 30, "a house": 4}, "5_wash": {"ink": 2, "wash": 9}}
 
 @pytest.fixture(scope="module")
 def room(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.inspect")
+    return pack.nodes.lora.inspect
 
 
 @pytest.fixture
@@ -129,9 +128,9 @@ def test_the_blocks_stand_in_families(room):
 
 
 def test_the_chart_draws_bars_as_high_as_the_norms(pack):
-    blocks = importlib.import_module(f"{pack.__name__}.nodes.charts.blocks")
-    draw = importlib.import_module(f"{pack.__name__}.nodes.charts.draw")
-    theme = importlib.import_module(f"{pack.__name__}.nodes.charts.theme").LIGHT
+    blocks = pack.nodes.charts.blocks
+    draw = pack.nodes.charts.draw
+    theme = pack.nodes.charts.theme.LIGHT
     bars = [blocks.Bar(f"{i:02}", value) for i, value in enumerate((1.0, 2.0, 0.0, None))]
     drawn = draw.render(blocks.block_chart([blocks.Family("D", bars, 1.0)], "t", "s", theme), theme.paper)[0] * 255
 

@@ -16,11 +16,6 @@ GOLDEN = json.loads((Path(__file__).parent / "inspire_golden.json").read_text(en
 
 
 @pytest.fixture
-def lora(pack):
-    return pack.nodes.lora
-
-
-@pytest.fixture
 def read(lora):
     """The ratio of each target, in the order of the targets."""
     def get(text, targets, **inputs):

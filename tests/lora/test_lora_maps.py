@@ -1,6 +1,5 @@
 """The names of a model's weights are worked out once, and anew when the model is another one."""
 import gc
-import importlib
 from unittest import mock
 
 import comfy.lora
@@ -11,7 +10,7 @@ from lora_models import build, lora_for, small_model
 
 @pytest.fixture(scope="module")
 def maps(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.maps")
+    return pack.nodes.lora.maps
 
 
 def test_another_choice_of_blocks_neither_maps_the_names_nor_the_blocks_again(pack):

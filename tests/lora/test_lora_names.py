@@ -1,5 +1,4 @@
 """What the names in a file tell before there is a model: architecture, block of every module, energies."""
-import importlib
 import json
 
 import comfy.lora
@@ -14,12 +13,12 @@ SLOW = {"Cascade-C"}  # seconds to build; the table has it
 
 @pytest.fixture(scope="module")
 def names(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.names")
+    return pack.nodes.lora.names
 
 
 @pytest.fixture(scope="module")
 def overview(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.overview").overview
+    return pack.nodes.lora.overview.overview
 
 
 @pytest.fixture(scope="module")

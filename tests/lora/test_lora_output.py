@@ -1,5 +1,4 @@
 """Where LoRAs are written: whole or not at all, never over another file, under names that every system takes."""
-import importlib
 import os
 
 import pytest
@@ -9,7 +8,7 @@ from lora_models import small_model
 
 @pytest.fixture(scope="module")
 def output(pack, host):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.output")
+    return pack.nodes.lora.output
 
 
 def test_no_file_is_ever_overwritten_and_none_is_left_half_written(output):

@@ -4,7 +4,7 @@ import json
 import lora_models as small
 import pytest
 import torch
-from lora_models import KINDS, small_clip, small_model, weights
+from lora_models import KINDS, enlarging, small_clip, small_model, weights
 
 
 @pytest.fixture
@@ -242,9 +242,7 @@ def test_a_slice_that_lies_outside_its_weight_is_left_out(pack):
 
 def test_a_lora_may_enlarge_a_weight(load, core):
     model = small_model("Flux.1")
-    tensors = {"diffusion_model.img_in.lora_A.weight": torch.randn(2, 128),
-               "diffusion_model.img_in.lora_B.weight": torch.randn(64, 2),
-               "diffusion_model.img_in.reshape_weight": torch.tensor([64, 128])}
+    tensors = enlarging()
     ours, theirs = load(model, None, tensors)[0], core(model, None, tensors)[0]
     assert weights(ours)["diffusion_model.img_in.weight"].shape == (64, 128)
     assert_same(weights(ours), weights(theirs))
@@ -316,9 +314,7 @@ def test_names_that_contain_text_belong_to_the_model_if_its_key_map_has_them(loa
 def test_the_ratio_of_a_lora_that_enlarges_a_weight_scales_its_change(ratio, load):
     model = small_model("Flux.1")
     key = "diffusion_model.img_in.weight"
-    tensors = {"diffusion_model.img_in.lora_A.weight": torch.randn(2, 128),
-               "diffusion_model.img_in.lora_B.weight": torch.randn(64, 2),
-               "diffusion_model.img_in.reshape_weight": torch.tensor([64, 128])}
+    tensors = enlarging()
     base = torch.nn.functional.pad(weights(model)[key], (0, 64)).double()
     whole = weights(load(model, None, tensors)[0])[key].double() - base
     found = weights(load(model, None, tensors, f"BASE.img_in={ratio}")[0])[key].double() - base

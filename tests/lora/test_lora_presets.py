@@ -1,5 +1,4 @@
 """Presets: each of the pack's fits the models of its family, and the user's own outlive the pack."""
-import importlib
 import json
 import re
 
@@ -10,11 +9,6 @@ MODELS = {"any model": "SD1.5", "SD 1 and 2": "SD1.5", "SDXL": "SDXL", "Flux": "
           "SD3 medium": "SD3-medium", "SD3 large": "SD3.5-large", "Qwen-Image": "Qwen-Image",
           "Wan 14B": "Wan2.1/2.2-14B-T2V", "Wan 1.3B": "Wan2.1-1.3B", "Z-Image": "Z-Image",
           "HunyuanVideo": "HunyuanVideo"}
-
-
-@pytest.fixture
-def lora(pack):
-    return pack.nodes.lora
 
 
 @pytest.fixture
@@ -111,7 +105,7 @@ def test_changing_the_users_file_changes_the_version_that_nodes_watch(lora, own)
 
 
 def test_models_with_as_many_blocks_as_another_are_not_taken_for_it(lora):
-    architectures = importlib.import_module(f"{lora.__name__}.names").architectures()
+    architectures = lora.names.architectures()
     families = {name: lora.vectors.family(entry.blocks) for name, entry in architectures.items()}
     assert families["Wan2.1/2.2-14B-T2V"] == families["Wan-VACE"] == "Wan 14B"
     assert families["Qwen-Image"] == "Qwen-Image"

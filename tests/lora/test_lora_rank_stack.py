@@ -1,5 +1,4 @@
 """Several LoRAs as one adapter, through every way the host patches weights, against float64 and the host itself."""
-import importlib
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +10,7 @@ FORMATS = [torch.float32, torch.float16, torch.bfloat16]
 
 @pytest.fixture
 def rank_stack(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.rank_stack")
+    return pack.nodes.lora.rank_stack
 
 
 def lora(out, inner, rank, seed, alpha=None, dtype=torch.float16, kernel=()):

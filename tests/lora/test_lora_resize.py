@@ -1,5 +1,4 @@
 """A LoRA made smaller: as near as its rank allows, the same every time, and what it says it kept."""
-import importlib
 
 import lora_models as small
 import pytest
@@ -10,7 +9,7 @@ from safetensors.torch import load_file
 
 @pytest.fixture(scope="module")
 def resize(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.resize")
+    return pack.nodes.lora.resize
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora", "lokr", "set", "oft"])

@@ -1,5 +1,4 @@
 """The energies that a run tells: those of DoRA and of other changes that depend on the model's own weights."""
-import importlib
 import json
 
 import comfy.lora
@@ -10,7 +9,7 @@ from lora_models import lora_for, small_model, weights
 @pytest.fixture
 def run(pack, tmp_path):
     room = pack.nodes.lora
-    energy = importlib.import_module(f"{pack.__name__}.nodes.lora.run_energy")
+    energy = pack.nodes.lora.run_energy
 
     def load(kind, blocks="", facts=None, energies=energy.run_energies):
         model = small_model("SD3-medium")

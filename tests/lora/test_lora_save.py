@@ -4,7 +4,7 @@ import json
 import lora_models as small
 import pytest
 import torch
-from lora_models import KINDS, metadata_of, off, small_clip, small_model, weights
+from lora_models import KINDS, enlarging, metadata_of, off, small_clip, small_model, weights
 from safetensors.torch import load_file
 
 FORMATS = ("comfy", "kohya", "diffusers")
@@ -185,9 +185,7 @@ def test_norms_and_biases_come_back(room, source, expected, core):
 
 def test_a_lora_that_enlarges_a_weight_comes_back(room, source, expected, core):
     model = small_model("Flux.1")
-    tensors = {"diffusion_model.img_in.lora_A.weight": torch.randn(2, 128),
-               "diffusion_model.img_in.lora_B.weight": torch.randn(64, 2),
-               "diffusion_model.img_in.reshape_weight": torch.tensor([64, 128])}
+    tensors = enlarging()
     saved = room.save([source(tensors, 0.5)], "wide", "comfy", 0, {}, model)
     assert off(core(saved.path, model)[0], expected(model, [source(tensors, 0.5)])[0]) == {}
     with pytest.raises(ValueError, match="enlarges a weight .* can be saved alone"):

@@ -1,5 +1,4 @@
 """A strength that follows the steps: on the starter in the host's executor, and where the host's hooks end."""
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -7,7 +6,7 @@ from pathlib import Path
 import lora_models as small
 import pytest
 import torch
-from lora_models import KINDS, small_clip, small_model, weights
+from lora_models import KINDS, enlarging, small_clip, small_model, weights
 from safetensors.torch import load_file, save_file
 
 STARTER = Path(__file__).resolve().parents[2] / "starter"
@@ -16,7 +15,7 @@ BLOCKS = "J01=0.5; J02=0; *.mlp=0.8"
 
 @pytest.fixture(scope="module")
 def schedule(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.schedule")
+    return pack.nodes.lora.schedule
 
 
 @pytest.fixture(scope="module")
@@ -247,9 +246,7 @@ def test_quantised_weights_are_refused_before_sampling(schedule, pack):
 
 def test_a_lora_that_enlarges_a_weight_is_refused_before_sampling(schedule, pack):
     model = small_model("Flux.1")
-    tensors = {"diffusion_model.img_in.lora_A.weight": torch.randn(2, 128),
-               "diffusion_model.img_in.lora_B.weight": torch.randn(64, 2),
-               "diffusion_model.img_in.reshape_weight": torch.tensor([64, 128])}
+    tensors = enlarging()
     with pytest.raises(ValueError, match="enlarges a weight"):
         hooked(schedule, pack, model, tensors)
 

@@ -1,5 +1,4 @@
 """Several LoRAs: the same weights as one loader after another, and one pass over each weight where it can be."""
-import importlib
 import itertools
 
 import lora_models as small
@@ -13,7 +12,7 @@ NAMES = {"ink": "lora", "wash": "lora", "gilt": "loha", "frame": "dora", "turn":
 
 @pytest.fixture(scope="module")
 def stack(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.lora.stack")
+    return pack.nodes.lora.stack
 
 
 @pytest.fixture(scope="module")

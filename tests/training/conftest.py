@@ -1,14 +1,5 @@
-"""The trainer is imported when a node trains; its tests want it from the start."""
-import importlib
-import pkgutil
-
+"""The trainer as its tests run it, and a person who presses Cancel."""
 import pytest
-
-
-@pytest.fixture(scope="session", autouse=True)
-def whole_trainer(pack):
-    for module in pkgutil.walk_packages(pack.nodes.training.__path__, f"{pack.nodes.training.__name__}."):
-        importlib.import_module(module.name)
 
 
 @pytest.fixture

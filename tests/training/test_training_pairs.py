@@ -155,9 +155,9 @@ def test_a_folder_of_pairs_gives_both_latents_and_shows_both(training, vae, clip
     assert [s.name for s in made.dataset.samples][::2] == ["a.png", "b.png", "c.png"]
     for sample in made.dataset.samples:
         assert sample.before.shape == sample.latent.shape and not torch.equal(sample.before, sample.latent)
-    contact = training("data.contact")
+    contact = training.data.contact
     assert "Pairs: 3. Only the change from what is before to the picture is learnt" in contact.report(
-        made, training("data.collect").Preparation(resolution=64))
+        made, training.data.collect.Preparation(resolution=64))
     shown = made.prepared[0].thumbnail
     assert shown.shape[1] > 2 * shown.shape[0]                              # the two side by side
     assert shown[5, 5].argmax() == 2 and shown[5, -5].argmax() == 0         # blue, then red

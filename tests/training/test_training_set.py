@@ -1,5 +1,4 @@
 """A folder of pictures, or pictures from the graph, become a training set."""
-import importlib
 from copy import deepcopy
 
 import pytest
@@ -9,9 +8,7 @@ from PIL import Image
 
 @pytest.fixture(scope="module")
 def training(pack):
-    def module(name):
-        return importlib.import_module(f"{pack.__name__}.nodes.training.{name}")
-    return module
+    return pack.nodes.training
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +38,10 @@ def folder(tmp_path):
 
 
 def collected(training, vae, clip, folder="", images=(), captions=(), mask=(), default="", regular="", **plan):
-    plan = training("data.collect").Preparation(**{"resolution": 64, **plan})
+    plan = training.data.collect.Preparation(**{"resolution": 64, **plan})
     steps = []
     with torch.inference_mode():
-        made = training("data.assemble").assemble(
+        made = training.data.assemble.assemble(
             vae, clip, str(folder), list(images), list(captions), list(mask), default, str(regular), plan,
             lambda done, total: steps.append((done, total)))
     return made, steps
@@ -72,7 +69,7 @@ def test_without_buckets_every_picture_is_cut_to_a_square(training, vae, clip, f
 
 @pytest.mark.parametrize("resolution, step", [(64, 16), (512, 16), (1024, 16), (1000, 32)])
 def test_no_bucket_has_more_pixels_than_asked_for_and_all_fit_the_patches(training, resolution, step):
-    sizes = training("data.buckets").bucket_sizes(resolution, step)
+    sizes = training.data.buckets.bucket_sizes(resolution, step)
     assert all(w % step == 0 and h % step == 0 and w * h <= resolution**2 for w, h in sizes)
     assert all(max(size) <= 3 * min(size) for size in sizes)
     assert sizes[0] == (resolution // step * step,) * 2
@@ -80,8 +77,8 @@ def test_no_bucket_has_more_pixels_than_asked_for_and_all_fit_the_patches(traini
 
 
 def test_a_picture_takes_the_bucket_nearest_in_shape(training):
-    sizes = training("data.buckets").bucket_sizes(512, 16)
-    width, height = training("data.buckets").nearest(sizes, 1500, 1000)
+    sizes = training.data.buckets.bucket_sizes(512, 16)
+    width, height = training.data.buckets.nearest(sizes, 1500, 1000)
     assert abs(width / height - 1.5) < 0.06 and width * height > 0.9 * 512**2
 
 
@@ -126,7 +123,7 @@ def test_transparent_parts_can_be_left_out_of_the_loss(training, vae, clip, tmp_
 def test_tags_are_shuffled_behind_those_that_are_kept(training, vae, clip, folder):
     (made, _), (again, _) = (collected(training, vae, clip, folder, tag_shuffles=1, keep_first=1) for _ in range(2))
     assert [len(s.variants) for s in made.dataset.samples] == [1, 1, 1]
-    orders = training("data.captions").variants("red, a, sheet, plain", 5, 2, seed=4)
+    orders = training.data.captions.variants("red, a, sheet, plain", 5, 2, seed=4)
     assert all(order.startswith("red, a, ") and sorted(order.split(", ")) == sorted(["red", "a", "sheet", "plain"])
                for order in orders)
     assert torch.equal(made.dataset.samples[0].variants[0][0], again.dataset.samples[0].variants[0][0])
@@ -206,8 +203,8 @@ def test_what_lies_in_the_folder_and_has_no_part_is_named(training, vae, clip, f
     assert without.dataset.notes[:2] == [strays, "Masks lie beside a.png and are not used: masks is not set to files."]
     used, _ = collected(training, vae, clip, folder, masks="files")
     assert used.dataset.notes[:1] == [strays] and "not used" not in " ".join(used.dataset.notes)
-    plan = training("data.collect").Preparation()
-    assert f"- {strays}" in training("data.contact").report(used, plan)
+    plan = training.data.collect.Preparation()
+    assert f"- {strays}" in training.data.contact.report(used, plan)
 
 
 @pytest.mark.parametrize("spoil, options, words", [
@@ -236,8 +233,8 @@ def test_nothing_at_all_is_refused(training, vae, clip):
 
 def test_the_contact_sheet_shows_every_picture_and_the_report_counts_them(training, vae, clip, folder):
     made, _ = collected(training, vae, clip, folder, caption_dropout=0.1)
-    sheet = training("data.contact").contact_sheet(made)
-    text = training("data.contact").report(made, training("data.collect").Preparation(caption_dropout=0.1))
+    sheet = training.data.contact.contact_sheet(made)
+    text = training.data.contact.report(made, training.data.collect.Preparation(caption_dropout=0.1))
     assert sheet.shape[0] == 1 and sheet.shape[2] > 3 * 160
     assert "3 pictures" in text and "| 80 x 48 | 2 |" in text and "10%" in text
 

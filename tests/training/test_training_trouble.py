@@ -1,6 +1,7 @@
 """Whatever goes wrong: a sentence, files that are whole, and a model that samples bit for bit as before."""
 import errno
 import json
+from operator import attrgetter
 
 import comfy.model_management
 import pytest
@@ -45,9 +46,7 @@ PHASES = {"loading": ("run", "self_check"), "encoding": ("step.session.Session",
 def test_cancel_at_every_phase_leaves_the_model_and_whole_files(pack, train, model, monkeypatch, output_folder, phase):
     t = pack.nodes.training
     where, what = PHASES[phase]
-    owner = t
-    for name in where.split("."):
-        owner = getattr(owner, name)
+    owner = attrgetter(where)(t)
     original, calls = getattr(owner, what), []
 
     def cancelled(*args, **kwargs):

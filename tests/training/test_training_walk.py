@@ -2,6 +2,7 @@
 side by side. After each the model samples bit for bit as before and every file is whole."""
 import itertools
 import threading
+from operator import attrgetter
 from pathlib import Path
 
 import comfy.model_management
@@ -111,9 +112,7 @@ PHASES = {
 @pytest.mark.parametrize("phase", PHASES)
 def test_cancel_at_every_phase(host, pack, graph, monkeypatch, output_folder, phase):
     where, what, at_call, kept = PHASES[phase]
-    owner = pack.nodes.training
-    for name in where.split("."):
-        owner = getattr(owner, name)
+    owner = attrgetter(where)(pack.nodes.training)
     original, calls = getattr(owner, what), []
 
     def with_cancel(*args, **kwargs):

@@ -1,0 +1,6 @@
+import pytest
+
+
+@pytest.fixture(scope="session")
+def charts(pack):
+    return pack.nodes.charts
