@@ -10,6 +10,7 @@ import statistics
 from typing import NamedTuple
 
 import timing
+from on_starter import OnStarter, opened
 
 WHOLE, SPOILED, OTHERS, LOOKS, HELD = 9, 3, 16, 3, 10
 STEPS, EVERY, SAMPLING_STEPS = 60, 15, 10
@@ -52,31 +53,22 @@ def main():
     parser = timing.parser(__doc__, 1)
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each course")
     options = parser.parse_args()
-    pack = timing.start_host("training", "../starter")
-    import comfy.utils
-    comfy.utils.PROGRESS_BAR_ENABLED = False
-    with timing.output_folder() as folder:
-        workshop, runs = Workshop(pack, folder), {}
+    with opened(Workshop) as workshop:
+        runs = {}
         base = workshop.held_out(None)
         for course in (PLAIN, WEIGHED, HOT):
             runs[course] = [workshop.run(course, seed) for seed in range(options.seeds)]
         publish(base, runs, workshop.weighed(workshop.critic), workshop.weighed(workshop.blind))
 
 
-class Workshop:
+class Workshop(OnStarter):
     """The starter, its woodcuts, and a critic who has seen others of them."""
 
     def __init__(self, pack, folder):
-        import importlib
-
-        import evaluate
-        import install
         import torch
         import woodcut
-        install.install_models(folder / "models")
-        evaluate.STEPS = SAMPLING_STEPS
-        self.part = lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
-        self.starter, self.woodcut = evaluate.Starter(folder / "models"), woodcut
+        super().__init__(pack, folder, SAMPLING_STEPS)
+        self.woodcut = woodcut
         things = woodcut.things(WHOLE + SPOILED, 0)
         known = {woodcut.caption(thing) for thing in things}
         captions = [woodcut.caption(thing) for seed in (2000, 2001, 2002) for thing in woodcut.things(16, seed)]
@@ -85,7 +77,7 @@ class Workshop:
         with torch.inference_mode():
             self.critic, self.blind = (self.learned_critic(woodcut.things(OTHERS, 1000), text)
                                        for text in (RUBRIC, BLIND))
-            self.dataset = self.training_set(things)
+            self.learnt = self.training_set(things)
 
     def learned_critic(self, things, text):
         import torch
@@ -103,32 +95,25 @@ class Workshop:
 
     def training_set(self, things):
         import torch
-
-        import nodes
-        drawn = torch.stack([self.woodcut.draw_woodcut(thing) for thing in things]).movedim(1, -1)
+        drawn = torch.stack([self.woodcut.draw_woodcut(thing) for thing in things])
         drawn[WHOLE:] = 1 - drawn[WHOLE:]
-        latents = nodes.VAEEncode().encode(self.starter.vae, drawn)[0]["samples"]
-        captions = [self.starter.encode(self.woodcut.caption(thing)) for thing in things]
-        made = self.part("training.data.dataset").from_core_nodes([{"samples": latents}], captions)
+        made = self.dataset(self.latents(drawn), [self.starter.encode(self.woodcut.caption(thing)) for thing in things])
         names = [f"woodcut {i + 1}" if i < WHOLE else f"inverted {i + 1 - WHOLE}" for i in range(len(things))]
         return made._replace(samples=[s._replace(name=n) for s, n in zip(made.samples, names, strict=True)])
 
     def weighed(self, critic):
         """What each picture of the data set counts with a critic."""
         return self.part("training.seen.critic").weigh(
-            self.dataset, critic, WEIGHED.weighting, self.starter.model.model, self.starter.vae)[1]
+            self.learnt, critic, WEIGHED.weighting, self.starter.model.model, self.starter.vae)[1]
 
     def run(self, course, seed):
         import torch
         recipes, name = self.part("training.plan.recipe"), f"{course.name} {seed}"
         recipe = recipes.Recipe(samples=recipes.SamplePlan(every=EVERY, steps=SAMPLING_STEPS, cfg=3.0))
-        settings = self.part("training.plan.settings").Settings(STEPS, 1, course.rate, 16, seed, recipe)
         with torch.inference_mode():
             prompts = [self.starter.encode(prompt)[0] for prompt in self.looks]
-            progress = self.part("training.seen.progress").Progress(STEPS, "1")
-            done = self.part("training.run").train(
-                self.starter.model, self.dataset, settings, name, progress, sample_prompts=prompts,
-                vae=self.starter.vae, critic=self.critic, critic_weighting=course.weighting)
+        done = self.train(self.learnt, STEPS, 1, course.rate, 16, seed, recipe, name=name, sample_prompts=prompts,
+                          vae=self.starter.vae, critic=self.critic, critic_weighting=course.weighting)
         kept, best = done.favourite.step, self.held_out(done.path)
         last = best if kept == STEPS else self.held_out(done.path.replace(".safetensors", "_last.safetensors"))
         made = Run(done.favourite.judged, kept, best, last)

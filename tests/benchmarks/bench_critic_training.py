@@ -14,6 +14,7 @@ import time
 from typing import NamedTuple
 
 import timing
+from on_starter import OnStarter, opened
 
 PROMPTS, PICTURES, CHOOSING, STEPS, BATCH, SAMPLING_STEPS = 16, 64, 20, 30, 2, 10
 TRAINING_SEED, CHOOSING_SEED, JUDGED_SEED = 101, 202, 303
@@ -65,11 +66,7 @@ def main():
     parser.add_argument("--choosing", type=int, default=CHOOSING, help="pictures that the penalty is chosen by")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps of each training")
     options = parser.parse_args()
-    pack = timing.start_host("training", "../starter")
-    import comfy.utils
-    comfy.utils.PROGRESS_BAR_ENABLED = False
-    with timing.output_folder() as folder:
-        studio = Studio(pack, folder, options)
+    with opened(Studio, options) as studio:
         asides, before = studio.measure(None, studio.choosing), studio.measure(None, studio.judged, thorough=True)
         runs = []
         for way in WAYS:
@@ -78,19 +75,14 @@ def main():
             publish(asides, before, runs, options)
 
 
-class Studio:
+class Studio(OnStarter):
     """The starter, prompts to train on, and two sets of (scene, seed) that it was never trained on."""
 
     def __init__(self, pack, folder, options):
-        import importlib
-
         import evaluate
-        import install
         from pictures import random_scene
-        install.install_models(folder / "models")
-        evaluate.STEPS = SAMPLING_STEPS
-        self.part = lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
-        self.starter, self.steps = evaluate.Starter(folder / "models"), options.steps
+        super().__init__(pack, folder, SAMPLING_STEPS)
+        self.steps = options.steps
         choosing = evaluate.unseen_scenes(options.choosing, CHOOSING_SEED)
         known = {scene.prompt for scene in choosing}
         judged = [scene for scene in evaluate.unseen_scenes(2 * options.pictures, JUDGED_SEED)
@@ -105,7 +97,7 @@ class Studio:
         """Trainings with ever more penalty, the last of which loses little."""
         found = []
         for penalty in PENALTIES:
-            done, seconds = self.train(way, penalty)
+            done, seconds = self.climb(way, penalty)
             found.append(Try(penalty, done.tensors, done.session.distance, seconds,
                              self.measure(done.tensors, self.choosing)))
             lost = right(before) - right(found[-1].after)
@@ -115,7 +107,7 @@ class Studio:
                 break
         return found
 
-    def train(self, way, penalty):
+    def climb(self, way, penalty):
         """(what the node's training gives, seconds of the processor a step)"""
         import torch
         train, session, rewards = (self.part(f"studio.{name}") for name in ("critic_train", "critic_session", "reward"))

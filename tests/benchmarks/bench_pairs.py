@@ -9,6 +9,7 @@ frame (framed minus plain), by least squares. Plain training learns the pictures
 import time
 
 import timing
+from on_starter import OnStarter, opened
 
 ROUNDS, STEPS, RANK, UNSEEN, UNSEEN_SEED, LEVELS = 3, 100, 8, 12, 1000, (0.5, 0.7, 0.9)
 FRAME, WIDTH = (60, 20, 90), 10
@@ -18,11 +19,7 @@ def main():
     parser = timing.parser(__doc__, ROUNDS)
     parser.add_argument("--steps", type=int, default=STEPS, help="steps of each training")
     options = parser.parse_args()
-    pack = timing.start_host("training", "../starter")
-    with timing.output_folder() as folder:
-        import comfy.utils
-        comfy.utils.PROGRESS_BAR_ENABLED = False        # the host's second bar, on the terminal
-        workshop = Workshop(pack, folder, options.steps)
+    with opened(Workshop, options.steps) as workshop:
         rows = [row for seed in range(options.rounds) for kind in KINDS for row in workshop.compare(kind, seed)]
     timing.publish(
         "pairs", "What image pairs teach",
@@ -55,16 +52,13 @@ def framed(picture):
     return torch.where(inside == 1, picture, torch.tensor(FRAME).view(3, 1, 1) / 255)
 
 
-class Workshop:
+class Workshop(OnStarter):
     """The starter, things to learn from and to be judged by."""
 
     def __init__(self, pack, folder, steps):
-        import evaluate
-        import install
         import woodcut
-        install.install_models(folder / "models")
-        self.pack, self.starter, self.steps = pack, evaluate.Starter(folder / "models"), steps
-        self.learnt, self.unseen = woodcut.things(), woodcut.things(UNSEEN, UNSEEN_SEED)
+        super().__init__(pack, folder)
+        self.steps, self.learnt, self.unseen = steps, woodcut.things(), woodcut.things(UNSEEN, UNSEEN_SEED)
         self.asked = self.encoded(self.unseen)
 
     def encoded(self, things):
@@ -72,46 +66,35 @@ class Workshop:
         with torch.inference_mode():
             return [self.starter.encode(f"a {t.colour} {t.shape} on a white background") for t in things]
 
-    def latents(self, draw, things, frame=False):
+    def drawn(self, draw, things, frame=False):
+        """Latents of things as `draw` draws them."""
         import torch
-
-        import nodes
-        drawn = torch.stack([framed(draw(thing)) if frame else draw(thing) for thing in things]).movedim(1, -1)
-        with torch.inference_mode():
-            return nodes.VAEEncode().encode(self.starter.vae, drawn)[0]["samples"]
+        return self.latents(torch.stack([framed(draw(thing)) if frame else draw(thing) for thing in things]))
 
     def compare(self, kind, seed):
         """A row of plain training and one of pairs."""
-        before, after = (self.latents(draw, self.learnt, frame=True) for draw in KINDS[kind])
+        before, after = (self.drawn(draw, self.learnt, frame=True) for draw in KINDS[kind])
         captions, rows = self.encoded(self.learnt), []
         for name in ("after alone", "pairs"):
-            dataset = self.pack.nodes.training.data.dataset.from_core_nodes([{"samples": after}], captions)
+            dataset = self.dataset(after, captions)
             if name == "pairs":
                 dataset = dataset._replace(samples=[sample._replace(before=before[[i]])
                                                     for i, sample in enumerate(dataset.samples)])
             began = time.perf_counter()
-            lora = self.train(dataset, seed)
+            lora = self.train(dataset, self.steps, 1, 0.0, RANK, seed).tensors
             seconds = time.perf_counter() - began
             judged = [f"{value:.3f}" for strength in (1.0, -1.0) for value in self.judge(kind, lora, strength)]
             rows.append((kind, str(seed), name, f"{seconds:.1f}", *judged))
             print(*rows[-1], flush=True)
         return rows
 
-    def train(self, dataset, seed):
-        import torch
-        t = self.pack.nodes.training
-        settings = t.plan.settings.Settings(self.steps, 1, 0.0, RANK, seed)
-        with torch.inference_mode():
-            return t.run.train(self.starter.model, dataset, settings, "pairs",
-                               t.seen.progress.Progress(self.steps, "1")).tensors
-
     def judge(self, kind, lora, strength):
         """(share of the change, share of the frame, cosine with the change) of what a LoRA adds."""
         import torch
         into = self.starter.model.model.process_latent_in
-        plain = self.latents(flat, self.unseen)
-        before, after = (into(self.latents(draw, self.unseen)) for draw in KINDS[kind])
-        parts = [after - before, into(self.latents(flat, self.unseen, frame=True)) - into(plain)]
+        plain = self.drawn(flat, self.unseen)
+        before, after = (into(self.drawn(draw, self.unseen)) for draw in KINDS[kind])
+        parts = [after - before, into(self.drawn(flat, self.unseen, frame=True)) - into(plain)]
         change, frame = (part.repeat(len(LEVELS), 1, 1, 1).flatten().double() for part in parts)
         added = (self.predicted(lora, strength, plain) - self.predicted(None, 0.0, plain)).flatten().double()
         shares = torch.linalg.lstsq(torch.stack([change, frame], 1), added[:, None]).solution.flatten()

@@ -9,6 +9,7 @@ import statistics
 import time
 
 import timing
+from on_starter import OnStarter, opened
 
 SEEDS, HOST_STEPS, UNSEEN, UNSEEN_SEED, SAMPLING_STEPS = 5, 60, 12, 1000, 12
 LEVELS = [(i + 0.5) / 8 for i in range(8)]
@@ -24,42 +25,32 @@ def main():
     parser.add_argument("--host-steps", type=int, default=HOST_STEPS, help="steps of the host's node in each run")
     parser.add_argument("--pictures", type=int, default=4, help="sampled pictures a style distance is taken over")
     options = parser.parse_args()
-    pack = timing.start_host("training", "../starter")
-    with timing.output_folder() as folder:
-        import comfy.utils
-        comfy.utils.PROGRESS_BAR_ENABLED = False        # the host's second bar, on the terminal
-        workshop = Workshop(pack, folder, options.pictures)
+    with opened(Workshop, options.pictures) as workshop:
         base = workshop.judge(None)
         rows = [row for seed in range(options.rounds) for row in workshop.compare(seed, options.host_steps)]
     publish(base, rows, options)
 
 
-class Workshop:
+class Workshop(OnStarter):
     """The starter, its woodcuts, and the two trainers."""
 
     def __init__(self, pack, folder, pictures):
-        import evaluate
-        import install
         import torch
         import woodcut
-        install.install_models(folder / "models")
-        self.pack, self.starter, self.woodcut = pack, evaluate.Starter(folder / "models"), woodcut
+        super().__init__(pack, folder, SAMPLING_STEPS)
+        self.woodcut = woodcut
         learnt, unseen = woodcut.things(), woodcut.things(UNSEEN, UNSEEN_SEED)
-        evaluate.STEPS = SAMPLING_STEPS
         self.prompts = [woodcut.caption(thing) for thing in unseen[:pictures]]
         with torch.inference_mode():
-            self.latents, self.captions = self.encode(learnt)
+            self.learnt, self.captions = self.encode(learnt)
             self.unseen, self.unseen_captions = self.encode(unseen)
             self.drawn = self.starter.vae.decode(self.unseen[:pictures]).movedim(-1, 1)
         self.pace = None
 
     def encode(self, things):
         import torch
-
-        import nodes
-        drawn = torch.stack([self.woodcut.draw_woodcut(thing) for thing in things]).movedim(1, -1)
-        latents = nodes.VAEEncode().encode(self.starter.vae, drawn)[0]["samples"]
-        return latents, [self.starter.encode(self.woodcut.caption(thing)) for thing in things]
+        drawn = torch.stack([self.woodcut.draw_woodcut(thing) for thing in things])
+        return self.latents(drawn), [self.starter.encode(self.woodcut.caption(thing)) for thing in things]
 
     def compare(self, seed, host_steps):
         """Rows (trainer, steps, seconds, validation loss, style distance) of one seed."""
@@ -85,15 +76,14 @@ class Workshop:
                 if time.perf_counter() > until:
                     t.stop.request_stop("1")
 
-        dataset = t.data.dataset.from_core_nodes([{"samples": self.latents}], self.captions)
-        settings = t.plan.settings.Settings(steps, 1, 0.0, 0, seed)
-        trained = t.run.train(self.starter.model, dataset, settings, "bench", Timed(steps, "1"))
+        dataset = self.dataset(self.learnt, self.captions)
+        trained = self.train(dataset, steps, 1, 0.0, 0, seed, progress=Timed(steps, "1"))
         return trained.tensors, len(trained.losses)
 
     def host(self, seed, steps):
         from comfy_extras.nodes_train import TrainLoraNode
         inputs = {**HOST_DEFAULTS, "steps": steps, "seed": seed}
-        return TrainLoraNode.execute(model=[self.starter.model], latents=[{"samples": self.latents}],
+        return TrainLoraNode.execute(model=[self.starter.model], latents=[{"samples": self.learnt}],
                                      positive=self.captions, **{k: [v] for k, v in inputs.items()}).args[0]
 
     def judge(self, lora):
