@@ -67,16 +67,22 @@ class Trial(NamedTuple):
 
 
 class Unseen(NamedTuple):
-    """Marks [samples, 3] on held-out seeds of no LoRA, the whole LoRA and the tuned one, and their pictures."""
+    """Marks [samples, 3] on held-out seeds of no LoRA, the whole LoRA, the best single weight for all of it and the
+    tuned one, and pictures of all but that weight."""
     zeros: Trial
     ones: Trial
+    level: Trial
     tuned: Trial
     pictures: list[tuple[Tensor, Tensor, Tensor]]
 
     @property
     def gain(self) -> tuple[float, float]:
-        """(mean, standard error) of what tuning adds to the whole LoRA, picture by picture; NaN where there is one."""
-        gains = self.tuned.marks[:, 0] - self.ones.marks[:, 0]
+        """What tuning adds to the whole LoRA."""
+        return self.over_ones(self.tuned)
+
+    def over_ones(self, trial: Trial) -> tuple[float, float]:
+        """(mean, standard error) of what weights add to the whole LoRA, picture by picture; NaN where there is one."""
+        gains = trial.marks[:, 0] - self.ones.marks[:, 0]
         return float(gains.mean()), float(gains.std(ddof=1) / len(gains) ** 0.5) if len(gains) > 1 else float("nan")
 
 
@@ -98,10 +104,12 @@ class Tuned(NamedTuple):
 
     @property
     def kept(self) -> Weights:
-        """The best of the search; the whole LoRA where that is at least as good on seeds the search has not seen."""
-        if self.unseen and self.unseen.gain[0] <= 0:
-            return self.trials[0].weights
-        return self.best.weights
+        """The best of the search; the whole LoRA or one weight for all of it, where that is at least as good on seeds
+        the search has not seen."""
+        if not self.unseen:
+            return self.best.weights
+        looked = self.unseen
+        return max((looked.ones, looked.level, looked.tuned), key=lambda trial: trial.value).weights
 
 
 class Tuner:
@@ -153,21 +161,23 @@ class Tuner:
                 return f"nothing better came in {patience} evaluations"
         return f"the budget of {budget} was used"
 
-    def compared(self) -> tuple[Weights, Weights, Weights]:
-        """None of the LoRA, the whole of it, and the best."""
-        best = max(self.trials, key=lambda trial: trial.value).weights
-        return (0.0,) * len(best), (1.0,) * len(best), best
+    def compared(self) -> tuple[Weights, Weights, Weights, Weights]:
+        """None of the LoRA, the whole of it, the best single weight above 0 for all of it, and the best."""
+        alike = [trial for trial in self.trials if len(set(trial.weights)) == 1 and any(trial.weights)]
+        best, level = (max(trials, key=lambda trial: trial.value).weights for trials in (self.trials, alike))
+        return (0.0,) * len(best), (1.0,) * len(best), level, best
 
     def look(self) -> None:
         """Draws and marks the held-out seeds."""
-        *ends, best = self.compared()
+        compared = self.compared()
         for sample in self.goal.unseen:
-            drawn = [self.goal.draw(self.divided.weighted(each), sample) for each in ends]
-            drawn.append(drawn[ends.index(best)] if best in ends else
-                         self.goal.draw(self.divided.weighted(best), sample))
-            self.looked.append((tuple(map(reduced, drawn)), tuple(map(self.goal.mark, drawn))))
-            self.done += 3
-            self.show(drawn[2], self.done)
+            drawn = {each: self.goal.draw(self.divided.weighted(each), sample) for each in dict.fromkeys(compared)}
+            marks = {each: self.goal.mark(picture) for each, picture in drawn.items()}
+            none, ones, _, best = compared
+            self.looked.append((tuple(reduced(drawn[each]) for each in (none, ones, best)),
+                                tuple(marks[each] for each in compared)))
+            self.done += len(compared)
+            self.show(drawn[best], self.done)
 
     def unseen(self) -> Unseen | None:
         if not self.looked:

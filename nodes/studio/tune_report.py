@@ -30,15 +30,24 @@ def _verdict(tuned: Tuned) -> str:
         return (f"**{why}: the best of {len(tuned.trials)} weights on the seeds of the search is kept, {gain:+.2f} "
                 "points over the whole LoRA there; it was not checked on other seeds.**")
     gain, error = tuned.unseen.gain
-    said = f"{round(gain, 2) + 0.0:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
+    said = _change(gain, error)
     if tuned.best.weights == tuned.trials[0].weights:
         return "**The search found nothing better than the whole LoRA. blocks leaves every group at 1.**"
+    if tuned.kept != tuned.best.weights and tuned.kept == tuned.unseen.level.weights != tuned.trials[0].weights:
+        level, error = tuned.unseen.over_ones(tuned.unseen.level)
+        return (f"**One weight for all blocks, {tuned.kept[0]:g}, does at least as well as weights of their own: on "
+                f"held-out seeds {_change(level, error)} points over the whole LoRA, tuned {said}. blocks gives every "
+                f"group {tuned.kept[0]:g}.**")
     if gain <= 0:
         return (f"**Tuned is not better: on held-out seeds it is {said} points against the whole LoRA. blocks leaves "
                 "every group at 1.**")
     unsure = ", one picture, which says nothing of chance: raise held_out to be sure" if math.isnan(error) else (
         ", which is within its error: raise held_out to be sure" if gain <= 2 * error else "")
     return f"**Tuned is better by {said} points than the whole LoRA on held-out seeds{unsure}.**"
+
+
+def _change(gain: float, error: float) -> str:
+    return f"{round(gain, 2) + 0.0:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
 
 
 def _wanted(goal: Goal) -> str:
@@ -53,7 +62,8 @@ def _unseen(tuned: Tuned, goal: Goal) -> list[str]:
     if not tuned.unseen:
         return []
     looked = tuned.unseen
-    rows = [("without the LoRA", looked.zeros), ("the whole LoRA", looked.ones), ("tuned", looked.tuned)]
+    rows = [("without the LoRA", looked.zeros), ("the whole LoRA", looked.ones),
+            (f"one weight for all, {looked.level.weights[0]:g}", looked.level), ("tuned", looked.tuned)]
     best = max(rows, key=lambda row: row[1].value)[0]
     lines = ["| held-out seeds | goal | score | likeness |", "|---|---:|---:|---:|",
              *(f"| {name} | " + " | ".join(_means(trial)) + " |" for name, trial in rows)]
@@ -95,7 +105,8 @@ def data(tuned: Tuned, goal: Goal) -> str:
     looked = tuned.unseen and {
         name: {"goal": trial.value, "score": float(trial.marks[:, 1].mean()),
                "likeness": _known(trial.marks[:, 2].mean()), "goals": trial.marks[:, 0].tolist()}
-        for name, trial in (("zeros", tuned.unseen.zeros), ("ones", tuned.unseen.ones), ("tuned", tuned.unseen.tuned))}
+        for name, trial in (("zeros", tuned.unseen.zeros), ("ones", tuned.unseen.ones), ("level", tuned.unseen.level),
+                            ("tuned", tuned.unseen.tuned))}
     return json.dumps([{
         "blocks": tuned.divided.spec(tuned.kept), "groups": tuned.divided.names, "kept": list(tuned.kept),
         "best": list(tuned.best.weights), "method": tuned.method, "ended": tuned.ended, "cancelled": tuned.cancelled,

@@ -1,8 +1,7 @@
-"""The studio's claims on the starter: shares of blocks, tuned blocks on held-out seeds, what the best of 8 is worth.
+"""The studio's claims on the starter: shares of blocks, and what the best of 8 is worth.
 
-Shares: a weak LoRA in every part of every block, one part of it planted strongly, each part in turn. Tuning: a LoRA of
-the woodcut style, one block of which is then spoilt. Best of 8: disjoint groups of 8 pictures against the order
-statistic of the whole pool. All seeds are fixed.
+Shares: a weak LoRA in every part of every block, one part of it planted strongly, each part in turn. Best of 8:
+disjoint groups of 8 pictures against the order statistic of the whole pool. All seeds are fixed.
 """
 import statistics
 import tempfile
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import timing
 
-STEPS, GUIDANCE, SPOILT, SPOILT_TIMES = 12, 3.0, "J01", 25
+STEPS, GUIDANCE = 12, 3.0
 PARTS = [f"J0{block}.{part}" for block in range(3) for part in ("attn", "mlp")]
 PROMPTS = [f"a {thing}, woodcut style" for thing in ("red circle", "blue star", "green square", "purple heart")]
 CHEAP = "*=0; Balance=1; Value=1; Symmetry=1; Colour richness=1"
@@ -18,36 +17,32 @@ CHEAP = "*=0; Balance=1; Value=1; Symmetry=1; Colour richness=1"
 
 def main():
     parser = timing.parser(__doc__, 1)
-    parser.add_argument("--held-out", type=int, default=16, help="held-out seeds of each of the four prompts")
-    parser.add_argument("--budget", type=int, default=24, help="weights that tuning tries")
     parser.add_argument("--pool", type=int, default=128, help="pictures that the best of 8 are taken from")
     options = parser.parse_args()
     pack = timing.start_host("training", "../starter")
     with tempfile.TemporaryDirectory() as folder:
         import torch
         studio = Studio(pack, Path(folder))
-        lora = studio.train()
         with torch.inference_mode():
-            parts = [*studio.shares(), *studio.tuning(studio.spoil(lora), options), *studio.best(options.pool)]
+            parts = [*studio.shares(), *studio.best(options.pool)]
     timing.publish("studio", "What the studio's claims are worth on the starter",
                    f"128 x 128 pictures, {STEPS} steps, guidance {GUIDANCE:g}, fixed seeds.", *parts)
 
 
 class Studio:
-    """The starter, the woodcuts, and the modules of the room."""
+    """The starter and the modules of the room."""
 
     def __init__(self, pack, folder):
         import comfy.utils
         import evaluate
         import folder_paths
         import install
-        import woodcut
 
         import nodes
         comfy.utils.PROGRESS_BAR_ENABLED = False        # the host's second bar, on the terminal
         folder_paths.set_output_directory(str(folder))
         install.install_models(folder / "models")
-        self.pack, self.woodcut, self.starter = pack, woodcut, evaluate.Starter(folder / "models")
+        self.pack, self.starter = pack, evaluate.Starter(folder / "models")
         self.size, = nodes.EmptyLatentImage().generate(128, 128, 1)
 
     def module(self, name):
@@ -65,31 +60,6 @@ class Studio:
 
     def paintings(self):
         return self.module("critique.reference").paintings()
-
-    def drawn_woodcuts(self):
-        import torch
-        return torch.stack([self.woodcut.draw_woodcut(thing) for thing in self.woodcut.things()]).movedim(1, -1)
-
-    def train(self, steps=80):
-        """A LoRA of the woodcut style."""
-        import torch
-
-        import nodes
-        with torch.inference_mode():
-            latents = nodes.VAEEncode().encode(self.starter.vae, self.drawn_woodcuts())[0]["samples"]
-            captions = [self.starter.encode(self.woodcut.caption(thing)) for thing in self.woodcut.things()]
-            dataset = self.module("training.data.dataset").from_core_nodes([{"samples": latents}], captions)
-            settings = self.module("training.plan.settings").Settings(steps, 4, 0.002, 8, 1)
-            progress = self.module("training.seen.progress").Progress(steps, "1")
-            return self.module("training.run").train(self.starter.model, dataset, settings, "bench", progress).tensors
-
-    def spoil(self, lora):
-        """The LoRA with noise of SPOILT_TIMES its own size in the MLP of one block."""
-        import torch
-        generator = torch.Generator().manual_seed(3)
-        return {key: torch.randn(tensor.shape, generator=generator) * tensor.std() * SPOILT_TIMES
-                if f"joint_blocks.{int(SPOILT[1:])}.x_block.mlp" in key and key.endswith("lora_up.weight") else tensor
-                for key, tensor in lora.items()}
 
     def planted(self, number):
         """A weak random LoRA in every part, ten times as strong in PARTS[number]."""
@@ -142,30 +112,6 @@ class Studio:
         game, rng = self.module("studio.game"), random.Random(0)
         orders = tuple(tuple(rng.sample(range(6), 6)) for _ in range(64))
         return game.values(game.Game("shapley", 6, 1, orders), worths)
-
-    def tuning(self, spoilt, options):
-        """Tuned weights against the whole LoRA and none of it, on seeds that the search has not seen."""
-        tune, report = self.module("studio.tune"), self.module("studio.tune_report")
-        likeness = self.module("studio.likeness").target(self.drawn_woodcuts(), self.paintings())
-        goal = tune.Goal(self.sampling(PROMPTS), 0, 1, options.held_out, self.paintings(),
-                         self.module("critique.language").parse("*=0; Balance=1"), likeness, 0.9)
-        rows, wins = [], []
-        for method in ("coordinate", "cma"):
-            divided = self.divided(spoilt, "")
-            tuned = tune.Tuner(divided, goal, lambda picture, done: None).run(method, options.budget, 0)
-            gain, error = tuned.unseen.gain
-            gains = tuned.unseen.tuned.marks[:, 0] - tuned.unseen.ones.marks[:, 0]
-            wins.append(f"{tuned.method} {(gains > 0).sum()} of {len(gains)}")
-            rows.append((tuned.method, divided.spec(tuned.best.weights).replace("; ", " "), str(len(tuned.trials)),
-                         *(f"{trial.value:.2f}" for trial in tuned.unseen[:3]), f"{gain:+.2f} ± {error:.2f}"))
-            print(report.report(tuned, goal), flush=True)
-        return ["## Tuned blocks on held-out seeds",
-                f"A LoRA of the woodcut style (80 steps), whose block {SPOILT} was then filled with noise. Goal: 10 % "
-                f"Balance, 90 % likeness to the twelve woodcuts. Four pictures a trial, {len(goal.unseen)} held-out "
-                "pictures.",
-                timing.table(["search", "weights found", "tried", "no LoRA", "all ones", "tuned", "gain over ones"],
-                             rows),
-                f"Pictures on which tuned is above all ones: {', '.join(wins)}."]
 
     def best(self, pool):
         """The best of disjoint groups of 8 against a random draw and the order statistic of the pool."""

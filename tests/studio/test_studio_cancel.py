@@ -101,7 +101,7 @@ def test_training_with_the_critic_gives_the_lora_it_has(host, starter, cancellin
     assert "**3 steps of 1 picture** on 1 prompt," in whole_again(host, prompt)["long"]["text"][0]
 
 
-@pytest.mark.parametrize("value, held_out", [(3, 0), (4 + 3, 1), (4 + 6, 2)])
+@pytest.mark.parametrize("value, held_out", [(3, 0), (4 + 4, 1), (4 + 8, 2)])
 def test_tune_blocks_gives_the_best_it_has_and_the_held_out_seeds_it_looked_at(host, starter, file, cancelling, value,
                                                                                held_out):
     prompt = tune(starter, file)

@@ -177,6 +177,23 @@ def test_weights_that_are_not_better_on_held_out_seeds_are_not_returned(run, stu
     assert worse.kept == (1.0, 1.0, 1.0) and "Tuned is not better" in text and "J00=1; J01=1; J02=1" in text
 
 
+def test_one_weight_for_all_blocks_is_returned_where_it_is_as_good_on_held_out_seeds(run, studio):
+    tuned, goal = run(marks=lambda weights: weights[0] - weights[1] / 2, budget=9)
+    assert tuned.best.weights[0] == 1.5 > tuned.best.weights[1] and tuned.unseen.level.weights == (1.5,) * 3
+    marks = tuned.unseen.tuned.marks
+    unseen = tuned.unseen._replace(ones=tuned.unseen.ones._replace(marks=marks - 2),
+                                   level=tuned.unseen.level._replace(marks=marks))
+    level = tuned._replace(unseen=unseen)
+    text = studio("tune_report").report(level, goal)
+    assert level.kept == (1.5,) * 3 and "J00=1.5; J01=1.5; J02=1.5" in text
+    assert "**One weight for all blocks, 1.5, does at least as well as weights of their own" in text and "+2.00" in text
+    assert "| one weight for all, 1.5 |" in text
+    assert json.loads(studio("tune_report").data(level, goal))[0]["held_out"]["level"]
+    ahead = level._replace(unseen=unseen._replace(level=unseen.level._replace(marks=marks - 1)))
+    assert ahead.kept == tuned.best.weights
+    assert "Tuned is better by +2.00 points than the whole LoRA" in studio("tune_report").report(ahead, goal)
+
+
 def test_the_search_stops_early_when_nothing_gets_better(run):
     tuned, _ = run(marks=lambda weights: -abs(weights[0] - 1), budget=50, patience=4, held_out=0)
     assert tuned.ended == "nothing better came in 4 evaluations" and len(tuned.trials) == 6

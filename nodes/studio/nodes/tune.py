@@ -64,7 +64,7 @@ class TuneBlocks(io.ComfyNode):
             ],
             outputs=[
                 io.String.Output("blocks", tooltip="The weights, for the blocks input of Load LoRA (Block Weights). "
-                                                   "All 1 where tuning did not help on the held-out seeds."),
+                                                   "All alike where that is as good on the held-out seeds."),
                 io.String.Output("report", tooltip="Markdown: whether the tuned weights are better on held-out seeds, "
                                                    "and what the search did."),
                 io.Image.Output("chart", tooltip="The goal of every evaluation and the best so far."),
@@ -98,7 +98,7 @@ class TuneBlocks(io.ComfyNode):
         goal = tune.Goal(sampling_of(**sampling), seed, seeds, held_out, paintings(), parse(rubric), likeness,
                          closeness)
         divided = divide(model, lora_file(lora, lora_name)[0], strength_model, groups)
-        total = budget * len(goal.searched) + 3 * len(goal.unseen)
+        total = budget * len(goal.searched) + 4 * len(goal.unseen)
         bar = comfy.utils.ProgressBar(total)
         tuner = tune.Tuner(divided, goal, lambda picture, done: bar.update_absolute(done, total, preview(picture)))
         tuned = tuner.run(method, budget, patience)
