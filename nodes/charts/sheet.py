@@ -9,7 +9,7 @@ from .scene import Node, fitted, image, layer, place, rect, text
 from .theme import Colour, Theme
 
 SIDE, GAP, SIZE = 160, 18, 15
-COLUMNS, FEW, OF_FEW = 6, 12, 4  # few cells stand in fewer columns, so that a node shows them larger
+COLUMNS, FEW = 6, 4  # what fits in two rows of FEW columns stands in them, so that a node shows it larger
 LINE = 18
 
 
@@ -33,8 +33,8 @@ def sheet(cells: Sequence[Cell], theme: Theme, foot: str = "", together: int = 1
     """The scene of a sheet; as many columns as there are cells, at most COLUMNS. together: how many stay in a row."""
     lines = max(len(cell.lines) for cell in cells)
     wide, high = SIDE + GAP, SIDE + 8 + LINE * lines + GAP
-    most = OF_FEW // together * together if len(cells) <= FEW else COLUMNS
-    columns = min(most, len(cells))
+    few = FEW // together * together
+    columns = min(few if len(cells) <= 2 * few else COLUMNS, len(cells))
     placed = [place(GAP + (i % columns) * wide, GAP + (i // columns) * high, _cell(cell, theme))
               for i, cell in enumerate(cells)]
     width, height = GAP + columns * wide, GAP + -(-len(cells) // columns) * high
