@@ -4,10 +4,9 @@ Shares: a weak LoRA in every part of every block, one part of it planted strongl
 disjoint groups of 8 pictures against the order statistic of the whole pool. All seeds are fixed.
 """
 import statistics
-import tempfile
-from pathlib import Path
 
 import timing
+from on_starter import OnStarter, opened
 
 STEPS, GUIDANCE = 12, 3.0
 PARTS = [f"J0{block}.{part}" for block in range(3) for part in ("attn", "mlp")]
@@ -19,47 +18,33 @@ def main():
     parser = timing.parser(__doc__, 1)
     parser.add_argument("--pool", type=int, default=128, help="pictures that the best of 8 are taken from")
     options = parser.parse_args()
-    pack = timing.start_host("training", "../starter")
-    with tempfile.TemporaryDirectory() as folder:
+    with opened(Studio) as studio:
         import torch
-        studio = Studio(pack, Path(folder))
         with torch.inference_mode():
             parts = [*studio.shares(), *studio.best(options.pool)]
     timing.publish("studio", "What the studio's claims are worth on the starter",
                    f"128 x 128 pictures, {STEPS} steps, guidance {GUIDANCE:g}, fixed seeds.", *parts)
 
 
-class Studio:
-    """The starter and the modules of the room."""
+class Studio(OnStarter):
+    """What the studio is asked with."""
 
     def __init__(self, pack, folder):
-        import comfy.utils
-        import evaluate
-        import folder_paths
-        import install
-
         import nodes
-        comfy.utils.PROGRESS_BAR_ENABLED = False        # the host's second bar, on the terminal
-        folder_paths.set_output_directory(str(folder))
-        install.install_models(folder / "models")
-        self.pack, self.starter = pack, evaluate.Starter(folder / "models")
+        super().__init__(pack, folder)
         self.size, = nodes.EmptyLatentImage().generate(128, 128, 1)
-
-    def module(self, name):
-        import importlib
-        return importlib.import_module(f"{self.pack.__name__}.nodes.{name}")
 
     def sampling(self, prompts):
         words = [entry for prompt in prompts for entry in self.starter.encode(prompt)]
-        return self.module("studio.sampling").Sampling(words, self.starter.empty, self.size, self.starter.vae, STEPS,
+        return self.part("studio.sampling").Sampling(words, self.starter.empty, self.size, self.starter.vae, STEPS,
                                                        GUIDANCE, "euler", "simple")
 
     def divided(self, tensors, groups):
-        file = self.module("lora.files").LoraFile(tensors, {})
-        return self.module("studio.groups").divide(self.starter.model, file, 1.0, groups)
+        file = self.part("lora.files").LoraFile(tensors, {})
+        return self.part("studio.groups").divide(self.starter.model, file, 1.0, groups)
 
     def paintings(self):
-        return self.module("critique.reference").paintings()
+        return self.part("critique.reference").paintings()
 
     def planted(self, number):
         """A weak random LoRA in every part, ten times as strong in PARTS[number]."""
@@ -75,12 +60,12 @@ class Studio:
         return tensors
 
     def sitting(self, prompts, seeds):
-        return self.module("studio.effect").Sitting(self.sampling(prompts), 0, seeds, self.paintings(),
-                                                    self.module("critique.language").parse("*=0; Balance=1"))
+        return self.part("studio.effect").Sitting(self.sampling(prompts), 0, seeds, self.paintings(),
+                                                    self.part("critique.language").parse("*=0; Balance=1"))
 
     def shares(self):
         """Which part is named when each is planted, the gap of the sum, and random orders against all coalitions."""
-        game, effect = self.module("studio.game"), self.module("studio.effect")
+        game, effect = self.part("studio.game"), self.part("studio.effect")
         sitting, rows, off = self.sitting(PROMPTS[:1], 1), [], []
         for number, name in enumerate(PARTS):
             divided = self.divided(self.planted(number), "; ".join(PARTS))
@@ -109,20 +94,20 @@ class Studio:
     def estimated(self, worths):
         """Shares from 64 random orders of the same game."""
         import random
-        game, rng = self.module("studio.game"), random.Random(0)
+        game, rng = self.part("studio.game"), random.Random(0)
         orders = tuple(tuple(rng.sample(range(6), 6)) for _ in range(64))
         return game.values(game.Game("shapley", 6, 1, orders), worths)
 
     def best(self, pool):
         """The best of disjoint groups of 8 against a random draw and the order statistic of the pool."""
         from comfy_extras.nodes_custom_sampler import BasicScheduler, CFGGuider, KSamplerSelect
-        best_of = self.module("studio.best_of")
+        best_of = self.part("studio.best_of")
         starter, prompt = self.starter, "a red circle on a white background, flat style"
         guider = CFGGuider.execute(starter.model, starter.encode(prompt), starter.empty, GUIDANCE).result[0]
         sampler = KSamplerSelect.execute("euler").result[0]
         sigmas = BasicScheduler.execute(starter.model, "simple", STEPS, 1.0).result[0]
         graph = best_of.Graph(guider, sampler, sigmas, self.size, starter.vae)
-        rubric = self.module("critique.language").parse(CHEAP)
+        rubric = self.part("critique.language").parse(CHEAP)
         groups = [best_of.choose(best_of.from_seeds(graph, seed, 8), rubric,
                                  self.paintings(), lambda picture, done: None)
                   for seed in range(0, pool // 8 * 8, 8)]

@@ -4,11 +4,9 @@ A LoRA of the woodcut style, trained on the starter, and the same one with a spo
 searches on four pictures are compared with all ones, and with the best single number for all blocks found on the same
 pictures, on held-out seeds. Nothing is chosen on those, so a gain may be negative.
 """
-import tempfile
-from pathlib import Path
-
 import timing
 from bench_studio import CHEAP, PROMPTS, Studio
+from on_starter import opened
 
 SPOILT, SPOILT_TIMES = "J01", 25
 LEVELS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -19,12 +17,9 @@ def main():
     parser.add_argument("--held-out", type=int, default=8, help="held-out seeds of each of the four prompts")
     parser.add_argument("--budget", type=int, default=24, help="weights that tuning tries")
     options = parser.parse_args()
-    pack = timing.start_host("training", "../starter")
-    with tempfile.TemporaryDirectory() as folder:
+    with opened(Woodcuts) as studio:
         import torch
-        studio = Woodcuts(pack, Path(folder))
-        lora = studio.train()
-        rows = []
+        lora, rows = studio.style(), []
         with torch.inference_mode():
             for case in cases(studio, lora):
                 rows += tuned(studio, *case, options)
@@ -50,21 +45,15 @@ class Woodcuts(Studio):
     def drawn(self):
         import torch
         import woodcut
-        return torch.stack([woodcut.draw_woodcut(thing) for thing in woodcut.things()]).movedim(1, -1)
+        return torch.stack([woodcut.draw_woodcut(thing) for thing in woodcut.things()])
 
-    def train(self, steps=80):
+    def style(self, steps=80):
         """A LoRA of the woodcut style."""
         import torch
         import woodcut
-
-        import nodes
         with torch.inference_mode():
-            latents = nodes.VAEEncode().encode(self.starter.vae, self.drawn())[0]["samples"]
             captions = [self.starter.encode(woodcut.caption(thing)) for thing in woodcut.things()]
-            dataset = self.module("training.data.dataset").from_core_nodes([{"samples": latents}], captions)
-            settings = self.module("training.plan.settings").Settings(steps, 4, 0.002, 8, 1)
-            progress = self.module("training.seen.progress").Progress(steps, "1")
-            return self.module("training.run").train(self.starter.model, dataset, settings, "bench", progress).tensors
+        return self.train(self.dataset(self.latents(self.drawn()), captions), steps, 4, 0.002, 8, 1).tensors
 
     def spoil(self, lora):
         """The LoRA with noise of SPOILT_TIMES its own size in the MLP of one block."""
@@ -77,7 +66,7 @@ class Woodcuts(Studio):
 
 def cases(studio, lora):
     """(name, LoRA, rubric, what to stay close to, closeness)"""
-    likeness = studio.module("studio.likeness").target(studio.drawn(), studio.paintings())
+    likeness = studio.part("studio.likeness").target(studio.drawn().movedim(1, -1), studio.paintings())
     return [("as trained, rubric", lora, CHEAP, None, 0.0),
             ("as trained, style", lora, "*=0; Balance=1", likeness, 0.9),
             ("one block spoilt, style", studio.spoil(lora), "*=0; Balance=1", likeness, 0.9)]
@@ -85,9 +74,9 @@ def cases(studio, lora):
 
 def tuned(studio, name, lora, rubric, likeness, closeness, options):
     """A row for each search."""
-    tune = studio.module("studio.tune")
+    tune = studio.part("studio.tune")
     goal = tune.Goal(studio.sampling(PROMPTS), 0, 1, 0, studio.paintings(),
-                     studio.module("critique.language").parse(rubric), likeness, closeness)
+                     studio.part("critique.language").parse(rubric), likeness, closeness)
     divided = studio.divided(lora, "")
     searcher = tune.Tuner(divided, goal, lambda picture, done: None)
     groups, unseen = len(divided.groups), goal._replace(held_out=options.held_out).unseen
