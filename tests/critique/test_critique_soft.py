@@ -29,8 +29,9 @@ def test_the_marked_measures_are_measures(critique):
     assert len(columns(critique)) >= 20
 
 
-def test_every_gradient_is_that_of_finite_differences(critique):
-    image = torch.rand(1, 3, 66, 72, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+@pytest.mark.parametrize("size", [(66, 72), (66, 66)])  # a square has diagonals
+def test_every_gradient_is_that_of_finite_differences(critique, size):
+    image = torch.rand(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     image = (image * 0.9 + 0.05).requires_grad_()
     for column, function in critique.measures.soft.SOFT.items():
         assert function(image).shape == (1,), column
@@ -54,6 +55,25 @@ def test_each_follows_its_measure_on_photographs(critique, crops):
             pair = torch.stack((function(crops.movedim(-1, 1).double()), critique.measures.MEASURES[column](hard)))
             found[column] = torch.corrcoef(pair)[0, 1].item()
     assert {column: value for column, value in found.items() if value < FOLLOWS} == {}
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 80)])
+def test_a_dark_shape_without_soft_edges_is_folded_as_published(critique, size):
+    dark = torch.rand(3, *size, 1, generator=torch.Generator().manual_seed(4)) < 0.6
+    images = (~dark).double().expand(-1, -1, -1, 3)
+    soft = critique.measures.soft.SOFT["Mirror symmetry"](images.movedim(-1, 1))
+    hard = critique.measures.MEASURES["Mirror symmetry"](critique.picture.Picture.from_images(images))
+    assert torch.allclose(soft, hard, atol=0.01)
+
+
+def test_grain_hardly_pulls_at_symmetry(critique):
+    """A thing on one side of a grainy picture: what lies around it would drown its slope, if all pulled alike."""
+    plane = 0.7 + 0.01 * torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(5))
+    plane[:, :, 20:40, 6:22] = 0.2
+    image = plane.expand(-1, 3, -1, -1).clone().requires_grad_()
+    critique.measures.soft.SOFT["Symmetry left-right"](image).sum().backward()
+    slope = image.grad.sum(1).abs()[0]
+    assert slope[:16].mean() < 0.2 * slope[20:40, 6:22].mean()
 
 
 @pytest.mark.parametrize("height, width", [(64, 64), (48, 64), (67, 41), (80, 1100)])

@@ -38,7 +38,7 @@ def _first_order_eoe(picture) -> Tensor:
 
 
 def _mirror_symmetry(picture) -> Tensor:
-    horizontal, vertical, *diagonals = symmetry.folds(picture)
+    horizontal, vertical, *diagonals = symmetry.folds(symmetry.dark_shape(picture), picture.dtype)
     planes = [_unfold(horizontal, picture.grey.shape[1]).mT, _unfold(vertical, picture.grey.shape[2])]
     planes += [(fold + fold.mT) / 2 for fold in diagonals[:1]]
     planes += [((fold + fold.mT) / 2).rot90(-1, (1, 2)) for fold in diagonals[1:]]

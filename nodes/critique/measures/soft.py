@@ -12,12 +12,14 @@ from torch import Tensor
 
 from . import balance as hard_balance
 from . import harmony as hard_harmony
-from . import histogram, movement, saliency, spectrum
+from . import histogram, movement, saliency, spectrum, symmetry
 from .soft_colour import chroma_vector, grey, hue_and_saturation, lab, root, spread
 from .soft_spectrum import enlarged_rings
 
 SOFT = {}
 SWITCH = 4.0  # grey levels over which a threshold turns
+SHORE = 12.0  # grey levels over which the edge of the dark shape turns: what lies far from it could not be moved
+ROUND = 10.0  # grey levels: a difference below it, such as grain, hardly pulls; all would pull alike otherwise
 SPECTRUM_SIDE = 1024
 BLUR = 1.5  # grey levels: the gradient of a histogram without it evens out neighbouring bins and nothing else
 SHARPEST = 0.02  # degrees within which turns of a harmony template count as equally good
@@ -74,7 +76,8 @@ def dcm_distance(image: Tensor) -> Tensor:
 
 @differentiable("Symmetry left-right")
 def left_right(image: Tensor) -> Tensor:
-    """1 - sum |a - b| / sum max(a, b) over grey and its mirror image: 0 .. 1; see `symmetry.left_right`."""
+    """1 - sum |a - b| / sum max(a, b) over grey and its mirror image, 0 .. 1, |a - b| rounded at 0; see
+    `symmetry.left_right`."""
     return _likeness(grey(image), 2)
 
 
@@ -86,27 +89,28 @@ def up_down(image: Tensor) -> Tensor:
 
 def _likeness(plane: Tensor, dim: int) -> Tensor:
     other = plane.flip(dim)
-    return 1 - (plane - other).abs().sum((1, 2)) / (torch.maximum(plane, other).sum((1, 2)) + 1e-6)
+    apart = ((plane - other) ** 2 + ROUND ** 2).sqrt() - ROUND
+    return 1 - apart.sum((1, 2)) / (torch.maximum(plane, other).sum((1, 2)) + 1e-6)
 
 
 @differentiable("Mirror symmetry")
 def mirror_symmetry(image: Tensor) -> Tensor:
-    """Share of the dark shape mirrored at the upright and the level axis, %; see `symmetry.mirror_symmetry`.
-
-    The diagonals, which the measure adds in a square, are left out.
-    """
+    """Mean share of the dark shape that the axes mirror onto itself, %; see `symmetry.mirror_symmetry`."""
     plane = grey(image)
-    levels = plane.detach().round().clamp(0, 255).long().flatten(1)
-    threshold = histogram.otsu(histogram.counts(levels, 256)).to(plane)
-    dark = torch.sigmoid((threshold + 0.5 - plane) / SWITCH)
-    return (_folded(dark) + _folded(dark.mT)) * 50
+    dark = torch.sigmoid((between_shades(plane.detach()) - plane) / SHORE)
+    return torch.stack([each.sum((1, 2)) for each in symmetry.folds(dark, dark.dtype)]).mean(0) * 100
 
 
-def _folded(dark: Tensor) -> Tensor:
-    height, half = dark.shape[1], dark.shape[2] // 2
-    met = (dark[:, :, :half] * dark.flip(2)[:, :, :half]).sum(1)
-    near = 1 + torch.arange(half, dtype=dark.dtype, device=dark.device) / (half - 1)
-    return met @ near * (2 / (3 * height * half))
+def between_shades(plane: Tensor) -> Tensor:
+    """Midway between the means of the dark and the light that Otsu's threshold parts, grey levels [B, 1, 1].
+
+    The threshold itself is the last level of the dark: often the very level of a flat dark ground.
+    """
+    counts = histogram.counts(plane.round().clamp(0, 255).long().flatten(1), 256).to(plane)
+    levels = torch.arange(256, dtype=plane.dtype, device=plane.device)
+    dark = levels <= histogram.otsu(counts)[:, 0].to(plane)
+    means = [(counts * side * levels).sum(1) / (counts * side).sum(1) for side in (dark, ~dark)]
+    return means[0].lerp(means[1].nan_to_num(levels[-1].item()), 0.5)[:, None, None]
 
 
 @differentiable("RMS contrast")

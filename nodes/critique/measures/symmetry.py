@@ -12,10 +12,10 @@ def fold(dark: Tensor, dtype: torch.dtype) -> Tensor:
     """Dark pixels of [B, H, W] that meet a dark one across the vertical middle, by nearness to it: [B, H, W // 2].
 
     The left half of the picture, from the rim (weight 1) to the middle (weight 2), scaled so that all of a dark
-    picture sums to 1.
+    picture sums to 1. `dark` is bool, or how much of each pixel is dark, 0..1.
     """
     height, half = dark.shape[1], dark.shape[2] // 2
-    both = dark[:, :, :half] & dark.flip(2)[:, :, :half]
+    both = dark[:, :, :half] * dark.flip(2)[:, :, :half]
     near = 1 + torch.arange(half, dtype=dtype, device=dark.device) / (half - 1)
     return both * near * (2 / (3 * height * half))
 
@@ -25,7 +25,7 @@ def fold_diagonal(dark: Tensor, dtype: torch.dtype) -> Tensor:
     size = dark.shape[1]
     i, j = torch.arange(size, device=dark.device)[:, None], torch.arange(size, device=dark.device)[None]
     near = 1 + (j + 1) / i.clamp(min=1).to(dtype)
-    return (dark & dark.mT & (j < i)) * near * (4 / (3 * size * (size - 1)))
+    return dark * dark.mT * (j < i) * near * (4 / (3 * size * (size - 1)))
 
 
 def dark_shape(picture) -> Tensor:
@@ -33,13 +33,12 @@ def dark_shape(picture) -> Tensor:
     return picture.grey <= histogram.otsu(picture.grey_counts).to(picture.grey.device)
 
 
-def folds(picture) -> list[Tensor]:
-    """The picture folded at its axes: horizontal, vertical and, when it is square, both diagonals."""
-    dark = dark_shape(picture)
-    straight = [fold(dark.mT, picture.dtype), fold(dark, picture.dtype)]
+def folds(dark: Tensor, dtype: torch.dtype) -> list[Tensor]:
+    """A dark shape folded at its axes: horizontal, vertical and, when it is square, both diagonals."""
+    straight = [fold(dark.mT, dtype), fold(dark, dtype)]
     if dark.shape[1] != dark.shape[2]:
         return straight
-    return [*straight, fold_diagonal(dark, picture.dtype), fold_diagonal(dark.rot90(1, (1, 2)), picture.dtype)]
+    return [*straight, fold_diagonal(dark, dtype), fold_diagonal(dark.rot90(1, (1, 2)), dtype)]
 
 
 def mirror_symmetry(picture) -> Tensor:
