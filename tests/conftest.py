@@ -23,8 +23,8 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def pack():
-    """The pack's package as the host imported it, with what the nodes import when they run: `pack.nodes.lora.blocks`
-    and so on."""
+    """The pack's package as the host imported it, with what the nodes import when they run:
+    `pack.nodes.lora.model.blocks` and so on."""
     found = load_pack()
     for module in pkgutil.walk_packages(found.nodes.__path__, f"{found.nodes.__name__}."):
         importlib.import_module(module.name)

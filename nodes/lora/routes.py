@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import folder_paths
 
-from . import presets, vectors
-from .files import file_version
-from .names import architectures, path
-from .overview import overview
+from .block_weights import presets, vectors
+from .file.files import file_version
+from .file.names import architectures, path
+from .seen.overview import overview
 
 REMEMBERED = 64
 

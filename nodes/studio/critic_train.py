@@ -10,8 +10,8 @@ from PIL import Image
 
 from ..critique.criteria import Rubric
 from ..critique.reference import Reference
-from ..lora.output import file_stem
-from ..lora.proof import check_loads
+from ..lora.saving.output import file_stem
+from ..lora.saving.proof import check_loads
 from ..training.adapters import LoraShape
 from ..training.data.dataset import Sample, TrainingSet, unused_options
 from ..training.disk.checkpoint import find_state, load_state, state_folder, take_run

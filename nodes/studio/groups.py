@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..lora import maps
-from ..lora.blocks import Place, runs
-from ..lora.files import LoraFile
-from ..lora.language import DEFAULT, Ramp, Statement, parse, shorten, write
-from ..lora.parts import PARTS, matches
-from ..lora.patching import Side, examine, patched
+from ..lora.applying.patching import Side, examine, patched
+from ..lora.block_weights.language import DEFAULT, Ramp, Statement, parse, shorten, write
+from ..lora.file.files import LoraFile
+from ..lora.model import maps
+from ..lora.model.blocks import Place, runs
+from ..lora.model.parts import PARTS, matches
 
 EACH, MOST = "each", 8
 REST = "the rest"

@@ -7,9 +7,9 @@ import comfy.model_management
 import folder_paths
 import torch
 
-from ..lora.files import read_lora
-from ..lora.output import file_stem
-from ..lora.proof import check_loads
+from ..lora.file.files import read_lora
+from ..lora.saving.output import file_stem
+from ..lora.saving.proof import check_loads
 from .adapters import LoraShape
 from .data.dataset import TrainingSet
 from .disk.checkpoint import find_state, load_state, state_folder, take_run

@@ -52,7 +52,7 @@ def patchers(pack, name):
     import comfy.model_patcher
     import torch
     layers = importlib.import_module(f"{pack.__name__}.kernels.benchmarks.layers")
-    stack = importlib.import_module(f"{pack.__name__}.nodes.lora.rank_stack")
+    stack = importlib.import_module(f"{pack.__name__}.nodes.lora.patches.rank_stack")
     generator = torch.Generator().manual_seed(0)
     shapes = layers.each(layers.SDXL_BLOCK if name == "SDXL" else layers.FLUX_BLOCK)
     model = torch.nn.ModuleList(torch.nn.Linear(k, n, bias=False, dtype=torch.half) for n, k in shapes)

@@ -53,12 +53,13 @@ def contenders(pack, name):
 
 
 def ours(pack, model, tensors, blocks, anew=False):
-    lora = pack.nodes.lora.files.LoraFile(tensors, {})
+    lora = pack.nodes.lora.file.files.LoraFile(tensors, {})
 
     def load():
         if anew:
-            pack.nodes.lora.maps._known.clear()
-        return pack.nodes.lora.patching.apply_lora(model, None, lora, 1.0, 1.0, pack.nodes.lora.language.parse(blocks))
+            pack.nodes.lora.model.maps._known.clear()
+        spec = pack.nodes.lora.block_weights.language.parse(blocks)
+        return pack.nodes.lora.applying.patching.apply_lora(model, None, lora, 1.0, 1.0, spec)
 
     return load
 
@@ -68,7 +69,7 @@ def muting_every_second_block(pack, model):
 
 
 def blocks_of(pack, model):
-    places = pack.nodes.lora.blocks.model_places(model.model.state_dict()).values()
+    places = pack.nodes.lora.model.blocks.model_places(model.model.state_dict()).values()
     return list(dict.fromkeys(place.alias for place in places))
 
 
@@ -90,7 +91,7 @@ def reading(pack, rounds):
     import tempfile
 
     import lora_models
-    files = pack.nodes.lora.files
+    files = pack.nodes.lora.file.files
     tensors = lora_models.lora_for(meta_model("SD1.5"), "lora")
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{name}.safetensors" for name in "ab"]

@@ -40,7 +40,7 @@ class Studio(OnStarter):
                                                        GUIDANCE, "euler", "simple")
 
     def divided(self, tensors, groups):
-        file = self.part("lora.files").LoraFile(tensors, {})
+        file = self.part("lora.file.files").LoraFile(tensors, {})
         return self.part("studio.groups").divide(self.starter.model, file, 1.0, groups)
 
     def paintings(self):

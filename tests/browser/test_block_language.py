@@ -17,18 +17,18 @@ SPECS = ["", "IN04=0.5", "in4 = .5", "IN*=0.5; MID=0", "IN00-IN08=linear(0, 1)",
 def server_side(pack):
     """(blocks as the page knows them, function that gives the server's ratio of every block), for SDXL."""
     lora = pack.nodes.lora
-    entry = lora.names.architectures()["SDXL"]
+    entry = lora.file.names.architectures()["SDXL"]
     encoder = [f"TE.clip_l.{n:02d}" for n in range(12)]
-    blocks = [{"block": alias, "path": lora.names.path(alias, entry)} for alias in entry.blocks + encoder]
-    place = lora.blocks.Place
+    blocks = [{"block": alias, "path": lora.file.names.path(alias, entry)} for alias in entry.blocks + encoder]
+    place = lora.model.blocks.Place
     inside = ["1.transformer_blocks.0.attn1.to_q.weight", "0.in_layers.2.weight"]
     places = [place(b["block"], b["path"] or b["block"], rest) for b in blocks for rest in inside]
 
     def ratios(text):
-        weights = lora.weights.resolve(lora.language.parse(text), places)
+        weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse(text), places)
         return {block["block"]: weights.ratio(place(block["block"], "", inside[1])) for block in blocks}
 
-    extra = {"families": lora.presets.by_family(), "layouts": lora.vectors.plain_layouts()}
+    extra = {"families": lora.block_weights.presets.by_family(), "layouts": lora.block_weights.vectors.plain_layouts()}
     return blocks, ratios, extra
 
 

@@ -1,4 +1,5 @@
-"""Writes nodes/lora/architectures.json: the blocks of every architecture, and the names that LoRA files have for them.
+"""Writes nodes/lora/file/architectures.json: the blocks of every architecture, and the names that LoRA files have for
+them.
 
     COMFYUI_PATH=... python tests/lora/make_architectures.py
 """
@@ -10,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-TABLE = TESTS.parent / "nodes" / "lora" / "architectures.json"
+TABLE = TESTS.parent / "nodes" / "lora" / "file" / "architectures.json"
 sys.path[:0] = [str(TESTS), str(TESTS / "lora")]
 
 
@@ -19,7 +20,8 @@ def describe(model, pack) -> dict:
     shortest start of a flat LoRA name that means one block, with # for a number that name and alias share. `widths`:
     templates of whole names and the input widths that their weights have."""
     import comfy.lora
-    blocks, names = (importlib.import_module(f"{pack.__name__}.nodes.lora.{module}") for module in ("blocks", "names"))
+    blocks, names = (importlib.import_module(f"{pack.__name__}.nodes.lora.{module}")
+                     for module in ("model.blocks", "file.names"))
     weights = model.state_dict()
     places = blocks.model_places(weights)
     aliases, widths = {}, {}

@@ -20,10 +20,11 @@ def patches(model):
 
 
 def test_it_patches_what_the_file_would(pack, model, lora, tmp_path):
-    nodes, patching, language = pack.nodes.lora.nodes, pack.nodes.lora.patching, pack.nodes.lora.language
-    pack.nodes.lora.files.write_lora(tmp_path / "hand.safetensors", lora, {})
+    nodes, patching = pack.nodes.lora.nodes, pack.nodes.lora.applying.patching
+    language = pack.nodes.lora.block_weights.language
+    pack.nodes.lora.file.files.write_lora(tmp_path / "hand.safetensors", lora, {})
     blocks = "J00=0.5; *.mlp=0"
-    file = pack.nodes.lora.files.read_lora(tmp_path / "hand.safetensors")
+    file = pack.nodes.lora.file.files.read_lora(tmp_path / "hand.safetensors")
     from_file, _, _ = patching.apply_lora(model, None, file, 0.8, 1.0, language.parse(blocks))
     from_memory, clip, report = nodes.ApplyLora.execute(model, lora, 0.8, 1.0, blocks).result
     assert patches(from_memory) == patches(from_file) != {} and clip is None

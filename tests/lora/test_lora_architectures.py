@@ -38,8 +38,8 @@ def test_all_weights_one_give_the_patches_of_the_core_loader(name, pack):
     import comfy.sd
     model = meta_model(name)
     tensors = one_of_every_kind(model)
-    lora = pack.nodes.lora.files.LoraFile(tensors, {})
-    ours, _, outcome = pack.nodes.lora.patching.apply_lora(model, None, lora, 1.0, 1.0, ())
+    lora = pack.nodes.lora.file.files.LoraFile(tensors, {})
+    ours, _, outcome = pack.nodes.lora.applying.patching.apply_lora(model, None, lora, 1.0, 1.0, ())
     theirs, _ = comfy.sd.load_lora_for_models(model, None, tensors, 1.0, 1.0)
     assert entries(ours) == entries(theirs) != {}
     assert not outcome.unused and all(not change.problem for change in outcome.sides[0].changes)
@@ -79,13 +79,13 @@ def raw(model):
 @pytest.mark.parametrize("kind", ["float8_e4m3fn", "TensorCoreFP8E4M3Layout", "TensorWiseINT8Layout"])
 def test_a_muted_block_of_a_quantised_base_keeps_its_bits(kind, pack):
     model = quantised(kind)
-    lora = pack.nodes.lora.files.LoraFile(small.lora_for(small_model("Flux.1"), "lora"), {})
-    new, _, outcome = pack.nodes.lora.patching.apply_lora(
-        model, None, lora, 1.0, 1.0, pack.nodes.lora.language.parse("D00=0; S*=0.5"))
+    lora = pack.nodes.lora.file.files.LoraFile(small.lora_for(small_model("Flux.1"), "lora"), {})
+    new, _, outcome = pack.nodes.lora.applying.patching.apply_lora(
+        model, None, lora, 1.0, 1.0, pack.nodes.lora.block_weights.language.parse("D00=0; S*=0.5"))
     base, found = raw(model), raw(new)
     assert all(not change.problem for change in outcome.sides[0].changes)
     different = {key for key in base if not torch.equal(base[key], found[key])}
     assert not [key for key in different if "double_blocks.0." in key]
     assert len([key for key in different if "double_blocks.1." in key or "single_blocks" in key]) > 10
-    assert pack.nodes.lora.patching.apply_lora(model, None, lora, 1.0, 1.0,
-                                               pack.nodes.lora.language.parse("*=0"))[0] is model
+    assert pack.nodes.lora.applying.patching.apply_lora(model, None, lora, 1.0, 1.0,
+                                                        pack.nodes.lora.block_weights.language.parse("*=0"))[0] is model

@@ -9,7 +9,7 @@ from lora_models import ARCHITECTURES, keys_of, small_clip
 
 @pytest.fixture
 def blocks(pack):
-    return pack.nodes.lora.blocks
+    return pack.nodes.lora.model.blocks
 
 
 def aliases(places):

@@ -8,12 +8,12 @@ from lora_models import small_clip, small_model
 
 @pytest.fixture
 def contents(pack):
-    return pack.nodes.lora.contents
+    return pack.nodes.lora.file.contents
 
 
 def told_by_the_model(pack, model):
     import comfy.lora
-    places = pack.nodes.lora.blocks.model_places(model.model.state_dict())
+    places = pack.nodes.lora.model.blocks.model_places(model.model.state_dict())
     names = comfy.lora.model_lora_keys_unet(model.model, {})
     keys = {name: target if isinstance(target, str) else target[0] for name, target in names.items()}
     return {name: places[key].alias for name, key in keys.items() if key in places}

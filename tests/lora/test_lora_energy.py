@@ -10,7 +10,7 @@ SHAPES = {"linear": (24, 16), "kernel": (24, 16, 3, 3)}
 
 @pytest.fixture
 def energy(pack):
-    return pack.nodes.lora.energy
+    return pack.nodes.lora.patches.energy
 
 
 def patch_of(kind, shape):

@@ -10,7 +10,7 @@ from safetensors.torch import save, save_file
 
 @pytest.fixture
 def files(pack):
-    return pack.nodes.lora.files
+    return pack.nodes.lora.file.files
 
 
 def sample():

@@ -41,7 +41,7 @@ def test_a_nunchaku_model_is_refused_by_name(room):
     tensors = lora_for(model, "lora")
     model.model.diffusion_model = ComfyFluxWrapper(model.model.diffusion_model)
     with pytest.raises(ValueError, match="model: a Nunchaku model .* cannot patch"):
-        room.patching.apply_lora(model, None, room.files.LoraFile(tensors, {}), 1.0, 1.0, ())
+        room.applying.patching.apply_lora(model, None, room.file.files.LoraFile(tensors, {}), 1.0, 1.0, ())
 
 
 @pytest.mark.parametrize("kind, told", [("lora", True), ("dora", False)])
@@ -50,7 +50,7 @@ def test_a_weight_that_the_host_cannot_unpack_gives_no_energy(kind, told, room):
     layer = model.model.diffusion_model.joint_blocks[0].x_block.mlp.fc1
     layer.weight = torch.nn.Parameter(layer.weight.data.as_subclass(GGMLTensor), requires_grad=False)
     assert type(layer.weight) is GGMLTensor
-    lora = room.files.LoraFile(lora_for(model, kind), {})
-    _, _, outcome = room.patching.apply_lora(model, None, lora, 1.0, 1.0, ())
-    energies = room.run_energy.run_energies(lora, outcome, model)
+    lora = room.file.files.LoraFile(lora_for(model, kind), {})
+    _, _, outcome = room.applying.patching.apply_lora(model, None, lora, 1.0, 1.0, ())
+    energies = room.seen.run_energy.run_energies(lora, outcome, model)
     assert ("J00" in energies) == told and "J01" in energies

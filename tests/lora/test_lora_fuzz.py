@@ -39,7 +39,7 @@ def read_or_refuse(lora, path, content) -> bool:
     """Whether the file was read; then it holds finite numbers. Anything but a sentence about the file fails."""
     path.write_bytes(content)
     try:
-        tensors = lora.files.read_lora(path).tensors
+        tensors = lora.file.files.read_lora(path).tensors
     except ValueError as error:
         assert str(error).startswith(f"LoRA file: {path} ") and str(error).endswith(".") and "\n" not in str(error)
         return False
@@ -97,7 +97,7 @@ def test_old_files_of_plain_tensors_are_read_and_damaged_or_unsafe_ones_refused(
     rng, whole = random.Random(2), old_file(sample())
     try:
         assert read_or_refuse(lora, path, whole) and read_or_refuse(lora, path, old_file({"state_dict": sample()}))
-        assert lora.files.read_lora(path).tensors.keys() == sample().keys()
+        assert lora.file.files.read_lora(path).tensors.keys() == sample().keys()
         for unsafe in ({"a": print}, {"a": Path("x")}, [torch.ones(2)], {"a.alpha": 1.0}, {1: torch.ones(2)}, None):
             assert not read_or_refuse(lora, path, old_file(unsafe))
         for _ in range(OLD):
@@ -159,13 +159,13 @@ def prefixed(parts):
 def outcome_of(lora, tensors, weight):
     """What the node makes of tensors for one weight of the host: "", or why nothing is applied."""
     try:
-        lora.files.check(tensors, "lora")
-        patches = lora.loading._patches(lora.loading.ReadKeys(tensors), {NAME: TARGET})
+        lora.file.files.check(tensors, "lora")
+        patches = lora.file.loading._patches(lora.file.loading.ReadKeys(tensors), {NAME: TARGET})
     except ValueError as error:
         return str(error), None
     if TARGET not in patches:
         return "no key of the file belongs to this model", None
-    return lora.shapes.problem(patches[TARGET], weight), patches[TARGET]
+    return lora.patches.shapes.problem(patches[TARGET], weight), patches[TARGET]
 
 
 def merged(lora, patch, shape, caplog):
@@ -174,7 +174,7 @@ def merged(lora, patch, shape, caplog):
     caplog.clear()
     base = torch.linspace(-1, 1, math.prod(shape)).view(shape)
     try:
-        change, strength, weight = lora.patching.as_linear(patch, 0.5)
+        change, strength, weight = lora.patches.linear.as_linear(patch, 0.5)
         found = comfy.lora.calculate_weight([(strength, change, weight, None, None)], base.clone(), TARGET)
     except Exception as error:
         return base, repr(error)

@@ -14,13 +14,13 @@ TAGS = {"10_ink": {"ink": 30, "a house": 4}, "5_wash": {"ink": 2, "wash": 9}}
 
 @pytest.fixture(scope="module")
 def room(pack):
-    return pack.nodes.lora.inspect
+    return pack.nodes.lora.seen.inspect
 
 
 @pytest.fixture
 def look(room, pack):
     def look(tensors, model=None, metadata=None):
-        file = pack.nodes.lora.files.LoraFile(tensors, metadata or {})
+        file = pack.nodes.lora.file.files.LoraFile(tensors, metadata or {})
         found = room.inspect(file, model)
         return found, room.describe("x.safetensors", file, found)
     return look
@@ -30,10 +30,10 @@ def look(room, pack):
 def test_the_energies_with_a_model_are_the_norms_of_what_it_gains(kind, look, pack):
     model = small_model("SD3-medium")
     tensors = small.lora_for(model, kind)
-    lora = pack.nodes.lora.files.LoraFile(tensors, {})
+    lora = pack.nodes.lora.file.files.LoraFile(tensors, {})
     before = small.weights(model)
-    after = small.weights(pack.nodes.lora.patching.apply_lora(model, None, lora, 1.0, 1.0, ())[0])
-    places = pack.nodes.lora.blocks.model_places(before)
+    after = small.weights(pack.nodes.lora.applying.patching.apply_lora(model, None, lora, 1.0, 1.0, ())[0])
+    places = pack.nodes.lora.model.blocks.model_places(before)
     squares = {}
     for key, place in places.items():
         gain = float((after[key].double() - before[key].double()).norm()) ** 2

@@ -19,8 +19,9 @@ GOLDEN = json.loads((Path(__file__).parent / "inspire_golden.json").read_text(en
 def read(lora):
     """The ratio of each target, in the order of the targets."""
     def get(text, targets, **inputs):
-        item, = lora.language.parse(text)
-        ratios = lora.inspire.positions(item, targets, lora.values.Settings("inspire", **inputs))
+        item, = lora.block_weights.language.parse(text)
+        settings = lora.block_weights.values.Settings("inspire", **inputs)
+        ratios = lora.block_weights.inspire.positions(item, targets, settings)
         return [ratios[target] for target in targets]
     return get
 
@@ -94,10 +95,10 @@ def test_the_node_patches_with_these_numbers_and_shows_them(pack):
 
 def test_statements_beside_a_vector_are_read_by_name(pack):
     model = small_model("Flux.1")
-    spec = pack.nodes.lora.language.parse("1," * 11 + "1; D01=0.25; default=9")
-    lora = pack.nodes.lora.files.LoraFile(small.lora_for(model, "lora"), {})
-    settings = pack.nodes.lora.values.Settings("inspire")
-    outcome = pack.nodes.lora.patching.examine(model, None, lora, 1.0, 1.0, spec, settings)
+    spec = pack.nodes.lora.block_weights.language.parse("1," * 11 + "1; D01=0.25; default=9")
+    lora = pack.nodes.lora.file.files.LoraFile(small.lora_for(model, "lora"), {})
+    settings = pack.nodes.lora.block_weights.values.Settings("inspire")
+    outcome = pack.nodes.lora.applying.patching.examine(model, None, lora, 1.0, 1.0, spec, settings)
     assert {(c.alias, c.ratio) for c in outcome.sides[0].changes if c.alias.startswith("D")} == {
         ("D00", 1.0), ("D01", 0.25)}
 

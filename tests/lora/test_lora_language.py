@@ -15,7 +15,7 @@ def lora(pack):
 
 def places_of(lora, *families, clip=True):
     """Every block of a made-up model with an attention, an mlp and a norm in each."""
-    place = lora.blocks.Place
+    place = lora.model.blocks.Place
     rests = ["attn.to_q.weight", "attn.qkv.weight", "mlp.0.weight", "norm1.weight"]
     aliases = ["BASE.time_embed"]
     for letter, count in families:
@@ -36,7 +36,7 @@ def ratios(lora):
     """The ratio of every whole block, by alias, that a text gives on a model."""
     def get(text, model=UNET, clip=True):
         places = places_of(lora, *model.items(), clip=clip)
-        weights = lora.weights.resolve(lora.language.parse(text), places, clip)
+        weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse(text), places, clip)
         return {place.alias: weights.ratio(place._replace(rest="conv.weight")) for place in places}
     return get
 
@@ -74,9 +74,9 @@ def test_a_range_may_cross_families_in_the_models_order(ratios):
 
 
 def test_a_family_is_not_every_name_with_its_letter(lora):
-    place = lora.blocks.Place
+    place = lora.model.blocks.Place
     places = [place("D00", "double_blocks.0", "a"), place("DG00", "distilled_guidance_layer.layers.0", "a")]
-    weights = lora.weights.resolve(lora.language.parse("D*=0"), places)
+    weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse("D*=0"), places)
     assert [weights.ratio(p) for p in places] == [0, 1]
 
 
@@ -102,14 +102,14 @@ def test_numbers_in_every_usual_form(ratios):
 ])
 def test_a_part_of_a_block(part, hit, lora):
     places = places_of(lora, *UNET.items())
-    weights = lora.weights.resolve(lora.language.parse(f"IN04-IN05.{part}=0"), places)
+    weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse(f"IN04-IN05.{part}=0"), places)
     muted = {(place.alias, place.rest) for place in places if weights.ratio(place) == 0}
     assert muted == {(alias, rest) for alias in ("IN04", "IN05") for rest in hit}
 
 
 def test_a_part_of_every_block(lora):
     places = places_of(lora, *UNET.items())
-    weights = lora.weights.resolve(lora.language.parse("*.attn=0; MID.attn=1"), places)
+    weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse("*.attn=0; MID.attn=1"), places)
     assert all((weights.ratio(p) == 0) == (p.rest.startswith("attn") and p.alias != "MID") for p in places)
 
 
@@ -129,7 +129,7 @@ def test_a_part_of_every_block(lora):
     ("adaLN_modulation.1.weight", None, (64, 64), {"mod"}),
 ])
 def test_parts_are_told_from_names_and_slices(rest, offset, shape, expected, lora):
-    parts = lora.parts
+    parts = lora.model.parts
     assert {part for part in parts.PARTS if parts.matches(part, rest, offset, shape)} == expected
 
 
@@ -159,12 +159,12 @@ def test_a_unet_vector_means_named_blocks_whatever_the_file_holds(count, ratios)
 
 @pytest.mark.parametrize("count, size, first", [(21, 9, 1), (27, 12, 1)])
 def test_vectors_with_three_numbers_for_the_middle_reach_its_three_modules(count, size, first, lora):
-    place = lora.blocks.Place
+    place = lora.model.blocks.Place
     names = [f"IN{i:02d}" for i in range(size)] + [f"OUT{i:02d}" for i in range(size)]
     places = [place(name, name, "x.weight") for name in names] + [place("BASE.out", "out", "x")]
     middle = [place("MID", "middle_block", f"{i}.proj.weight") for i in range(3)]
     text = ",".join(str(i) for i in range(count))
-    weights = lora.weights.resolve(lora.language.parse(text), places + middle)
+    weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse(text), places + middle)
     assert [weights.ratio(p) for p in middle] == [size, size + 1, size + 2]
     assert [weights.ratio(p) for p in places[first:size]] == list(range(1, size))
     assert [weights.ratio(p) for p in places[size:2 * size]] == list(range(size + 3, count))
@@ -227,7 +227,7 @@ def test_a_vector_on_a_model_that_no_vector_was_made_for(ratios):
 ])
 def test_what_cannot_be_read_is_quoted(text, message, lora):
     with pytest.raises(ValueError, match="^blocks: .*" + re.escape(message)):
-        lora.language.parse(text)
+        lora.block_weights.language.parse(text)
 
 
 def random_statement(rng, names):
@@ -251,7 +251,8 @@ def test_random_texts_mean_the_last_statement_that_names_a_block(seed, ratios):
 def test_the_text_of_the_report_means_the_same_weights(seed, ratios, lora):
     rng = random.Random(seed)
     before = {name: rng.choice([0.0, 0.25, 1.0, -1.5]) for name in ratios("")}
-    text = "; ".join(f"{run}={ratio}" for run, ratio in lora.blocks.runs({a: f"{r:g}" for a, r in before.items()}))
+    runs = lora.model.blocks.runs({a: f"{r:g}" for a, r in before.items()})
+    text = "; ".join(f"{run}={ratio}" for run, ratio in runs)
     assert ratios(text) == before
 
 

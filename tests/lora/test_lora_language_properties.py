@@ -32,7 +32,7 @@ def path_of(alias):
 
 @pytest.fixture
 def places(lora):
-    return [lora.blocks.Place(alias, path_of(alias), rest) for alias in ALIASES for rest in RESTS]
+    return [lora.model.blocks.Place(alias, path_of(alias), rest) for alias in ALIASES for rest in RESTS]
 
 
 # A selector, with the aliases that it names and the part of them: what the texts below are made of.
@@ -74,14 +74,14 @@ def naive(statements, default):
 def test_the_last_statement_that_speaks_of_a_weight_decides(lora, places, statements, default, separator, where):
     texts = [f"{','.join(name for name, _, _ in selectors)} = {value!r}" for selectors, value in statements]
     texts.insert(where, f"default={default!r}")
-    weights = lora.weights.resolve(lora.language.parse(separator.join(texts)), places)
+    weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse(separator.join(texts)), places)
     assert {(place.alias, place.rest): weights.ratio(place) for place in places} == naive(statements, default)
 
 
 @FAST
 @given(st.data())
 def test_what_is_written_is_read_back(lora, data):
-    language = lora.language
+    language = lora.block_weights.language
     names = st.from_regex(r"[A-Za-z][A-Za-z0-9_.*-]{0,12}", fullmatch=True).filter(lambda n: n.lower() != "default")
     values = (NUMBERS | LETTERS).map(lambda v: (v, v)) | st.tuples(FIXED, FIXED)
     statement = st.builds(lambda s, v: language.Statement(tuple(s), language.Ramp(*v)),
@@ -99,7 +99,7 @@ def test_what_is_written_is_read_back(lora, data):
 @given(st.lists(st.sampled_from(ALIASES), min_size=1, max_size=6, unique=True), NUMBERS, NUMBERS)
 def test_a_ramp_runs_straight_from_its_first_block_to_its_last_in_the_models_order(lora, places, names, start, end):
     text = f"default=7; {','.join(names)}=linear({start!r}, {end!r})"
-    weights = lora.weights.resolve(lora.language.parse(text), places)
+    weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse(text), places)
     order = sorted(names, key=ALIASES.index)
     expected = [start + (end - start) * i / max(len(order) - 1, 1) for i in range(len(order))]
     assert [weights.whole(alias) for alias in order] == expected
@@ -110,8 +110,8 @@ def test_a_ramp_runs_straight_from_its_first_block_to_its_last_in_the_models_ord
 @given(st.integers(0, 2**64 - 1), NUMBERS, NUMBERS, st.sampled_from(["named", "inspire"]))
 def test_letters_are_numbers_of_the_seed_and_the_inputs(lora, places, seed, a, b, mode):
     state = random.getstate()
-    chosen = lora.values.Settings(mode, seed, a, b)
-    resolve = lambda text: lora.weights.resolve(lora.language.parse(text), places, settings=chosen)
+    chosen, parse = lora.block_weights.values.Settings(mode, seed, a, b), lora.block_weights.language.parse
+    resolve = lambda text: lora.block_weights.weights.resolve(parse(text), places, settings=chosen)
     weights = resolve("IN00=A; IN01=a; IN02=B; IN03=b; D*=R; S*=U; MID=linear(A, b); IN04=linear(a, B); TE=r")
     assert [weights.whole(f"IN0{i}") for i in range(5)] == [a, a / 2, b, b / 2, a / 2]
     assert all(0 <= weights.whole(f"D0{i}") <= 3 for i in range(3)) and weights.whole("MID") == a
@@ -126,7 +126,8 @@ def test_letters_are_numbers_of_the_seed_and_the_inputs(lora, places, seed, a, b
 def test_any_text_is_read_or_refused_with_one_sentence_about_blocks(lora, places, text):
     for mode in ("named", "inspire"):
         try:
-            weights = lora.weights.resolve(lora.language.parse(text), places, settings=lora.values.Settings(mode))
+            weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse(text), places,
+                                                         settings=lora.block_weights.values.Settings(mode))
             assert all(isinstance(weights.ratio(place), float) for place in places)
         except ValueError as error:
             assert str(error).startswith("blocks: ") and len(str(error)) < 1500

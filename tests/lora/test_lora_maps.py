@@ -10,17 +10,17 @@ from lora_models import build, lora_for, small_model
 
 @pytest.fixture(scope="module")
 def maps(pack):
-    return pack.nodes.lora.maps
+    return pack.nodes.lora.model.maps
 
 
 def test_another_choice_of_blocks_neither_maps_the_names_nor_the_blocks_again(pack):
-    patching, language = pack.nodes.lora.patching, pack.nodes.lora.language
+    patching, language = pack.nodes.lora.applying.patching, pack.nodes.lora.block_weights.language
     model = small_model("Flux.1")
-    lora = pack.nodes.lora.files.LoraFile(lora_for(model, "lora"), {})
+    lora = pack.nodes.lora.file.files.LoraFile(lora_for(model, "lora"), {})
     load = lambda blocks: patching.apply_lora(model, None, lora, 1.0, 1.0, language.parse(blocks))
     load("D00=0.5")
     with (mock.patch.object(comfy.lora, "model_lora_keys_unet", side_effect=AssertionError("mapped again")),
-          mock.patch.object(pack.nodes.lora.maps, "model_places", side_effect=AssertionError("placed again"))):
+          mock.patch.object(pack.nodes.lora.model.maps, "model_places", side_effect=AssertionError("placed again"))):
         changed, _, outcome = load("D00=0")
     assert not any(".double_blocks.0." in key for key in changed.patches)
     assert any(".double_blocks.1." in key for key in changed.patches)

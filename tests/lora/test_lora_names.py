@@ -13,12 +13,12 @@ SLOW = {"Cascade-C"}  # seconds to build; the table has it
 
 @pytest.fixture(scope="module")
 def names(pack):
-    return pack.nodes.lora.names
+    return pack.nodes.lora.file.names
 
 
 @pytest.fixture(scope="module")
 def overview(pack):
-    return pack.nodes.lora.overview.overview
+    return pack.nodes.lora.seen.overview.overview
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_the_table_is_what_the_host_says_and_finds_every_module_of_a_full_lora(n
     current = table[name] == describe(model, pack)  # a bool: pytest would spell out a difference for minutes
     assert current, "run tests/lora/make_architectures.py"
     weights = model.state_dict()
-    places = pack.nodes.lora.blocks.model_places(weights)
+    places = pack.nodes.lora.model.blocks.model_places(weights)
     for prefix in ("lora_unet_", "diffusion_model."):
         found = modules(model, prefix)
         reading = names.read({module: weights[key].shape[1] for module, key in found.items()})
@@ -85,7 +85,7 @@ def test_a_sparse_lora_of_attention_alone_is_told_by_its_names_and_widths(names)
 
 
 def test_aliases_are_the_inverse_of_runs(names, pack):
-    blocks = pack.nodes.lora.blocks
+    blocks = pack.nodes.lora.model.blocks
     for entry in names.architectures().values():
         runs = blocks.runs(dict.fromkeys(entry.blocks, ""))
         assert list(blocks.expand(" ".join(run for run, _ in runs))) == entry.blocks

@@ -8,7 +8,7 @@ from lora_models import small_model
 
 @pytest.fixture(scope="module")
 def output(pack, host):
-    return pack.nodes.lora.output
+    return pack.nodes.lora.saving.output
 
 
 def test_no_file_is_ever_overwritten_and_none_is_left_half_written(output):
@@ -43,7 +43,7 @@ def test_a_rename_that_fails_leaves_no_empty_file_under_the_name(output, monkeyp
 def test_a_key_that_the_host_would_not_load_keeps_the_file_from_being_written(pack, room):
     model = small_model("SD3-medium")
     with pytest.raises(RuntimeError, match="does not know 1 of the 1 keys .* the first is lora_unet_nowhere.diff"):
-        pack.nodes.lora.proof.check_loads({"lora_unet_nowhere.diff": torch.ones(1)}, model.model)
+        pack.nodes.lora.saving.proof.check_loads({"lora_unet_nowhere.diff": torch.ones(1)}, model.model)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "..", "///", "___"])

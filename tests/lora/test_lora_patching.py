@@ -9,16 +9,16 @@ from lora_models import KINDS, enlarging, small_clip, small_model, weights
 
 @pytest.fixture
 def patching(pack):
-    return pack.nodes.lora.patching
+    return pack.nodes.lora.applying.patching
 
 
 @pytest.fixture
 def load(pack):
     """Applies tensors as the node does and returns (model, clip, outcome)."""
     def apply(model, clip, tensors, blocks="", strength_model=1.0, strength_clip=1.0, metadata=None):
-        lora = pack.nodes.lora.files.LoraFile(tensors, metadata or {})
-        spec = pack.nodes.lora.language.parse(blocks)
-        return pack.nodes.lora.patching.apply_lora(model, clip, lora, strength_model, strength_clip, spec)
+        lora = pack.nodes.lora.file.files.LoraFile(tensors, metadata or {})
+        spec = pack.nodes.lora.block_weights.language.parse(blocks)
+        return pack.nodes.lora.applying.patching.apply_lora(model, clip, lora, strength_model, strength_clip, spec)
     return apply
 
 
@@ -26,7 +26,8 @@ def load(pack):
 def core(host, pack):
     """Applies tensors with the host's own LoraLoader."""
     def apply(model, clip, tensors, strength=1.0, metadata=None):
-        pack.nodes.lora.files.write_lora(host.tmp / "output" / "loras" / "core.safetensors", tensors, metadata or {})
+        path = host.tmp / "output" / "loras" / "core.safetensors"
+        pack.nodes.lora.file.files.write_lora(path, tensors, metadata or {})
         return host.nodes.LoraLoader().load_lora(model, clip, "core.safetensors", strength, strength)
     return apply
 
@@ -113,7 +114,7 @@ def test_whole_fused_weights_are_reported_when_a_selector_asks_for_a_part(load, 
     assert "diffusion_model.double_blocks.0.img_attn.qkv.weight" in unsplit
     assert "diffusion_model.single_blocks.1.linear1.weight" in unsplit
     assert "diffusion_model.double_blocks.1.img_attn.qkv.weight" not in unsplit
-    assert "fused" in pack.nodes.lora.report.report("x", outcome)
+    assert "fused" in pack.nodes.lora.applying.report.report("x", outcome)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -237,7 +238,8 @@ def test_a_lora_that_swaps_rows_and_columns_does_not_pass_for_the_right_shape(lo
 
 def test_a_slice_that_lies_outside_its_weight_is_left_out(pack):
     """The host's names for Lumina 2 count k and v as wide as q; merging there raises in the middle of sampling."""
-    assert "has 3840" in pack.nodes.lora.shapes.problem(("diff", (torch.zeros(2304, 8),)), (3840, 8), (0, 4608, 2304))
+    problem = pack.nodes.lora.patches.shapes.problem
+    assert "has 3840" in problem(("diff", (torch.zeros(2304, 8),)), (3840, 8), (0, 4608, 2304))
 
 
 def test_a_lora_may_enlarge_a_weight(load, core):
@@ -253,7 +255,7 @@ def test_keys_that_match_nothing_are_listed(load, pack):
     model = small_model("SD1.5")
     tensors = {f"lora_unet_nowhere.lora_{way}.weight": torch.ones(2, 2) for way in ("up", "down")}
     new_model, new_clip, outcome = load(model, None, tensors | small.lora_for_clip(small_clip()))
-    text = pack.nodes.lora.report.report("odd.safetensors", outcome)
+    text = pack.nodes.lora.applying.report.report("odd.safetensors", outcome)
     assert new_model is model and new_clip is None
     assert text.splitlines()[0].startswith("odd.safetensors: nothing is applied, because no key of the file belongs to")
     assert "no CLIP is connected: 36 keys (lora_te_text_model" in text
@@ -264,7 +266,7 @@ def test_the_report_says_what_every_block_got(load, pack):
     model = small_model("SD1.5")
     tensors = {name: t for name, t in small.lora_for(model, "lora").items() if "input_blocks_3" not in name}
     _, _, outcome = load(model, None, tensors, "IN*=0.5; IN05=0; OUT*.attn=0.25")
-    text = pack.nodes.lora.report.report("style.safetensors", outcome)
+    text = pack.nodes.lora.applying.report.report("style.safetensors", outcome)
     assert "IN00-IN02=0.5; IN04=0.5; IN05=0; IN06-IN11=0.5; MID=1;" in text and "OUT03-OUT11=0.25/1" in text
     assert "not in the LoRA: IN03\n" in text
     assert "muted in the model: " in text and "input_blocks.5." in text
@@ -287,7 +289,7 @@ def test_a_weight_that_the_file_names_twice_takes_the_last_as_in_the_core_and_th
     assert len(keys) == 2 and "another name for the same weight" in reason
     winner = second if keys[0] in first else first
     assert_same(weights(ours), weights(load(model, None, winner)[0]))
-    assert f"not applied, {reason}: 2 keys ({keys[0]}" in pack.nodes.lora.report.report("x", outcome)
+    assert f"not applied, {reason}: 2 keys ({keys[0]}" in pack.nodes.lora.applying.report.report("x", outcome)
 
 
 def test_the_bias_of_a_slice_which_the_host_drops_is_reported(load, core, pack):
@@ -298,7 +300,8 @@ def test_the_bias_of_a_slice_which_the_host_drops_is_reported(load, core, pack):
     ours, _, outcome = load(model, None, tensors)
     assert_same(weights(ours), weights(core(model, None, tensors)[0]))
     assert outcome.lost == {"the host drops the bias of a slice": [f"{name}.diff_b"]} and not outcome.unused
-    assert "not applied, the host drops the bias of a slice: 1 key (" in pack.nodes.lora.report.report("x", outcome)
+    text = pack.nodes.lora.applying.report.report("x", outcome)
+    assert "not applied, the host drops the bias of a slice: 1 key (" in text
 
 
 def test_names_that_contain_text_belong_to_the_model_if_its_key_map_has_them(load):

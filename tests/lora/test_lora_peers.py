@@ -77,8 +77,8 @@ def test_it_gives_the_weight_that_lycoris_merges(kind, key, pack, double):
 
 
 def apply(pack, tensors, model=MODEL):
-    lora = pack.nodes.lora.files.LoraFile(tensors, {})
-    new, _, outcome = pack.nodes.lora.patching.apply_lora(small_model(model), None, lora, 1.0, 1.0, ())
+    lora = pack.nodes.lora.file.files.LoraFile(tensors, {})
+    new, _, outcome = pack.nodes.lora.applying.patching.apply_lora(small_model(model), None, lora, 1.0, 1.0, ())
     return weights(new), outcome
 
 
@@ -100,7 +100,7 @@ def test_a_file_of_diffusers_with_peft_gives_the_change_that_peft_merges(pack, t
                                      target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
     diffusers.FluxPipeline.save_lora_weights(
         tmp_path, transformer_lora_layers=peft.get_peft_model_state_dict(flux))
-    tensors = pack.nodes.lora.files.read_lora(next(tmp_path.glob("*.safetensors"))).tensors
+    tensors = pack.nodes.lora.file.files.read_lora(next(tmp_path.glob("*.safetensors"))).tensors
     found, outcome = apply(pack, tensors, "Flux.1")
     base = weights(small_model("Flux.1"))
     assert not outcome.unused and not any(change.problem for change in outcome.sides[0].changes)

@@ -25,13 +25,14 @@ def own(lora, tmp_path, monkeypatch):
 
 
 def ratios(lora, text, name="SDXL"):
-    places = list(lora.blocks.model_places(keys_of(name)).values())
-    weights = lora.weights.resolve(lora.language.parse(text), places, False)
+    places = list(lora.model.blocks.model_places(keys_of(name)).values())
+    weights = lora.block_weights.weights.resolve(lora.block_weights.language.parse(text), places, False)
     return {place.alias: weights.whole(place.alias) for place in places}
 
 
 def listed(lora):
-    return [(family["family"], preset) for family in lora.presets.by_family() for preset in family["presets"]]
+    families = lora.block_weights.presets.by_family()
+    return [(family["family"], preset) for family in families for preset in family["presets"]]
 
 
 def test_every_preset_of_the_pack_says_something_about_the_models_of_its_family(lora):
@@ -45,7 +46,7 @@ def test_every_preset_of_the_pack_says_something_about_the_models_of_its_family(
 
 
 def test_the_presets_are_plain_data_that_name_the_blocks_of_their_family(lora):
-    data = lora.presets.by_family()
+    data = lora.block_weights.presets.by_family()
     assert json.loads(json.dumps(data)) == data
     assert data[0]["family"] == "any model" and data[0]["blocks"] == {}
     assert {"family": "SDXL", "blocks": {"IN": 9, "OUT": 9}}.items() <= data[2].items()
@@ -54,10 +55,10 @@ def test_the_presets_are_plain_data_that_name_the_blocks_of_their_family(lora):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_model_belongs_to_at_most_one_family_and_never_to_one_of_another_size(name, lora):
     aliases = ratios(lora, "", name)
-    families = {family: sizes for family, sizes in lora.vectors.FAMILIES.items()
+    families = {family: sizes for family, sizes in lora.block_weights.vectors.FAMILIES.items()
                 if all(sum(bool(re.fullmatch(rf"{letter}\d*", alias)) for alias in aliases) == size
                        for letter, size in sizes.items())}
-    assert len(families) <= 1 and lora.vectors.family(aliases) == next(iter(families), "")
+    assert len(families) <= 1 and lora.block_weights.vectors.family(aliases) == next(iter(families), "")
 
 
 @pytest.mark.parametrize("text", ["SDXL-INALL", "sdxl-inall", " SDXL-INALL # note", "SDXL-INALL;", "\nSDXL-INALL\n"])
@@ -97,16 +98,17 @@ def test_a_preset_must_not_name_another(lora, own):
 
 
 def test_changing_the_users_file_changes_the_version_that_nodes_watch(lora, own):
-    before = lora.presets.version()
+    version = lora.block_weights.presets.version
+    before = version()
     own("A: MID=0")
     node = lora.nodes.LoadLora
-    assert before == (0, 0) != lora.presets.version()
-    assert node.fingerprint_inputs("")[1] == lora.presets.version() == lora.nodes.ApplyLora.fingerprint_inputs()
+    assert before == (0, 0) != version()
+    assert node.fingerprint_inputs("")[1] == version() == lora.nodes.ApplyLora.fingerprint_inputs()
 
 
 def test_models_with_as_many_blocks_as_another_are_not_taken_for_it(lora):
-    architectures = lora.names.architectures()
-    families = {name: lora.vectors.family(entry.blocks) for name, entry in architectures.items()}
+    architectures = lora.file.names.architectures()
+    families = {name: lora.block_weights.vectors.family(entry.blocks) for name, entry in architectures.items()}
     assert families["Wan2.1/2.2-14B-T2V"] == families["Wan-VACE"] == "Wan 14B"
     assert families["Qwen-Image"] == "Qwen-Image"
     assert families["HunyuanDiT1.2"] == families["Kandinsky5"] == families["Mochi"] == ""

@@ -10,7 +10,7 @@ FORMATS = [torch.float32, torch.float16, torch.bfloat16]
 
 @pytest.fixture
 def rank_stack(pack):
-    return pack.nodes.lora.rank_stack
+    return pack.nodes.lora.patches.rank_stack
 
 
 def lora(out, inner, rank, seed, alpha=None, dtype=torch.float16, kernel=()):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 @pytest.fixture(scope="module")
 def resize(pack):
-    return pack.nodes.lora.resize
+    return pack.nodes.lora.patches.resize
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora", "lokr", "set", "oft"])

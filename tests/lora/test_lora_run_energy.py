@@ -9,15 +9,16 @@ from lora_models import lora_for, small_model, weights
 @pytest.fixture
 def run(pack, tmp_path):
     room = pack.nodes.lora
-    energy = pack.nodes.lora.run_energy
+    energy = pack.nodes.lora.seen.run_energy
 
     def load(kind, blocks="", facts=None, energies=energy.run_energies):
         model = small_model("SD3-medium")
-        lora = room.files.LoraFile(lora_for(model, kind), {}, facts)
-        patched, _, outcome = room.patching.apply_lora(model, None, lora, 1.0, 1.0, room.language.parse(blocks))
+        lora = room.file.files.LoraFile(lora_for(model, kind), {}, facts)
+        spec = room.block_weights.language.parse(blocks)
+        patched, _, outcome = room.applying.patching.apply_lora(model, None, lora, 1.0, 1.0, spec)
         return patched, outcome, energies(lora, outcome, model)
 
-    load.module, load.report = energy, room.report
+    load.module, load.report = energy, room.applying.report
     return load
 
 
@@ -25,7 +26,7 @@ def run(pack, tmp_path):
 def test_the_energies_are_the_norms_of_what_the_run_changes(kind, run, pack):
     patched, _, energies = run(kind)
     before, after = weights(small_model("SD3-medium")), weights(patched)
-    places = pack.nodes.lora.blocks.model_places(before)
+    places = pack.nodes.lora.model.blocks.model_places(before)
     squares = {}
     for key, place in places.items():
         change = float((after[key].double() - before[key].double()).norm())

@@ -15,7 +15,7 @@ BLOCKS = "J01=0.5; J02=0; *.mlp=0.8"
 
 @pytest.fixture(scope="module")
 def schedule(pack):
-    return pack.nodes.lora.schedule
+    return pack.nodes.lora.applying.schedule
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,8 @@ def test_keyframes_are_read(text, frames, schedule):
 def hooked(schedule, pack, model, tensors, blocks="", strength=1.0, at=1.0, ratios=None, **settings):
     """A clone of the model with the hook on it, at the strength `at` of its keyframe."""
     import comfy.hooks
-    spec, settings = pack.nodes.lora.language.parse(blocks), pack.nodes.lora.values.Settings(**settings)
+    words = pack.nodes.lora.block_weights
+    spec, settings = words.language.parse(blocks), words.values.Settings(**settings)
     group = schedule.scheduled(tensors, strength, strength, spec, ((0.0, at),), ratios, settings)
     clone, target = model.clone(), comfy.hooks.EnumWeightTarget.Model
     clone.register_all_hook_patches(group, comfy.hooks.create_target_dict(target), {})
@@ -176,9 +177,9 @@ def test_every_format_is_as_strong_as_the_loader_makes_it(kind, schedule, pack):
     model = small_model("SD3-medium")
     tensors, before = small.lora_for(model, kind), weights(model)
     for strength, at in ((1.0, 1.0), (0.8, 0.5), (1.0, 0.0)):
-        lora = pack.nodes.lora.files.LoraFile(tensors, {})
-        spec = pack.nodes.lora.language.parse("J00=0.5; J01.attn=0")
-        plain = pack.nodes.lora.patching.apply_lora(model, None, lora, strength * at, 1.0, spec)[0]
+        lora = pack.nodes.lora.file.files.LoraFile(tensors, {})
+        spec = pack.nodes.lora.block_weights.language.parse("J00=0.5; J01.attn=0")
+        plain = pack.nodes.lora.applying.patching.apply_lora(model, None, lora, strength * at, 1.0, spec)[0]
         expected = weights(plain)
         found = hooked(schedule, pack, model, tensors, "J00=0.5; J01.attn=0", strength, at)
         assert all(torch.allclose(found[key], expected[key], rtol=0, atol=1e-6) for key in expected)
@@ -188,10 +189,10 @@ def test_every_format_is_as_strong_as_the_loader_makes_it(kind, schedule, pack):
 @pytest.mark.parametrize("connected", [False, True])
 def test_an_inspire_vector_gives_each_block_what_the_loader_gives_it(connected, schedule, pack):
     lora, model = pack.nodes.lora, small_model("Flux.1")
-    file, blocks = lora.files.LoraFile(small.lora_for(model, "lora"), {}), "0.5,0,A," + ",".join("R" * 10)
-    inspire = lora.values.Settings("inspire", seed=7)
-    spec = lora.language.parse(blocks)
-    expected = weights(lora.patching.apply_lora(model, None, file, 1.0, 1.0, spec, inspire)[0])
+    file, blocks = lora.file.files.LoraFile(small.lora_for(model, "lora"), {}), "0.5,0,A," + ",".join("R" * 10)
+    inspire = lora.block_weights.values.Settings("inspire", seed=7)
+    spec = lora.block_weights.language.parse(blocks)
+    expected = weights(lora.applying.patching.apply_lora(model, None, file, 1.0, 1.0, spec, inspire)[0])
     ratios = schedule.look("x", file, 1.0, 1.0, spec, model, small_clip(), inspire)[1] if connected else None
     found = hooked(schedule, pack, model, file.tensors, blocks, ratios=ratios, vector_mode="inspire", seed=7)
     assert all(torch.allclose(found[key], expected[key], rtol=0, atol=1e-6) for key in expected)
@@ -209,7 +210,7 @@ def test_files_that_the_host_only_knows_after_conversion_are_converted(schedule,
 def test_text_encoders_have_their_own_weights(schedule, pack):
     import comfy.hooks
     clip = small_clip().clone()
-    spec = pack.nodes.lora.language.parse("IN04=0.5; D*=0; TE.clip_l.00=0; TE.clip_l.01=0.5")
+    spec = pack.nodes.lora.block_weights.language.parse("IN04=0.5; D*=0; TE.clip_l.00=0; TE.clip_l.01=0.5")
     group = schedule.scheduled(small.lora_for_clip(clip), 1.0, 1.0, spec, ())
     clip.patcher.register_all_hook_patches(group, comfy.hooks.create_target_dict(comfy.hooks.EnumWeightTarget.Clip))
     (rows,) = clip.patcher.hook_patches.values()
@@ -217,13 +218,13 @@ def test_text_encoders_have_their_own_weights(schedule, pack):
 
 
 def test_a_block_of_the_model_whose_name_begins_as_that_of_the_encoders_is_not_theirs(schedule, pack):
-    places = pack.nodes.lora.blocks.encoder_places(small_clip().cond_stage_model.state_dict())
-    spec = pack.nodes.lora.language.parse("text_embedding=0; TE*=0.5; TE=0.5; te.clip_l.01=1")
+    places = pack.nodes.lora.model.blocks.encoder_places(small_clip().cond_stage_model.state_dict())
+    spec = pack.nodes.lora.block_weights.language.parse("text_embedding=0; TE*=0.5; TE=0.5; te.clip_l.01=1")
     assert [s.selectors for s in schedule.encoder_part(spec, places)] == [("TE*",), ("TE",), ("te.clip_l.01",)]
 
 
 def test_a_vector_for_text_encoders_asks_for_the_model(schedule, pack):
-    spec = pack.nodes.lora.language.parse(",".join(["1"] * 17))
+    spec = pack.nodes.lora.block_weights.language.parse(",".join(["1"] * 17))
     with pytest.raises(ValueError, match="connect model and clip to Schedule LoRA"):
         schedule.encoder_part(spec, {})
 

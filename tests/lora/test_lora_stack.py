@@ -12,7 +12,7 @@ NAMES = {"ink": "lora", "wash": "lora", "gilt": "loha", "frame": "dora", "turn":
 
 @pytest.fixture(scope="module")
 def stack(pack):
-    return pack.nodes.lora.stack
+    return pack.nodes.lora.applying.stack
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_where_nothing_applies_the_objects_come_back(layers, layer, apply):
 def test_a_lora_of_strength_zero_is_left_out_and_said_to_be(layer, apply, pack):
     model, _, outcomes = apply(layer("ink"), layer("wash", 0.0, 0.0))
     assert {patch.name for rows in model.patches.values() for _, patch, *_ in rows} == {"lora"}
-    text = pack.nodes.lora.report.stack_report(outcomes)
+    text = pack.nodes.lora.applying.report.stack_report(outcomes)
     assert text.startswith("2 LoRAs, 1 of them applied.") and "stack_wash.safetensors: nothing is applied" in text
 
 

@@ -24,7 +24,7 @@ def file(planted, host):
 @pytest.fixture(scope="module")
 def divide(studio, pack, loaded, planted):
     import importlib
-    lora = importlib.import_module(f"{pack.__name__}.nodes.lora.files").LoraFile
+    lora = importlib.import_module(f"{pack.__name__}.nodes.lora.file.files").LoraFile
 
     def make(text, tensors=planted, strength=1.0):
         return studio("groups").divide(loaded.model, lora(tensors, {}), strength, text)
@@ -55,11 +55,12 @@ def test_groups_are_those_of_the_text_and_what_is_left(divide, text, names):
 
 @pytest.mark.parametrize("text", ["", "J01", "J*; J01.mlp", "J00; J01.x_block.mlp.fc1"])
 def test_the_text_for_load_lora_does_what_the_weights_do(divide, pack, loaded, planted, text):
-    lora, language = pack.nodes.lora, pack.nodes.lora.language
+    lora, language = pack.nodes.lora, pack.nodes.lora.block_weights.language
     divided = divide(text)
     weights = [0.25 + 0.5 * number for number in range(len(divided.groups))]
     spec = language.parse(divided.spec(weights))
-    theirs = lora.patching.apply_lora(loaded.model, None, lora.files.LoraFile(planted, {}), 1.0, 1.0, spec)[0]
+    file = lora.file.files.LoraFile(planted, {})
+    theirs = lora.applying.patching.apply_lora(loaded.model, None, file, 1.0, 1.0, spec)[0]
     ours = divided.weighted(weights)
     assert {key: [entry[0] for entry in entries] for key, entries in patches(ours).items()} == {
         key: [entry[0] for entry in entries] for key, entries in patches(theirs).items()}

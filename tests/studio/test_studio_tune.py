@@ -158,7 +158,7 @@ def run(studio, pack, loaded, harmful):
             sampling = studio("sampling").Sampling(words, words, size, loaded.vae, 1, 1.0, "euler", "simple")
             goal = tune.Goal(sampling, 0, 1, held_out, critique.reference.paintings(),
                              critique.language.parse("*=0; Balance=1"), None, 0.5)
-            divided = studio("groups").divide(loaded.model, pack.nodes.lora.files.LoraFile(harmful, {}), 1.0, "")
+            divided = studio("groups").divide(loaded.model, pack.nodes.lora.file.files.LoraFile(harmful, {}), 1.0, "")
             tuner = tune.Tuner(divided, goal, show)
             if marks:
                 tuner.trial = lambda weights, samples: tune.Trial(weights, np.array([[marks(weights), 0.0, np.nan]]))

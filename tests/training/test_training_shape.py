@@ -99,7 +99,7 @@ def family(pack, name, **options):
 ])
 def test_targets_choose_layers_by_block_and_part(pack, name, targets, expected):
     t, patcher, adapters = family(pack, name, targets=targets)
-    places = pack.nodes.lora.blocks.model_places(patcher.model.state_dict())
+    places = pack.nodes.lora.model.blocks.model_places(patcher.model.state_dict())
     counted = {}
     for layer in adapters.layers:
         alias = places[f"diffusion_model.{layer}.weight"].alias
@@ -208,7 +208,7 @@ def test_other_names_say_the_same(pack, caplog, name, algorithm, style):
     with torch.no_grad():
         adapters.flat.add_(torch.randn(adapters.flat.shape, generator=torch.Generator().manual_seed(5)) * 0.1)
     native = adapters.tensors(torch.float32)
-    renamed = pack.nodes.lora.baking.renamed(native, style, patcher.model)
+    renamed = pack.nodes.lora.saving.baking.renamed(native, style, patcher.model)
     expected, weights = (merged_weights(patcher, lora) for lora in (native, renamed))
     assert "not loaded" not in caplog.text.lower()
     changed = [key for key, value in patcher.model.state_dict().items() if not torch.equal(value, expected[key])]

@@ -178,13 +178,13 @@ def full_disk(monkeypatch, pack, allowed):
             raise OSError(errno.ENOSPC, "No space left on device")
         save(tensors, path, metadata)
 
-    monkeypatch.setattr(pack.nodes.lora.files, "save_file", limited)
+    monkeypatch.setattr(pack.nodes.lora.file.files, "save_file", limited)
 
 
 def test_a_disk_that_fills_up_while_training_is_noted_and_the_lora_is_saved_later(pack, train, model, monkeypatch,
                                                                                   output_folder):
     import safetensors.torch
-    t, files = pack.nodes.training, pack.nodes.lora.files
+    t, files = pack.nodes.training, pack.nodes.lora.file.files
     full_disk(monkeypatch, pack, allowed=1)
     update = t.seen.progress.Progress.update
 

@@ -1,5 +1,6 @@
 /**
- * The language of block weights, as far as bars can show it: the twin of nodes/lora/language.py and weights.py.
+ * The language of block weights, as far as bars can show it: the twin of language.py and weights.py
+ * in nodes/lora/block_weights.
  *
  * What the bars cannot express (parts of blocks, letters, vectors, names of presets) is told apart, not interpreted.
  */

@@ -2,13 +2,13 @@
 import folder_paths
 from comfy_api.v0_0_2 import io
 
-from .. import presets
-from ..blocks_input import blocks_input
-from ..files import FROM_MEMORY, LoraFile, from_memory, listed_lora
-from ..language import parse
-from ..patching import apply_lora
-from ..report import report
-from ..values import Settings
+from ..applying.patching import apply_lora
+from ..applying.report import report
+from ..block_weights import presets
+from ..block_weights.language import parse
+from ..block_weights.values import Settings
+from ..file.files import FROM_MEMORY, LoraFile, from_memory, listed_lora
+from .blocks_input import blocks_input
 from .common import ChecksBlocks, ReadsLora, outputs, reading, shown, strengths
 
 
@@ -70,7 +70,7 @@ def _inputs(lora) -> list:
 
 
 def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blocks, settings) -> io.NodeOutput:
-    from ..run_energy import run_energies
+    from ..seen.run_energy import run_energies
     settings = Settings(**settings)
     new_model, new_clip, outcome = apply_lora(model, clip, lora, strength_model, strength_clip, parse(blocks), settings)
     text = report(name, outcome)

@@ -3,10 +3,10 @@ from collections.abc import Mapping
 
 from comfy_api.v0_0_2 import io
 
-from .. import presets
-from ..files import listed_version
-from ..language import parse
-from ..report import block_list
+from ..applying.report import block_list
+from ..block_weights import presets
+from ..block_weights.language import parse
+from ..file.files import listed_version
 
 
 def strengths() -> list:

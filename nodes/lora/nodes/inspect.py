@@ -2,7 +2,7 @@
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
-from ..files import FROM_MEMORY, NO_FILE, from_memory, listed_lora, lora_path
+from ..file.files import FROM_MEMORY, NO_FILE, from_memory, listed_lora, lora_path
 from .common import ReadsLora
 
 
@@ -45,7 +45,7 @@ class InspectLora(ReadsLora, io.ComfyNode):
 
     @classmethod
     def execute(cls, lora_name=None, lora=None, model=None) -> io.NodeOutput:
-        from ..inspect import describe, inspect, metadata_text
+        from ..seen.inspect import describe, inspect, metadata_text
         if lora is None and lora_name in (None, "", NO_FILE):
             raise ValueError("lora_name: expected a LoRA file, or a LoRA connected to lora, got neither.")
         name, file = (lora_name, listed_lora(lora_name)) if lora is None else (FROM_MEMORY, from_memory(lora))
@@ -59,7 +59,7 @@ def _chart(name: str, found):
     from ...charts.blocks import Bar, Family, block_chart
     from ...charts.draw import render
     from ...charts.theme import LIGHT
-    from ..inspect import families
+    from ..seen.inspect import families
     total = sum(energy.norm ** 2 for energy in found.blocks.values() if energy) or 1.0
     rows = []
     for label, members in families(found.blocks).items():

@@ -1,10 +1,10 @@
 """The node that writes LoRAs."""
 from comfy_api.v0_0_2 import io
 
-from .. import presets
-from ..blocks_input import blocks_input
-from ..files import FROM_MEMORY, from_memory, listed_lora
-from ..values import Settings
+from ..block_weights import presets
+from ..block_weights.values import Settings
+from ..file.files import FROM_MEMORY, from_memory, listed_lora
+from .blocks_input import blocks_input
 from .common import problem, reading, shown
 from .stack import Stack
 
@@ -50,8 +50,8 @@ class SaveLora(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, blocks=None, name=None, metadata=None):
-        from ..output import file_stem
-        from ..recipe import read_metadata
+        from ..saving.output import file_stem
+        from ..saving.recipe import read_metadata
         try:
             read_metadata(metadata or "")
             if name is not None:
@@ -67,16 +67,16 @@ class SaveLora(io.ComfyNode):
     @classmethod
     def execute(cls, blocks, name, format, rank, metadata, stack=None, lora=None, model=None,
                 clip=None, **settings) -> io.NodeOutput:
-        from ..recipe import read_metadata
-        from ..save import save
+        from ..saving.recipe import read_metadata
+        from ..saving.save import save
         sources = _sources(stack, lora, blocks, Settings(**settings))
         saved = save(sources, name, format, rank, read_metadata(metadata), model, clip)
         return io.NodeOutput(str(saved.path), ui=shown(saved.text, saved.outcome if stack is None else None))
 
 
 def _sources(stack, lora, blocks: str, settings: Settings) -> list:
-    from ..recipe import Source
-    from ..stack import checked
+    from ..applying.stack import checked
+    from ..saving.recipe import Source
     if (stack is None) == (lora is None):
         raise ValueError(f"stack: expected a stack or a lora, got {'neither' if lora is None else 'both'}.")
     if lora is not None:

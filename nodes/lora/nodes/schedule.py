@@ -2,10 +2,10 @@
 import folder_paths
 from comfy_api.v0_0_2 import io
 
-from ..blocks_input import blocks_input
-from ..files import listed_lora
-from ..language import parse
-from ..values import Settings
+from ..block_weights.language import parse
+from ..block_weights.values import Settings
+from ..file.files import listed_lora
+from .blocks_input import blocks_input
 from .common import ReadsLora, problem, reading, shown, strengths
 
 
@@ -40,7 +40,7 @@ class ScheduleLora(ReadsLora, io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, blocks=None, keyframes=None):
-        from ..schedule import parse_keyframes
+        from ..applying.schedule import parse_keyframes
         try:
             parse_keyframes(keyframes or "")
         except ValueError as error:
@@ -50,7 +50,7 @@ class ScheduleLora(ReadsLora, io.ComfyNode):
     @classmethod
     def execute(cls, lora_name, strength_model, strength_clip, blocks, keyframes, prev_hooks=None, model=None,
                 clip=None, **settings) -> io.NodeOutput:
-        from ..schedule import after, look, notice, parse_keyframes
+        from ..applying.schedule import after, look, notice, parse_keyframes
         settings = Settings(**settings)
         frames, spec, lora = parse_keyframes(keyframes), parse(blocks), listed_lora(lora_name)
         text, weights, outcome = look(lora_name, lora, strength_model, strength_clip, spec, model, clip, settings)

@@ -2,8 +2,8 @@
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
-from ..blocks_input import blocks_input
-from ..values import Settings
+from ..block_weights.values import Settings
+from .blocks_input import blocks_input
 from .common import ReadsLora, outputs, reading, strengths
 
 Stack = io.Custom("BOTTEGA_STACK")
@@ -37,7 +37,7 @@ class StackLora(ReadsLora, io.ComfyNode):
     @classmethod
     def execute(cls, lora_name, strength_model, strength_clip, blocks, stack=None, lora_stack=None,
                 **settings) -> io.NodeOutput:
-        from ..stack import Layer, joined
+        from ..applying.stack import Layer, joined
         layer = Layer(lora_name, strength_model, strength_clip, blocks, Settings(**settings))
         return io.NodeOutput(joined(stack, lora_stack, layer))
 
@@ -62,8 +62,8 @@ class ApplyStack(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, stack, clip=None) -> io.NodeOutput:
-        from ..report import stack_report
-        from ..stack import apply_stack
+        from ..applying.report import stack_report
+        from ..applying.stack import apply_stack
         model, clip, outcomes = apply_stack(model, clip, stack)
         text = stack_report(outcomes)
         return io.NodeOutput(model, clip, text, ui=ui.PreviewText(text))

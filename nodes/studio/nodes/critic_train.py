@@ -5,7 +5,7 @@ import comfy.samplers
 import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
-from ...lora.files import listed_version
+from ...lora.file.files import listed_version
 from ..decoder import CHOICES
 from . import unfinished
 from .common import REFERENCE, ReferenceType, check_numbers, check_rubric
@@ -95,7 +95,7 @@ class CriticTrain(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, rubric=None, name=None):
-        from ...lora.output import check_name
+        from ...lora.saving.output import check_name
         checked = check_rubric(rubric)
         return check_name(name) if checked is True else checked
 

@@ -4,7 +4,7 @@ from math import inf
 import comfy.utils
 from comfy_api.v0_0_2 import io, ui
 
-from ...lora.files import listed_version
+from ...lora.file.files import listed_version
 from . import unfinished
 from .common import (
     REFERENCE,

@@ -2,7 +2,7 @@
 import folder_paths
 from comfy_api.v0_0_2 import io
 
-from ...lora.files import FROM_MEMORY, NO_FILE, from_memory, listed_lora
+from ...lora.file.files import FROM_MEMORY, NO_FILE, from_memory, listed_lora
 
 GROUPS = """Blocks to tell apart, separated by ; or new lines, such as: D00-D09; D10-D18; S*
 Selectors are those of block weights: IN04,IN05 (both), L* (family), L12.attn (part).

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import comfy.lora
 import torch
 
-from ...lora.export_names import host_names
+from ...lora.saving.export_names import host_names
 from .base import Adapter
 
 ENCODERS = "text_encoders."

@@ -2,7 +2,7 @@
 import comfy.lora
 import torch
 
-from ...lora.export_names import host_names
+from ...lora.saving.export_names import host_names
 from ..model.frozen import FrozenWeight, takes_adapter
 from .flat import Adapters
 from .table import ALGORITHMS

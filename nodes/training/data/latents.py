@@ -7,7 +7,7 @@ import folder_paths
 import torch
 from safetensors import SafetensorError
 
-from ...lora.files import write_lora
+from ...lora.file.files import write_lora
 
 FOLDER = "bottega/latents"
 

@@ -9,8 +9,8 @@ import folder_paths
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ...lora.files import file_version, write_lora
-from ...lora.language import shorten
+from ...lora.block_weights.language import shorten
+from ...lora.file.files import file_version, write_lora
 
 VERSION = 1
 FORMAT = "bottega.state"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...lora.output import lora_folder
+from ...lora.saving.output import lora_folder
 from ..step.session import Session
 from . import output
 from .checkpoint import leave_run, rotate, save_state, state_folder, state_path, states_of

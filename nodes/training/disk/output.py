@@ -7,9 +7,9 @@ from functools import partial
 
 import torch
 
-from ...lora.baking import renamed
-from ...lora.output import write_new
-from ...lora.proof import check_loads
+from ...lora.saving.baking import renamed
+from ...lora.saving.output import write_new
+from ...lora.saving.proof import check_loads
 from ..adapters import LoraShape
 from ..data.dataset import TEXT, TrainingSet
 from ..plan.settings import Settings

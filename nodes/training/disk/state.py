@@ -3,7 +3,7 @@ from typing import Any
 
 import torch
 
-from ...lora.language import shorten
+from ...lora.block_weights.language import shorten
 from ..step.session import Session
 from ..step.validation import Measured
 from .identity import adapters_identity, dataset_identity, model_identity

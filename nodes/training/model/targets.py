@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import torch
 
-from ...lora.blocks import Place, encoder_places, model_places
-from ...lora.language import DEFAULT, Statement, parse, shorten, write
-from ...lora.parts import matches
-from ...lora.weights import BlockWeights, Rule, means_encoders, resolve
+from ...lora.block_weights.language import DEFAULT, Statement, parse, shorten, write
+from ...lora.block_weights.weights import BlockWeights, Rule, means_encoders, resolve
+from ...lora.model.blocks import Place, encoder_places, model_places
+from ...lora.model.parts import matches
 from .frozen import takes_adapter
 from .layers import default_layers
 

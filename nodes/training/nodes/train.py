@@ -72,7 +72,7 @@ class TrainLora(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name=None):
-        from ...lora.output import check_name
+        from ...lora.saving.output import check_name
         return check_name(name)
 
     @classmethod

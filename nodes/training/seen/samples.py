@@ -7,7 +7,7 @@ import comfy.sample
 import torch
 from PIL import Image
 
-from ...lora.whole import write_whole
+from ...lora.file.whole import write_whole
 from ..plan.recipe import SamplePlan
 from .decoding import decode
 

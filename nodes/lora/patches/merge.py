@@ -12,7 +12,7 @@ from comfy.weight_adapter import GLoRAAdapter, LoHaAdapter, LoKrAdapter, LoRAAda
 from torch import Tensor
 
 from .energy import needs_weight
-from .patching import as_linear
+from .linear import as_linear
 
 ALPHA = {LoRAAdapter: 2, LoHaAdapter: 2, LoKrAdapter: 2, GLoRAAdapter: 4}
 

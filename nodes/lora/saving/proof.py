@@ -6,9 +6,10 @@ import comfy.lora_convert
 import torch
 from torch import Tensor
 
-from . import contents, report
+from ..applying import report
+from ..file import contents
+from ..file.loading import ReadKeys
 from .export_names import host_names
-from .loading import ReadKeys
 
 
 def check_loads(tensors: Mapping[str, Tensor], model: torch.nn.Module | None = None,

@@ -2,10 +2,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import names
-from .contents import file_patches, width
-from .energy import block_energies
-from .files import read_lora
+from ..file import names
+from ..file.contents import file_patches, width
+from ..file.files import read_lora
+from ..patches.energy import block_energies
 
 
 def overview(path: str | Path) -> dict:

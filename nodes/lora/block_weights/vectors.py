@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
-from .blocks import expand
+from ..model.blocks import expand
 from .language import Scalar, Vector, shorten, write
 
 # Families of models by how many blocks of each letter they have, and by a module outside the blocks where another model

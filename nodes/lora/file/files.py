@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .language import shorten
+from ..block_weights.language import shorten
 from .whole import write_whole
 
 SAFETENSORS = (".safetensors", ".sft")

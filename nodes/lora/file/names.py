@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from .blocks import expand
+from ..model.blocks import expand
 
 PREFIX = re.compile(r"(lora_unet_|lora_transformer_|lora_prior_unet_|lycoris_|model\.diffusion_model\."
                     r"|diffusion_model\.|unet\.base_model\.model\.|base_model\.model\.|transformer\.|unet\.)_*")

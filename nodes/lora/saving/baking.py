@@ -7,9 +7,9 @@ import comfy.lora
 import torch
 from torch import Tensor
 
-from .energy import model_weight, needs_weight
+from ..patches.energy import model_weight, needs_weight
+from ..patches.merge import Piece, formed, joined, rows_of, widened
 from .export_names import Names, host_names, model_names, tensors_of
-from .merge import Piece, formed, joined, rows_of, widened
 
 
 class Part(NamedTuple):

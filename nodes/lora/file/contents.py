@@ -11,8 +11,8 @@ import comfy.lora_convert
 from comfy import weight_adapter
 from torch import Tensor
 
+from ..model.blocks import ENCODER_FAMILIES, MODEL_FAMILIES, Place
 from . import names
-from .blocks import ENCODER_FAMILIES, MODEL_FAMILIES, Place
 from .loading import whole_patches
 
 ENDINGS = re.compile(

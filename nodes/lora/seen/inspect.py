@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import comfy.utils
 
-from . import report
-from .contents import file_patches, file_places
-from .energy import Energy, block_energies, own_weight
-from .files import LoraFile
-from .language import shorten
-from .patching import Outcome, examine
+from ..applying import report
+from ..applying.patching import Outcome, examine
+from ..block_weights.language import shorten
+from ..file.contents import file_patches, file_places
+from ..file.files import LoraFile
+from ..patches.energy import Energy, block_energies, own_weight
 
 FORMATS = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "glora": "GLoRA", "oft": "OFT", "boft": "BOFT",
            "diff": "full difference", "set": "replaced weight"}

@@ -6,15 +6,16 @@ from typing import NamedTuple
 import comfy.lora_convert
 import comfy.utils
 import torch
-from comfy.weight_adapter import BOFTAdapter, OFTAdapter, WeightAdapterBase
 
-from . import blocks, maps, shapes
-from .files import LoraFile
-from .foreign import check_patchable
-from .language import Item
-from .loading import ReadKeys, clip_patches, model_patches
-from .values import NAMED, Settings
-from .weights import BlockWeights, resolve
+from ..block_weights.language import Item
+from ..block_weights.values import NAMED, Settings
+from ..block_weights.weights import BlockWeights, resolve
+from ..file.files import LoraFile
+from ..file.loading import ReadKeys, clip_patches, model_patches
+from ..model import blocks, maps
+from ..model.foreign import check_patchable
+from ..patches import shapes
+from ..patches.linear import as_linear
 
 
 class Change(NamedTuple):
@@ -146,49 +147,3 @@ def put_strengths(patches: dict[str, list[tuple]], entries: dict, strength: floa
             key = target if isinstance(target, str) else target[0]
             patches[key] = [(change, patch, weight, *entry[3:]) if entry[1] is patch else entry
                             for entry in patches[key]]
-
-
-def as_linear(patch, strength: float) -> tuple[object, float, float]:
-    """(patch, strength of the change, strength of the weight), such that the effect is linear in strength."""
-    if strength != 1 and type(patch) in _BLENDED:
-        return _BLENDED[type(patch)](patch.loaded_keys, patch.weights), strength, 1.0
-    if strength != 1 and isinstance(patch, tuple) and patch[0] == "set":
-        return ("diff", patch[1]), strength, 1.0 - strength
-    return patch, strength, 1.0
-
-
-class _Blend:
-    """Mixes in the whole change by strength: the host squares the strength of OFT and bends that of BOFT."""
-
-    def calculate_weight(self, weight, key, strength, *args, **kwargs):
-        whole = super().calculate_weight(weight.clone(), key, 1.0, *args, **kwargs)
-        return weight.lerp_(whole, strength)
-
-
-class BlendedOFT(_Blend, OFTAdapter):
-    """OFT whose effect is linear in strength. A class, because the host rebuilds adapters and keeps only their type."""
-
-
-class BlendedBOFT(_Blend, BOFTAdapter):
-    """BOFT whose effect is linear in strength."""
-
-
-class BlendedSet(WeightAdapterBase):
-    """set_weight whose effect is linear in strength."""
-    name = "set"
-
-    def __init__(self, loaded_keys, weights):
-        self.loaded_keys, self.weights = loaded_keys, weights
-
-    def calculate_weight(self, weight, key, strength, *args, **kwargs):
-        return weight.lerp_(self.weights[0].to(weight), strength)
-
-
-def blended(patch):
-    """The patch, such that its effect is linear in whatever strength the host gives it later, as its hooks do."""
-    if isinstance(patch, tuple):
-        return BlendedSet(set(), patch[1]) if patch[0] == "set" else patch
-    return _BLENDED[type(patch)](patch.loaded_keys, patch.weights) if type(patch) in _BLENDED else patch
-
-
-_BLENDED = {OFTAdapter: BlendedOFT, BOFTAdapter: BlendedBOFT}

@@ -10,8 +10,8 @@ import torch
 from comfy.cli_args import args
 from comfy.weight_adapter import LoRAAdapter, WeightAdapterBase
 
-from ...kernels import dispatch
-from ...kernels.merge import merge
+from ....kernels import dispatch
+from ....kernels.merge import merge
 
 
 class RankStack(WeightAdapterBase):

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import numpy as np
 
-from .blocks import MODEL_PREFIX
+from ..model.blocks import MODEL_PREFIX
 from .language import Percent, Scalar, Vector, shorten, write
 from .values import RANGES, Settings
 

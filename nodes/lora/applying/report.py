@@ -2,8 +2,8 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from .blocks import runs
-from .language import shorten
+from ..block_weights.language import shorten
+from ..model.blocks import runs
 from .patching import Change, Outcome, Side
 
 EXAMPLES = 5

@@ -14,7 +14,7 @@ from comfy import weight_adapter
 from comfy.model_patcher import get_key_weight
 from torch import Tensor
 
-from .foreign import is_readable
+from ..model.foreign import is_readable
 
 
 class Energy(NamedTuple):

@@ -2,9 +2,9 @@
 import time
 from weakref import ref
 
-from .energy import block_energies, needs_weight, own_weight
-from .files import LoraFile
-from .patching import Change, Outcome
+from ..applying.patching import Change, Outcome
+from ..file.files import LoraFile
+from ..patches.energy import block_energies, needs_weight, own_weight
 
 SECONDS = 1.5  # a run is for the picture; what is not worked out by then keeps its place for the next one
 SMALL = 5_000_000  # numbers in a file, below which all of it is measured, also for models that no table knows

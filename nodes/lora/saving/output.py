@@ -9,7 +9,7 @@ import folder_paths
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .files import write_lora
+from ..file.files import write_lora
 
 LONGEST = 150  # bytes of a name: what is added while it is written must fit into the 255 that systems allow
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|$)", re.IGNORECASE)  # of Windows, whatever ending they have

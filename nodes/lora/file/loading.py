@@ -6,7 +6,7 @@ import comfy.lora
 import torch
 from comfy.weight_adapter import LoKrAdapter
 
-from . import maps
+from ..model import maps
 
 SLICED_BIAS = "().bias"  # where the host puts the bias of a slice of a fused weight, and then finds no such weight
 BIASES = (".diff_b", ".b_norm")

@@ -9,15 +9,17 @@ import torch
 from comfy.utils import get_attr
 from comfy.weight_adapter import LoRAAdapter
 
-from . import blocks, maps, presets
-from .files import LoraFile
-from .foreign import TITLES, loaded_by
-from .language import DEFAULT, Item, Statement
-from .loading import model_patches
-from .patching import Change, Side, blended, clip_side, examine, model_side, put_strengths
+from ..block_weights import presets
+from ..block_weights.language import DEFAULT, Item, Statement
+from ..block_weights.values import NAMED, Settings
+from ..block_weights.weights import BlockWeights, means_encoders, resolve
+from ..file.files import LoraFile
+from ..file.loading import model_patches
+from ..model import blocks, maps
+from ..model.foreign import TITLES, loaded_by
+from ..patches.linear import blended
+from .patching import Change, Side, clip_side, examine, model_side, put_strengths
 from .report import report
-from .values import NAMED, Settings
-from .weights import BlockWeights, means_encoders, resolve
 
 Keyframe = tuple[float, float]  # share of the sampling that has passed, 0..1; strength from there on
 

@@ -9,20 +9,21 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from . import contents, report
+from ..applying import report
+from ..applying.patching import Outcome, Side, examine
+from ..applying.schedule import encoder_part
+from ..block_weights.language import Percent, Vector, parse
+from ..block_weights.weights import resolve
+from ..file import contents
+from ..file.loading import coreless
+from ..patches.energy import own_weight
+from ..patches.merge import Piece, joined
+from ..patches.resize import resized
 from .baking import Part, bake
-from .energy import own_weight
 from .export_names import format_of, model_names
-from .language import Percent, Vector, parse
-from .loading import coreless
-from .merge import Piece, joined
 from .output import file_stem, write_new
-from .patching import Outcome, Side, examine
 from .proof import check_loads
 from .recipe import Source, recipe
-from .resize import resized
-from .schedule import encoder_part
-from .weights import resolve
 
 
 class Saved(NamedTuple):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from .files import LoraFile
-from .values import NAMED, Settings
+from ..block_weights.values import NAMED, Settings
+from ..file.files import LoraFile
 
 # Hashes and thumbnails of another file.
 NOT_CARRIED = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256", "modelspec.thumbnail")

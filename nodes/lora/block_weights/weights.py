@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from . import inspire, parts, presets, vectors
-from .blocks import Place, runs
+from ..model import parts
+from ..model.blocks import Place, runs
+from . import inspire, presets, vectors
 from .language import DEFAULT, Item, Percent, Ramp, Statement, Vector, shorten
 from .values import NAMED, Settings
 

@@ -2,11 +2,12 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from . import energy, rank_stack
-from .files import LoraFile, listed_lora, lora_path
-from .language import parse
-from .patching import Outcome, Side, as_linear, examine, put_strengths
-from .values import NAMED, Settings
+from ..block_weights.language import parse
+from ..block_weights.values import NAMED, Settings
+from ..file.files import LoraFile, listed_lora, lora_path
+from ..patches import energy, rank_stack
+from ..patches.linear import as_linear
+from .patching import Outcome, Side, examine, put_strengths
 
 NO_LORA = ("", "none")
 

@@ -1,0 +1,1 @@
+"""The host's model: its blocks, their parts, and what its weights are called."""

@@ -1,0 +1,1 @@
+"""LoRA files as they are written: what goes in, under which names, and where."""
