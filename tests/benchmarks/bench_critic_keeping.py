@@ -91,7 +91,7 @@ class Workshop(OnStarter):
             rows.append([found[column] for column in columns])
         rows = torch.tensor(rows, dtype=torch.float64)
         reference = self.part("critique.reference").fit("woodcuts", "the starter", columns, rows, columns)
-        return self.part("studio.training_critic").TrainingCritic(rubric, reference)
+        return self.part("studio.critic").TrainingCritic(rubric, reference)
 
     def training_set(self, things):
         import torch

@@ -110,11 +110,12 @@ class Studio(OnStarter):
     def climb(self, way, penalty):
         """(what the node's training gives, seconds of the processor a step)"""
         import torch
-        train, session, rewards = (self.part(f"studio.{name}") for name in ("critic_train", "critic_session", "reward"))
+        train, session, rewards = (self.part(f"studio.{name}")
+                                   for name in ("learning.run", "learning.session", "gradient.reward"))
         with torch.inference_mode():
             starter, rubric = self.starter, self.part("critique.language").parse(way.rubric)
             positive = [entry for prompt in self.prompts for entry in starter.encode(prompt)]
-            seen = self.part("studio.decoder").decoder(starter.model, way.decoder, starter.vae)
+            seen = self.part("studio.gradient.decoder").decoder(starter.model, way.decoder, starter.vae)
             goal = session.Goal(rewards.reward(rewards.named(rubric), self.reference, seen.detail), seen, way.method, 1,
                                 penalty)
             sampling = self.part("studio.sampling").Sampling(

@@ -60,12 +60,12 @@ class Studio(OnStarter):
         return tensors
 
     def sitting(self, prompts, seeds):
-        return self.part("studio.effect").Sitting(self.sampling(prompts), 0, seeds, self.paintings(),
-                                                    self.part("critique.language").parse("*=0; Balance=1"))
+        return self.part("studio.effect.observe").Sitting(self.sampling(prompts), 0, seeds, self.paintings(),
+                                                          self.part("critique.language").parse("*=0; Balance=1"))
 
     def shares(self):
         """Which part is named when each is planted, the gap of the sum, and random orders against all coalitions."""
-        game, effect = self.part("studio.game"), self.part("studio.effect")
+        game, effect = self.part("studio.effect.game"), self.part("studio.effect.observe")
         sitting, rows, off = self.sitting(PROMPTS[:1], 1), [], []
         for number, name in enumerate(PARTS):
             divided = self.divided(self.planted(number), "; ".join(PARTS))
@@ -94,7 +94,7 @@ class Studio(OnStarter):
     def estimated(self, worths):
         """Shares from 64 random orders of the same game."""
         import random
-        game, rng = self.part("studio.game"), random.Random(0)
+        game, rng = self.part("studio.effect.game"), random.Random(0)
         orders = tuple(tuple(rng.sample(range(6), 6)) for _ in range(64))
         return game.values(game.Game("shapley", 6, 1, orders), worths)
 

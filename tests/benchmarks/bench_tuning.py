@@ -66,7 +66,7 @@ class Woodcuts(Studio):
 
 def cases(studio, lora):
     """(name, LoRA, rubric, what to stay close to, closeness)"""
-    likeness = studio.part("studio.likeness").target(studio.drawn().movedim(1, -1), studio.paintings())
+    likeness = studio.part("studio.tuning.likeness").target(studio.drawn().movedim(1, -1), studio.paintings())
     return [("as trained, rubric", lora, CHEAP, None, 0.0),
             ("as trained, style", lora, "*=0; Balance=1", likeness, 0.9),
             ("one block spoilt, style", studio.spoil(lora), "*=0; Balance=1", likeness, 0.9)]
@@ -74,7 +74,7 @@ def cases(studio, lora):
 
 def tuned(studio, name, lora, rubric, likeness, closeness, options):
     """A row for each search."""
-    tune = studio.part("studio.tune")
+    tune = studio.part("studio.tuning.tune")
     goal = tune.Goal(studio.sampling(PROMPTS), 0, 1, 0, studio.paintings(),
                      studio.part("critique.language").parse(rubric), likeness, closeness)
     divided = studio.divided(lora, "")

@@ -27,7 +27,7 @@ def loaded(starter):
 @pytest.fixture(scope="module")
 def measured_small(pack, studio):
     """Pictures are measured at 128 pixels instead of 1024: it matters what is done and not what comes out."""
-    studio("takes")
+    studio("rewriting.takes")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pack.nodes.critique.critic, "CANONICAL", 128)
         yield

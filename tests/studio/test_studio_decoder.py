@@ -14,7 +14,7 @@ FORMATS = [form for form in vars(comfy.latent_formats).values()
 
 @pytest.fixture(scope="module")
 def decoders(studio):
-    return studio("decoder")
+    return studio("gradient.decoder")
 
 
 def model_of(form):

@@ -136,7 +136,7 @@ def test_a_planted_block_is_named_and_shares_sum_to_the_whole(host, starter, fil
 
 def test_shares_of_many_groups_come_from_random_orders_with_their_errors(host, starter, file, studio, monkeypatch,
                                                                          measured_small):
-    monkeypatch.setattr(studio("game"), "EXACT", 2)     # three groups are many
+    monkeypatch.setattr(studio("effect.game"), "EXACT", 2)     # three groups are many
     data, report, _ = found(host, graph(starter, file, permutations=4))
     assert data["draws"] == 4 and data["pictures"] <= 8 and "± is a standard error over 4 orders" in report
     assert data["sum"] == pytest.approx(data["whole"]) and "which is all of it" in report
@@ -173,9 +173,9 @@ def test_the_seed_alone_decides_the_result(host, starter, file):
 
 def test_a_cancel_keeps_the_groups_that_were_drawn(host, starter, studio, loaded, divide, pack):
     import comfy.model_management
-    effect, report = studio("effect"), studio("effect_report")
+    effect, report = studio("effect.observe"), studio("effect.report")
     divided = divide("")
-    played = studio("game").game("shapley", 3, 1, 8, 0)
+    played = studio("effect.game").game("shapley", 3, 1, 8, 0)
     sitting = sitting_of(studio, loaded, pack)
 
     def after(count):
@@ -203,8 +203,8 @@ def sitting_of(studio, loaded, pack):
     words = loaded.encode("a red circle on a white background")
     sampling = studio("sampling").Sampling(words, loaded.encode(""), size, loaded.vae, 2, 1.0, "euler", "simple")
     critique = pack.nodes.critique
-    return studio("effect").Sitting(sampling, 0, 1, critique.reference.paintings(),
-                                    critique.language.parse("*=0; Balance=1"))
+    return studio("effect.observe").Sitting(sampling, 0, 1, critique.reference.paintings(),
+                                            critique.language.parse("*=0; Balance=1"))
 
 
 @pytest.mark.parametrize("name, words", [("seeds", "seeds: expected 1 or more, got 0"),

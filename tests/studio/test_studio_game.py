@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def game(studio):
-    return studio("game")
+    return studio("effect.game")
 
 
 def made_up(players, quantities=2, seed=0):

@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def revision(studio):
-    return studio("revision")
+    return studio("rewriting.revision")
 
 
 @pytest.fixture(scope="module")

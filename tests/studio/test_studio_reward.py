@@ -5,7 +5,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def rewards(studio):
-    return studio("reward")
+    return studio("gradient.reward")
 
 
 @pytest.fixture(scope="module")

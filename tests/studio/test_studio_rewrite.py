@@ -24,13 +24,14 @@ def bench(loaded, studio, pack, measured_small):
     import nodes
     language, reference = (importlib.import_module(f"{pack.__name__}.nodes.critique.{name}")
                            for name in ("language", "reference"))
-    words, loop, space = studio("rewrite_words"), studio("rewrite"), studio("revision").parameters("cfg 1 to 12")
+    words, loop, revision = (studio(f"rewriting.{name}") for name in ("words", "rewrite", "revision"))
+    space = revision.parameters("cfg 1 to 12")
     latent, = nodes.EmptyLatentImage().generate(128, 128, 1)
     shots = {}
 
     def run(answers, prompt=DARK, rounds=9, done=lambda picture: None, rubric=RUBRIC):
         asked, questions, script = language.parse(rubric), [], iter(answers)
-        easel = studio("takes").Easel(
+        easel = studio("rewriting.takes").Easel(
             loaded.model, loaded.clip, studio("sampling").Sampling([], [], latent, loaded.vae, 4, 3.0, "euler",
                                                                    "simple"),
             None, 7, 2, asked, reference.paintings(), done)
@@ -47,7 +48,7 @@ def bench(loaded, studio, pack, measured_small):
             return next(script)
 
         work = loop.Work(draw, write, lambda found: words.instruction(found, space, asked))
-        start = studio("revision").Take(prompt, "", {"cfg": 3.0, "steps": 4})
+        start = revision.Take(prompt, "", {"cfg": 3.0, "steps": 4})
         with torch.inference_mode():
             found = loop.rewrite(start, work, loop.Rules(rounds, 1.0, space))
         return SimpleNamespace(found=found, questions=questions,
@@ -139,7 +140,7 @@ def test_a_cancel_before_the_start_is_drawn_is_a_cancel(bench):
     ([10], [12], True), ([10], [10.5], False),
 ])
 def test_a_rise_must_pass_the_margin_and_the_noise(studio, before, after, convinces):
-    loop = studio("rewrite")
+    loop = studio("rewriting.rewrite")
 
     def shot(scores):
         return loop.Shot([], [SimpleNamespace(score=score) for score in scores])

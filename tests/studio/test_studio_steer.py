@@ -24,9 +24,9 @@ def parts(pack):
 def guided(parts):
     """A MODEL under guidance by a rubric of the paintings."""
     def guided(model, text="Balance=high", points=5.0, limit=0.1, start=0.0, end=1.0, vae=None, push=0.0, push_end=0.6):
-        steer, found = parts("studio.steer"), parts("studio.decoder").decoder(model, "auto", vae)
-        rubric = parts("studio.reward").named(parts("critique.language").parse(text))
-        earned = parts("studio.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
+        steer, found = parts("studio.steering.steer"), parts("studio.gradient.decoder").decoder(model, "auto", vae)
+        rubric = parts("studio.gradient.reward").named(parts("critique.language").parse(text))
+        earned = parts("studio.gradient.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
         return steer.guide(model, earned, found, steer.Force(points, limit, start, end, push, push_end))
     return guided
 
@@ -35,9 +35,9 @@ def guided(parts):
 def earned(parts):
     """Points of latents as a sampler returns them."""
     def earned(model, latent, text="Balance=high"):
-        found = parts("studio.decoder").decoder(model)
-        rubric = parts("studio.reward").named(parts("critique.language").parse(text))
-        reward = parts("studio.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
+        found = parts("studio.gradient.decoder").decoder(model)
+        rubric = parts("studio.gradient.reward").named(parts("critique.language").parse(text))
+        reward = parts("studio.gradient.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
         with torch.no_grad():
             return reward(found.decode(model.model.process_latent_in(latent).clone().float()))
     return earned
@@ -199,9 +199,9 @@ def test_without_a_push_nothing_changes_to_the_last_bit(loaded, draw, plain, gui
 @pytest.fixture
 def pass_of(loaded, parts):
     """(predict, noisy [2, ...], a Push): one pass of the starter as a push sees it, at sigma 0.9."""
-    push, found = parts("studio.push"), parts("studio.decoder").decoder(loaded.model)
-    rubric = parts("studio.reward").named(parts("critique.language").parse("Balance=high"))
-    reward = parts("studio.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
+    push, found = parts("studio.steering.push"), parts("studio.gradient.decoder").decoder(loaded.model)
+    rubric = parts("studio.gradient.reward").named(parts("critique.language").parse("Balance=high"))
+    reward = parts("studio.gradient.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
     words = loaded.encode("a red circle on the left on a white background")[0]
     with torch.inference_mode():
         noisy = torch.randn(2, 16, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -213,7 +213,7 @@ def pass_of(loaded, parts):
 
 
 def test_a_push_raises_what_the_model_predicts_of_each_picture_and_keeps_the_norm(loaded, parts, pass_of):
-    push, climb = parts("studio.push"), parts("studio.climb")
+    push, climb = parts("studio.steering.push"), parts("studio.steering.climb")
     predict, noisy, part = pass_of
     with torch.inference_mode():
         clean, ways = push.pulled(predict, noisy, [part], loaded.model)
@@ -225,7 +225,7 @@ def test_a_push_raises_what_the_model_predicts_of_each_picture_and_keeps_the_nor
 
 
 def test_pictures_of_a_batch_are_pushed_alike_alone_and_where_blocks_are_run_again(loaded, parts, pass_of):
-    push = parts("studio.push")
+    push = parts("studio.steering.push")
     predict, noisy, part = pass_of
     blocks = list(parts("training.model.layers").repeated_blocks(loaded.model.model.diffusion_model))
     with torch.inference_mode():

@@ -105,10 +105,11 @@ def noise_for(base, model):
 def points(pack, model, latent):
     def module(name):
         return importlib.import_module(f"{pack.__name__}.nodes.{name}")
-    rubric = module("studio.reward").named(module("critique.language").parse("Balance=high"))
-    reward = module("studio.reward").reward(rubric, module("critique.reference").paintings(), False)
+    rubric = module("studio.gradient.reward").named(module("critique.language").parse("Balance=high"))
+    reward = module("studio.gradient.reward").reward(rubric, module("critique.reference").paintings(), False)
+    decoder = module("studio.gradient.decoder").decoder(model)
     with torch.no_grad():
-        return reward(module("studio.decoder").decoder(model).decode(model.model.process_latent_in(latent).float()))
+        return reward(decoder.decode(model.model.process_latent_in(latent).float()))
 
 
 @pytest.mark.parametrize("base", BASES)

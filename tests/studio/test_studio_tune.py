@@ -14,7 +14,7 @@ HARMFUL = "J01"
 
 @pytest.fixture(scope="module")
 def find(studio):
-    module = studio("search")
+    module = studio("tuning.search")
 
     def run(method, function, players, most=200, seed=3):
         start = (1.0,) * players
@@ -67,7 +67,7 @@ def test_cma_leaves_numpys_own_generator_alone_and_follows_its_seed(find):
 
 
 def test_without_the_package_auto_is_coordinate_search_and_cma_a_sentence(studio, monkeypatch):
-    module = studio("search")
+    module = studio("tuning.search")
     monkeypatch.setattr(module, "_package", lambda: None)
     assert module.search("auto", (1.0,), 0.0, 0.0, 1.5, 0)[0] == "coordinate search"
     with pytest.raises(ValueError, match="package cma, which is not installed"):
@@ -76,7 +76,7 @@ def test_without_the_package_auto_is_coordinate_search_and_cma_a_sentence(studio
 
 @pytest.fixture(scope="module")
 def likeness(studio):
-    return studio("likeness")
+    return studio("tuning.likeness")
 
 
 def test_likeness_is_all_at_the_style_and_falls_with_distance(likeness, pack):
@@ -149,7 +149,7 @@ def test_a_harmful_block_is_turned_down_and_the_result_loads(host, starter, file
 def run(studio, pack, loaded, harmful):
     """Tunes without the executor: (Tuned, Goal). `marks` replaces what a picture is worth by a function of its mean."""
     import nodes
-    tune, critique = studio("tune"), pack.nodes.critique
+    tune, critique = studio("tuning.tune"), pack.nodes.critique
 
     def make(marks=None, show=lambda picture, done: None, held_out=1, budget=6, patience=0):
         with torch.inference_mode():
@@ -171,9 +171,9 @@ def test_weights_that_are_not_better_on_held_out_seeds_are_not_returned(run, stu
     assert tuned.best.weights[0] == 1.5
     ones = tuned.unseen.ones._replace(marks=tuned.unseen.tuned.marks + 1)
     worse = tuned._replace(unseen=tuned.unseen._replace(ones=ones))
-    text = studio("tune_report").report(worse, goal)
+    text = studio("tuning.report").report(worse, goal)
     better = tuned._replace(unseen=tuned.unseen._replace(ones=ones._replace(marks=ones.marks - 2)))
-    assert "one picture, which says nothing of chance: raise held_out" in studio("tune_report").report(better, goal)
+    assert "one picture, which says nothing of chance: raise held_out" in studio("tuning.report").report(better, goal)
     assert worse.kept == (1.0, 1.0, 1.0) and "Tuned is not better" in text and "J00=1; J01=1; J02=1" in text
 
 
@@ -184,14 +184,14 @@ def test_one_weight_for_all_blocks_is_returned_where_it_is_as_good_on_held_out_s
     unseen = tuned.unseen._replace(ones=tuned.unseen.ones._replace(marks=marks - 2),
                                    level=tuned.unseen.level._replace(marks=marks))
     level = tuned._replace(unseen=unseen)
-    text = studio("tune_report").report(level, goal)
+    text = studio("tuning.report").report(level, goal)
     assert level.kept == (1.5,) * 3 and "J00=1.5; J01=1.5; J02=1.5" in text
     assert "**One weight for all blocks, 1.5, does at least as well as weights of their own" in text and "+2.00" in text
     assert "| one weight for all, 1.5 |" in text
-    assert json.loads(studio("tune_report").data(level, goal))[0]["held_out"]["level"]
+    assert json.loads(studio("tuning.report").data(level, goal))[0]["held_out"]["level"]
     ahead = level._replace(unseen=unseen._replace(level=unseen.level._replace(marks=marks - 1)))
     assert ahead.kept == tuned.best.weights
-    assert "Tuned is better by +2.00 points than the whole LoRA" in studio("tune_report").report(ahead, goal)
+    assert "Tuned is better by +2.00 points than the whole LoRA" in studio("tuning.report").report(ahead, goal)
 
 
 def test_the_search_stops_early_when_nothing_gets_better(run):
@@ -214,7 +214,7 @@ def test_a_cancel_keeps_the_best_so_far(run, studio):
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         run(show=cancel_at(1))
     tuned, goal = run(show=cancel_at(4))
-    report = studio("tune_report")
+    report = studio("tuning.report")
     assert tuned.cancelled and len(tuned.trials) == 3 and tuned.kept == tuned.best.weights
     assert "Cancelled: the best of 3 weights" in report.report(tuned, goal)
     assert report.chart(tuned).shape == (1, 480, 960, 3) and report.contact_sheet(tuned).shape[0] == 1

@@ -1,10 +1,10 @@
 """The nodes of this room."""
 from .best_of import BestOf
-from .critic_train import CriticTrain
+from .critic import TrainingCritic
 from .effect import BlockEffect
 from .rewrite import Rewrite
 from .steer import Steer
-from .training_critic import TrainingCritic
+from .train import CriticTrain
 from .tune import TuneBlocks
 
 __all__ = ["BestOf", "BlockEffect", "CriticTrain", "Rewrite", "Steer", "TrainingCritic", "TuneBlocks"]

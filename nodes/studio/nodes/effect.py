@@ -80,20 +80,20 @@ class BlockEffect(io.ComfyNode):
                 permutations=16, rubric="", reference=None, **sampling):
         from ...critique.language import parse
         from ...critique.reference import paintings
-        from .. import effect, effect_report
-        from ..game import game
+        from ..effect import observe, report
+        from ..effect.game import game
         from ..groups import divide
         check_numbers(seeds=(seeds, 1, inf), permutations=(permutations, 2, inf))
-        sitting = effect.Sitting(sampling_of(**sampling), seed, seeds, reference or paintings(), parse(rubric))
-        value = effect.chosen(value, effect.quantities(sitting))
+        sitting = observe.Sitting(sampling_of(**sampling), seed, seeds, reference or paintings(), parse(rubric))
+        value = observe.chosen(value, observe.quantities(sitting))
         divided = divide(model, lora_file(lora, lora_name)[0], strength_model, groups)
         played = game(mode, len(divided.groups), sitting.samples, permutations, seed)
         total = len(played.tasks())
         bar = comfy.utils.ProgressBar(total)
-        effects = effect.observe(divided, played, sitting,
-                                 lambda picture, done: bar.update_absolute(done, total, preview(picture)))
+        effects = observe.observe(divided, played, sitting,
+                                  lambda picture, done: bar.update_absolute(done, total, preview(picture)))
         unfinished.note(cls.hidden.unique_id, effects.cancelled)
-        text, grid = effect_report.report(effects, value, sitting), effect_report.grid(effects)
-        chart, sheet = effect_report.chart(effects, value), effect_report.contact_sheet(effects, value)
+        text, grid = report.report(effects, value, sitting), report.grid(effects)
+        chart, sheet = report.chart(effects, value), report.contact_sheet(effects, value)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
-        return io.NodeOutput(text, chart, grid, sheet, effect_report.data(effects, value), ui=shown)
+        return io.NodeOutput(text, chart, grid, sheet, report.data(effects, value), ui=shown)

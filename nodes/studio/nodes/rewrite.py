@@ -67,7 +67,7 @@ class Rewrite(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, rubric=None, ranges=None):
-        from ..revision import parameters
+        from ..rewriting.revision import parameters
         try:
             parameters(ranges or "")
         except ValueError as error:
@@ -87,10 +87,10 @@ class Rewrite(io.ComfyNode):
         from ...critique.language import parse
         from ...critique.reference import paintings
         from ...critique.vision.eye import Eye
-        from .. import rewrite, rewrite_words
-        from ..revision import Take, parameters
+        from ..rewriting import rewrite, words
+        from ..rewriting.revision import Take, parameters
+        from ..rewriting.takes import Easel
         from ..sampling import Sampling
-        from ..takes import Easel
         if not prompt.strip():
             raise ValueError("prompt: expected some words to begin with, got none")
         check_numbers(sampling_steps=(sampling_steps, 1, inf), seeds=(seeds, 1, inf), rounds=(rounds, 1, inf))
@@ -100,13 +100,13 @@ class Rewrite(io.ComfyNode):
                       negative, seed, seeds, asked, held_against,
                       lambda picture: bar.update_absolute(bar.current + 1, preview=preview(picture)))
         work = rewrite.Work(
-            easel.draw, lambda picture, words: eye.write(picture, words, max_length, temperature, seed),
-            lambda found: rewrite_words.instruction(found, space, asked))
+            easel.draw, lambda picture, question: eye.write(picture, question, max_length, temperature, seed),
+            lambda found: words.instruction(found, space, asked))
         start = Take(prompt, negative_prompt if negative is None else None, {"cfg": cfg, "steps": sampling_steps})
         found = rewrite.rewrite(start, work, rewrite.Rules(rounds, margin, space))
         unfinished.note(cls.hidden.unique_id, found.cancelled)
         take, shot = found.best
-        text, sheet = rewrite_words.report(found, asked, held_against), rewrite_words.contact_sheet(found)
+        text, sheet = words.report(found, asked, held_against), words.contact_sheet(found)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
-        return io.NodeOutput(take.prompt, torch.cat(shot.pictures), shot.score, text, rewrite_words.parameters(take),
+        return io.NodeOutput(take.prompt, torch.cat(shot.pictures), shot.score, text, words.parameters(take),
                              sheet, ui=shown)

@@ -1,7 +1,7 @@
 """The node that lets the critique guide a sampler."""
 from comfy_api.v0_0_2 import io, ui
 
-from ..decoder import CHOICES
+from ..gradient.decoder import CHOICES
 from .common import REFERENCE, ReferenceType, check_rubric
 
 
@@ -65,9 +65,9 @@ class Steer(io.ComfyNode):
                 push_end=0.35):
         from ...critique.language import parse
         from ...critique.reference import paintings
-        from .. import steer
-        from ..decoder import decoder as find
-        from ..reward import named, reward
+        from ..gradient.decoder import decoder as find
+        from ..gradient.reward import named, reward
+        from ..steering import steer
         force = steer.Force(strength, norm_limit, start, end, push, push_end)
         if force.off:
             return io.NodeOutput(model, steer.OFF, ui=ui.PreviewText(steer.OFF))

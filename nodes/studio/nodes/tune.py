@@ -90,8 +90,8 @@ class TuneBlocks(io.ComfyNode):
                 **sampling):
         from ...critique.language import parse
         from ...critique.reference import paintings
-        from .. import tune, tune_report
         from ..groups import divide
+        from ..tuning import report, tune
         check_numbers(budget=(budget, 3, inf), seeds=(seeds, 1, inf), held_out=(held_out, 0, inf),
                       closeness=(closeness, 0, 1))
         likeness = _likeness(reference, target, critic, paintings())
@@ -103,10 +103,10 @@ class TuneBlocks(io.ComfyNode):
         tuner = tune.Tuner(divided, goal, lambda picture, done: bar.update_absolute(done, total, preview(picture)))
         tuned = tuner.run(method, budget, patience)
         unfinished.note(cls.hidden.unique_id, tuned.cancelled)
-        text, sheet = tune_report.report(tuned, goal), tune_report.contact_sheet(tuned)
+        text, sheet = report.report(tuned, goal), report.contact_sheet(tuned)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
-        return io.NodeOutput(divided.spec(tuned.kept), text, tune_report.chart(tuned), sheet,
-                             tune_report.data(tuned, goal), ui=shown)
+        return io.NodeOutput(divided.spec(tuned.kept), text, report.chart(tuned), sheet,
+                             report.data(tuned, goal), ui=shown)
 
 
 def _at(critic: str | None) -> str:
@@ -123,7 +123,7 @@ def _check_critic(critic: str | None) -> bool | str:
 def _likeness(reference, target, critic, tradition):
     """What to stay close to. Raises ValueError where that is more than one thing."""
     from ...critique.language import parse
-    from .. import likeness
+    from ..tuning import likeness
     given = [name for name, value in (("reference", reference), ("target", target), ("critic", _at(critic) or None))
              if value is not None]
     if len(given) > 1:

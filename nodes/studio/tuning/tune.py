@@ -6,13 +6,13 @@ import comfy.model_management
 import numpy as np
 from torch import Tensor
 
-from ..critique.criteria import Rubric
-from ..critique.critic import measured
-from ..critique.reference import Reference
-from ..critique.score import judge, needed
-from .groups import Divided
+from ...critique.criteria import Rubric
+from ...critique.critic import measured
+from ...critique.reference import Reference
+from ...critique.score import judge, needed
+from ..groups import Divided
+from ..sampling import Sampling, reduced
 from .likeness import Likeness
-from .sampling import Sampling, reduced
 from .search import Weights, search
 
 LOW, HIGH = 0.0, 1.5

@@ -3,14 +3,14 @@ import json
 
 from torch import Tensor
 
-from ..charts.draw import render
-from ..charts.sheet import Cell, sheet, thumbnail
-from ..charts.theme import LIGHT
-from ..critique.cards import cards
-from ..critique.criteria import Rubric
-from ..critique.reference import Reference
-from ..critique.report import tradition
-from ..critique.score import Verdict
+from ...charts.draw import render
+from ...charts.sheet import Cell, sheet, thumbnail
+from ...charts.theme import LIGHT
+from ...critique.cards import cards
+from ...critique.criteria import Rubric
+from ...critique.reference import Reference
+from ...critique.report import tradition
+from ...critique.score import Verdict
 from .revision import MEANINGS, Parameter, Take
 from .rewrite import Found, Round, Shot, Trial
 

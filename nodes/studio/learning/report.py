@@ -3,11 +3,11 @@ import statistics
 
 import torch
 
-from ..charts.draw import render
-from ..charts.sheet import Cell, sheet, thumbnail
-from ..charts.theme import LIGHT
-from .critic_measures import apart, variety
-from .critic_train import Asked, Trained
+from ...charts.draw import render
+from ...charts.sheet import Cell, sheet, thumbnail
+from ...charts.theme import LIGHT
+from .before_after import apart, variety
+from .run import Asked, Trained
 
 MOST = 30   # pairs on the sheet
 WARNING = "A measure that is trained for no longer says how good a picture is: judge by what was not, and by eye."

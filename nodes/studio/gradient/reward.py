@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..critique.criteria import Criterion, Reading, Rubric
-from ..critique.measures import movement
-from ..critique.measures.soft import SOFT
-from ..critique.reference import Reference
-from ..critique.rubric import default
-from ..critique.score import reading_of, voices_of, weights_of
+from ...critique.criteria import Criterion, Reading, Rubric
+from ...critique.measures import movement
+from ...critique.measures.soft import SOFT
+from ...critique.reference import Reference
+from ...critique.rubric import default
+from ...critique.score import reading_of, voices_of, weights_of
 
 DIRECTIONS = ("Coherence", "Obliqueness")
 DETAIL = ("Slope Redies", *DIRECTIONS)

@@ -4,9 +4,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..critique.critic import measured
-from ..critique.rubric import default
-from ..critique.score import Critique, judge, needed
+from ...critique.critic import measured
+from ...critique.rubric import default
+from ...critique.score import Critique, judge, needed
 
 
 class Measured(NamedTuple):

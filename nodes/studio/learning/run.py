@@ -8,27 +8,27 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..critique.criteria import Rubric
-from ..critique.reference import Reference
-from ..lora.saving.output import file_stem
-from ..lora.saving.proof import check_loads
-from ..training.adapters import LoraShape
-from ..training.data.dataset import Sample, TrainingSet, unused_options
-from ..training.disk.checkpoint import find_state, load_state, state_folder, take_run
-from ..training.disk.keeping import Keeper
-from ..training.disk.state import restore
-from ..training.plan.recipe import OptimizerPlan, Recipe
-from ..training.plan.settings import Settings
-from ..training.run import load, load_for_training
-from ..training.seen.critic import as_image
-from ..training.seen.decoding import decode
-from ..training.seen.progress import Progress
-from ..training.step.retry import attempt
-from ..training.step.selfcheck import self_check
-from ..training.stop import stoppable
-from .critic_measures import Measured, measure
-from .critic_session import Course, Goal, RewardSession
-from .sampling import Sampling
+from ...critique.criteria import Rubric
+from ...critique.reference import Reference
+from ...lora.saving.output import file_stem
+from ...lora.saving.proof import check_loads
+from ...training.adapters import LoraShape
+from ...training.data.dataset import Sample, TrainingSet, unused_options
+from ...training.disk.checkpoint import find_state, load_state, state_folder, take_run
+from ...training.disk.keeping import Keeper
+from ...training.disk.state import restore
+from ...training.plan.recipe import OptimizerPlan, Recipe
+from ...training.plan.settings import Settings
+from ...training.run import load, load_for_training
+from ...training.seen.critic import as_image
+from ...training.seen.decoding import decode
+from ...training.seen.progress import Progress
+from ...training.step.retry import attempt
+from ...training.step.selfcheck import self_check
+from ...training.stop import stoppable
+from ..sampling import Sampling
+from .before_after import Measured, measure
+from .session import Course, Goal, RewardSession
 
 # Weights would decay towards zero, which is not where a LoRA that goes on started; guidance is that of sampling.
 RECIPE = Recipe(optimizer=OptimizerPlan(weight_decay=0.0), guidance=3.5)

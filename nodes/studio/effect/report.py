@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..charts.draw import render
-from ..charts.effects import Part, Words, effect_bars, effect_grid
-from ..charts.sheet import Cell, sheet, thumbnail
-from ..charts.theme import LIGHT, ramp
-from ..critique.report import tradition
-from .effect import LATENT, PIXELS, SCORE, Effects, Shown, Sitting
+from ...charts.draw import render
+from ...charts.effects import Part, Words, effect_bars, effect_grid
+from ...charts.sheet import Cell, sheet, thumbnail
+from ...charts.theme import LIGHT, ramp
+from ...critique.report import tradition
+from .observe import LATENT, PIXELS, SCORE, Effects, Shown, Sitting
 
 UNITS = {SCORE: "points of 100", PIXELS: "mean difference, in levels of 255", LATENT: "difference, in % of the latent"}
 DOES = {"solo": "itself alone: what the LoRA does with this group only",

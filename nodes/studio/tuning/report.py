@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from ..charts.draw import render
-from ..charts.picture import picture as drawn
-from ..charts.sheet import Cell, sheet, thumbnail
-from ..charts.theme import LIGHT
-from ..critique.report import tradition
+from ...charts.draw import render
+from ...charts.picture import picture as drawn
+from ...charts.sheet import Cell, sheet, thumbnail
+from ...charts.theme import LIGHT
+from ...critique.report import tradition
 from .tune import Goal, Trial, Tuned
 
 ROWS = 10  # of the contact sheet

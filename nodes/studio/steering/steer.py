@@ -5,10 +5,10 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
+from ..gradient.decoder import Decoder
+from ..gradient.reward import Reward
 from .climb import climb, each, norm
-from .decoder import Decoder
 from .push import Push, push
-from .reward import Reward
 
 CLIMBS = 3  # steps in which a move is made
 PUSH_START = 0.04  # share of the sampling: before it all is noise, and what the model predicts hardly depends on it

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..critique.shapley import gains_of, shapley_values
+from ...critique.shapley import gains_of, shapley_values
 
 MODES = ("solo", "ablate", "shapley")
 EXACT = 8  # groups up to which all 2^n coalitions are drawn

@@ -14,13 +14,13 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ..training.adapters import attached, checkpointed
-from ..training.model.differentiable import DifferentiableHost, attend_with_sdpa
-from ..training.model.layers import repeated_blocks
-from ..training.step.memory import is_memory_full
+from ...training.adapters import attached, checkpointed
+from ...training.model.differentiable import DifferentiableHost, attend_with_sdpa
+from ...training.model.layers import repeated_blocks
+from ...training.step.memory import is_memory_full
+from ..gradient.decoder import Decoder
+from ..gradient.reward import Reward
 from .climb import climb, each, norm
-from .decoder import Decoder
-from .reward import Reward
 
 KEY = "bottega_push"
 NO_ADAPTERS = SimpleNamespace(layers={})

@@ -6,16 +6,16 @@ import comfy.model_management
 import numpy as np
 from torch import Tensor
 
-from ..critique import space
-from ..critique.criteria import Rubric
-from ..critique.critic import judge_only
-from ..critique.measures import FILTERED, MEASURES, filter_bank
-from ..critique.reference import Reference
-from ..critique.score import judge, needed
+from ...critique import space
+from ...critique.criteria import Rubric
+from ...critique.critic import judge_only
+from ...critique.measures import FILTERED, MEASURES, filter_bank
+from ...critique.reference import Reference
+from ...critique.score import judge, needed
+from ..groups import Divided
+from ..sampling import Drawn, Sampling, reduced
 from . import game
 from .game import Game, Task, Values
-from .groups import Divided
-from .sampling import Drawn, Sampling, reduced
 
 SCORE, PIXELS, LATENT = "score", "pixels", "latent"
 

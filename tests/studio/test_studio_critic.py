@@ -19,7 +19,7 @@ def pictures():
 @pytest.mark.parametrize("rubric", ["", "Balance=2; Value>70; Colour richness=high"])
 def test_it_gives_the_scores_of_art_critique(pack, studio, pictures, rubric):
     rubric, reference = part(pack, "language").parse(rubric), part(pack, "reference").paintings()
-    critic = studio("training_critic").TrainingCritic(rubric, reference)
+    critic = studio("critic").TrainingCritic(rubric, reference)
     critique, picture = part(pack, "critic"), part(pack, "picture").Picture
     whole = [part(pack, "score").judge(critique.examine(picture.from_images(one))[1], reference, rubric).score
              for one in pictures.split(1)]

@@ -6,7 +6,7 @@ import folder_paths
 from comfy_api.v0_0_2 import io, ui
 
 from ...lora.file.files import listed_version
-from ..decoder import CHOICES
+from ..gradient.decoder import CHOICES
 from . import unfinished
 from .common import REFERENCE, ReferenceType, check_numbers, check_rubric
 from .lora import lora_file
@@ -112,11 +112,11 @@ class CriticTrain(io.ComfyNode):
         from ...critique.language import parse
         from ...critique.reference import paintings
         from ...training.plan.settings import Settings
-        from .. import critic_report, critic_train
-        from ..critic_session import Goal
-        from ..decoder import FULL
-        from ..decoder import decoder as find
-        from ..reward import named, reward
+        from ..gradient.decoder import FULL
+        from ..gradient.decoder import decoder as find
+        from ..gradient.reward import named, reward
+        from ..learning import report, run
+        from ..learning.session import Goal
         from .common import sampling_of
         check_numbers(steps=(steps, 1, inf), batch_size=(batch_size, 1, inf), last_steps=(last_steps, 1, inf),
                       seeds=(seeds, 0, inf), rank=(rank, 0, inf), learning_rate=(learning_rate, 0, inf),
@@ -130,11 +130,10 @@ class CriticTrain(io.ComfyNode):
         tensors = None
         if lora is not None or lora_name not in (None, "", NEW):
             tensors = lora_file(lora, lora_name)[0].tensors
-        settings = Settings(steps, batch_size, learning_rate, rank, seed, critic_train.RECIPE)
-        wish = critic_train.Asked(tensors, sampling, goal, asked, reference, settings, name, held_out or [], seeds,
-                                  resume)
-        done = critic_train.train(model, wish, critic_train.RewardProgress(steps, cls.hidden.unique_id))
+        settings = Settings(steps, batch_size, learning_rate, rank, seed, run.RECIPE)
+        wish = run.Asked(tensors, sampling, goal, asked, reference, settings, name, held_out or [], seeds, resume)
+        done = run.train(model, wish, run.RewardProgress(steps, cls.hidden.unique_id))
         unfinished.note(cls.hidden.unique_id, done.cancelled or len(done.after) < len(done.before))
-        text, sheet = critic_report.report(done, wish), critic_report.contact_sheet(done)
+        text, sheet = report.report(done, wish), report.contact_sheet(done)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
         return io.NodeOutput(done.tensors, done.loss_map, text, done.path, sheet, ui=shown)

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..critique.criteria import Rubric
-from ..critique.critic import judge_only
-from ..critique.reference import Reference
+from ...critique.criteria import Rubric
+from ...critique.critic import judge_only
+from ...critique.reference import Reference
+from ..sampling import Sampling
 from .revision import Take
 from .rewrite import Shot
-from .sampling import Sampling
 
 
 class Easel(NamedTuple):

@@ -12,15 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..training.adapters import LoraShape
-from ..training.adapters.like import like, mapped
-from ..training.data.dataset import Sample, TrainingSet
-from ..training.disk.identity import content_identity
-from ..training.step.gradient import group_by_shape
-from ..training.step.session import Session
+from ...training.adapters import LoraShape
+from ...training.adapters.like import like, mapped
+from ...training.data.dataset import Sample, TrainingSet
+from ...training.disk.identity import content_identity
+from ...training.step.gradient import group_by_shape
+from ...training.step.session import Session
+from ..gradient.decoder import Decoder
+from ..gradient.reward import Reward
 from .chain import Chain, schedule
-from .decoder import Decoder
-from .reward import Reward
 
 DRAFT, REFL = "DRaFT: the last steps", "ReFL: one random step"
 

@@ -24,9 +24,9 @@ def wish(part):
 
     def make(model, steps=3, method=None, last_steps=1, penalty=1.0, lora=None, name="critic", resume="", rate=1e-2,
              seeds=0, seed=3, rubric="*=0; \"mean S channel\"=high", prompts=2):
-        session, train = part("studio.critic_session"), part("studio.critic_train")
+        session, train = part("studio.learning.session"), part("studio.learning.run")
         rubric, reference = part("critique.language").parse(rubric), part("critique.reference").paintings()
-        decoder, rewards = part("studio.decoder").decoder(model), part("studio.reward")
+        decoder, rewards = part("studio.gradient.decoder").decoder(model), part("studio.gradient.reward")
         goal = session.Goal(rewards.reward(rewards.named(rubric), reference, decoder.detail), decoder,
                             method or session.DRAFT, last_steps, penalty)
         positive = [entry for number in range(prompts) for entry in caption(number)]
@@ -40,7 +40,7 @@ def wish(part):
 @pytest.fixture
 def run(part, output_folder):
     """run(model, wish, stop_after): trains as the node does."""
-    train = part("studio.critic_train")
+    train = part("studio.learning.run")
 
     class Interrupted(train.RewardProgress):
         after = None
@@ -62,7 +62,7 @@ def run(part, output_folder):
 def session(part, wish):
     """A session that is ready for its first step, inside of which gradients are on."""
     from training_models import tiny_sd3
-    train, model = part("studio.critic_train"), tiny_sd3()
+    train, model = part("studio.learning.run"), tiny_sd3()
 
     def make(**changes):
         asked = wish(model, **changes)
@@ -88,10 +88,10 @@ def test_pictures_are_sampled_as_ksampler_does(part, family, cfg, longer):
         denoiser = part("training.step.denoiser").Denoiser(model, 3.5)
         sample = part("training.data.dataset").Sample
         sampling = model.get_model_object("model_sampling")
-        sigmas = part("studio.chain").schedule(sampling, "normal", steps, "cpu")
+        sigmas = part("studio.learning.chain").schedule(sampling, "normal", steps, "cpu")
         conds, negative = (denoiser.encode(sample(torch.zeros_like(noise), *entry)).conds for entry in words + empty)
-        chain = part("studio.chain").Chain(denoiser, sampling, sigmas, cfg, None if cfg == 1 else negative,
-                                           model.model_options)
+        chain = part("studio.learning.chain").Chain(denoiser, sampling, sigmas, cfg, None if cfg == 1 else negative,
+                                                    model.model_options)
         ours = model.model.process_latent_out(chain.run(chain.begin(noise), [conds], range(steps)))
     assert torch.allclose(ours, theirs, atol=1e-4 * theirs.abs().max().item())
 
@@ -130,7 +130,7 @@ def test_the_last_step_alone_is_learnt_through_with_k_of_one(session, part):
     more = session(last_steps=9)
     assert more._steps() == range(0, 4)
     assert "last_steps: 9 are more than the 4 of a picture; the gradient runs through all of them." in more.notes
-    drawn = {session(method=part("studio.critic_session").REFL, seed=seed)._steps() for seed in range(12)}
+    drawn = {session(method=part("studio.learning.session").REFL, seed=seed)._steps() for seed in range(12)}
     assert drawn == {range(2, 3), range(3, 4)}
 
 
@@ -156,7 +156,7 @@ def same(a, b):
 
 def test_cancel_and_resume_give_the_lora_of_a_run_that_was_never_cut(run, wish, output_folder, part):
     from training_models import tiny_sd3
-    refl = part("studio.critic_session").REFL
+    refl = part("studio.learning.session").REFL
     model = tiny_sd3()
     state = torch.get_rng_state()
     whole = run(model, wish(model, steps=5, method=refl, name="whole"))
@@ -170,8 +170,8 @@ def test_cancel_and_resume_give_the_lora_of_a_run_that_was_never_cut(run, wish, 
     done = wish(model, steps=5, method=refl, name="cut", resume="cut")
     again = run(model, done)
     assert same(again.tensors, whole.tensors) and again.session.seen is None
-    assert "**5 steps of 2 pictures**" in part("studio.critic_report").report(again, done)
-    assert part("studio.critic_report").contact_sheet(again).shape[0] == 1
+    assert "**5 steps of 2 pictures**" in part("studio.learning.report").report(again, done)
+    assert part("studio.learning.report").contact_sheet(again).shape[0] == 1
     other = run(model, wish(model, steps=5, method=refl, name="other", seed=4))
     assert not same(other.tensors, whole.tensors)
 

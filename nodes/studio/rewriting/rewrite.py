@@ -11,7 +11,7 @@ from typing import NamedTuple
 import comfy.model_management
 from torch import Tensor
 
-from ..critique.score import Critique
+from ...critique.score import Critique
 from .revision import Parameter, Revision, Take, applied, read
 
 SHARES = (1.0, 0.5)  # a revision is tried in full, and after a rejection halved; then the best stands again

@@ -2,8 +2,8 @@
 import torch
 from torch import Tensor
 
-from .decoder import Decoder
-from .reward import Reward
+from ..gradient.decoder import Decoder
+from ..gradient.reward import Reward
 
 
 def climb(reward: Reward, decoder: Decoder, latent: Tensor, further: bool = True) -> tuple[Tensor, Tensor]:

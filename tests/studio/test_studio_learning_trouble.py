@@ -9,7 +9,7 @@ import torch
 from real_host import GraphError
 from safetensors.torch import load_file
 from studio_graphs import PROMPT, loaders, node, write_lora
-from test_studio_critic_train import graph, same
+from test_studio_learning import graph, same
 
 pytestmark = pytest.mark.usefixtures("measured_small")
 SEEDS = itertools.count(1)      # one for each test: the host keeps the last prompt's results, and nodes their folders
@@ -63,12 +63,12 @@ def files(folder):
     return sorted(path.name for path in (folder / "loras").glob("*"))
 
 
-@pytest.mark.parametrize("room, name, call", [
-    ("critic_train", "self_check", 1), ("sampling.Sampling", "draw", 2), ("critic_session.RewardSession", "judge", 1)])
+@pytest.mark.parametrize("module, owner, name, call", [
+    ("learning.run", "", "self_check", 1), ("sampling", "Sampling", "draw", 2),
+    ("learning.session", "RewardSession", "judge", 1)])
 def test_a_cancel_before_the_first_step_ends_the_graph_and_leaves_nothing(host, starter, studio, cancel_at, latent,
-                                                                          output_folder, room, name, call):
+                                                                          output_folder, module, owner, name, call):
     before = latent()
-    module, _, owner = room.partition(".")
     cancel_at(getattr(studio(module), owner) if owner else studio(module), name, call)
     with pytest.raises(GraphError) as error:
         host.run(changed(starter, seeds=int(name == "draw")))
@@ -81,7 +81,7 @@ def test_a_cancel_before_the_first_step_ends_the_graph_and_leaves_nothing(host, 
 def test_a_cancel_in_a_later_step_keeps_the_steps_before_it(host, starter, studio, cancel_at, latent, output_folder,
                                                             name, call):
     before = latent()
-    cancel_at(studio("critic_session").RewardSession, name, call)
+    cancel_at(studio("learning.session").RewardSession, name, call)
     outputs, _ = host.run(changed(starter, seeds=0))
     assert "Cancelled after 1 of 2 steps. To go on, set resume to critic/step_00000001" in outputs["train"]["text"][0]
     assert files(output_folder) == ["critic_interrupted.safetensors"]
@@ -89,7 +89,7 @@ def test_a_cancel_in_a_later_step_keeps_the_steps_before_it(host, starter, studi
 
 
 def test_a_cancel_after_the_last_step_keeps_the_whole_lora(host, starter, studio, cancel_at, output_folder):
-    cancel_at(studio("critic_train").RewardProgress, "take", 2)
+    cancel_at(studio("learning.run").RewardProgress, "take", 2)
     outputs, _ = host.run(changed(starter, seeds=0))
     assert files(output_folder) == ["critic.safetensors"] and "Cancelled" not in outputs["train"]["text"][0]
 

@@ -6,7 +6,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ..training.step.denoiser import Conds, Denoiser, fit_together
+from ...training.step.denoiser import Conds, Denoiser, fit_together
 
 
 class Chain(NamedTuple):

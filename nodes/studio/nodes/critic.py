@@ -31,5 +31,5 @@ class TrainingCritic(io.ComfyNode):
     def execute(cls, rubric, reference=None):
         from ...critique.language import parse
         from ...critique.reference import paintings
-        from .. import training_critic
-        return io.NodeOutput(training_critic.TrainingCritic(parse(rubric), reference or paintings()))
+        from .. import critic
+        return io.NodeOutput(critic.TrainingCritic(parse(rubric), reference or paintings()))

@@ -1,0 +1,1 @@
+"""What a gradient can pass between latents and what pictures earn: decoders, and the critique as a reward."""
