@@ -46,7 +46,8 @@ CONTRACT = {
     "BottegaChart": ("data spec width height theme", "IMAGE"),
     "BottegaBestOf": ("count keep seed rubric images guider sampler sigmas latent_image vae reference",
                       "IMAGE LATENT FLOAT STRING IMAGE"),
-    "BottegaSteer": ("model rubric strength start end norm_limit decoder vae reference push push_end", "MODEL STRING"),
+    "BottegaSteer": ("model rubric strength start end norm_limit decoder vae reference push push_end "
+                     "pixel_limit", "MODEL STRING"),
     "BottegaBlockEffect": ("model lora lora_name strength_model groups mode seeds positive negative latent_image vae "
                            "seed sampling_steps cfg sampler_name scheduler value permutations rubric reference",
                            "STRING IMAGE IMAGE IMAGE STRING"),

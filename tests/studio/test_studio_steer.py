@@ -23,11 +23,12 @@ def parts(pack):
 @pytest.fixture(scope="module")
 def guided(parts):
     """A MODEL under guidance by a rubric of the paintings."""
-    def guided(model, text="Balance=high", points=5.0, limit=0.1, start=0.0, end=1.0, vae=None, push=0.0, push_end=0.6):
+    def guided(model, text="Balance=high", points=5.0, limit=0.1, start=0.0, end=1.0, vae=None, push=0.0, push_end=0.6,
+               pixels=1.0):
         steer, found = parts("studio.steering.steer"), parts("studio.gradient.decoder").decoder(model, "auto", vae)
         rubric = parts("studio.gradient.reward").named(parts("critique.language").parse(text))
         earned = parts("studio.gradient.reward").reward(rubric, parts("critique.reference").paintings(), found.detail)
-        return steer.guide(model, earned, found, steer.Force(points, limit, start, end, push, push_end))
+        return steer.guide(model, earned, found, steer.Force(points, limit, start, end, push, push_end, pixels))
     return guided
 
 
@@ -121,6 +122,23 @@ def test_a_move_is_counted_in_float32_and_keeps_to_its_limit(loaded, guided, dty
         assert after.dtype == dtype and guidance.move(latent).dtype == torch.float32
         share = (after - latent).double().flatten(1).norm(dim=1) / latent.double().flatten(1).norm(dim=1)
     assert (share <= 0.0205).all() and share[0] > 0 and share[1] > 0.0195
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize("pixels", [0.005, 0.02])
+def test_few_pixels_change_by_more_than_their_limit(loaded, guided, pixels, fitted):
+    """Seen as guidance sees it; without the limit the same move goes further."""
+    latent = torch.randn(2, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+
+    def change(limit):
+        guidance = guided(loaded.model, limit=0.5, points=100.0, pixels=limit, vae=loaded.vae if fitted else None
+                          ).model_options["sampler_post_cfg_function"][-1]
+        seen = [guidance.decoder.decode(each) for each in (latent, latent + guidance.move(latent))]
+        return (seen[1] - seen[0]).abs().flatten(1)
+
+    assert ((change(pixels) > pixels + 1e-4).float().mean(1) <= 0.021).all()
+    assert change(pixels).amax() > pixels / 4
+    assert change(1.0).mean() > change(pixels).mean()
 
 
 def test_a_latent_without_a_gradient_stays_where_it_is(loaded, guided):
@@ -218,7 +236,7 @@ def test_a_push_raises_what_the_model_predicts_of_each_picture_and_keeps_the_nor
     with torch.inference_mode():
         clean, ways = push.pulled(predict, noisy, [part], loaded.model)
         moved = push.pushed(noisy, ways, [part.share])
-        before, after = (climb.climb(part.reward, part.decoder, each, False)[0] for each in (clean, predict(moved)))
+        before, after = (climb.climb(part.reward, part.decoder, each, False).points for each in (clean, predict(moved)))
         assert torch.allclose(climb.norm(moved), climb.norm(noisy), rtol=1e-5)
         assert torch.allclose(clean, predict(noisy), atol=1e-5)
     assert (after > before).all()

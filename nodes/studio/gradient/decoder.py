@@ -20,11 +20,13 @@ class Decoder(NamedTuple):
     to be called outside of inference mode.
 
     Of a video every latent frame is a picture: [B * F, 3, H, W], those of one video in a row. `detail` says whether
-    the pictures show more than one colour for each latent cell.
+    the pictures show more than one colour for each latent cell. `change` takes a change of the pictures to the change
+    of latents [B * F, C, h, w] that makes it, where that is known.
     """
     name: str
     decode: Callable[[Tensor], Tensor]
     detail: bool
+    change: Callable[[Tensor], Tensor] | None = None
 
 
 def decoder(model, choice: str = "auto", vae=None) -> Decoder:
@@ -74,9 +76,9 @@ def _fitted(form, vae) -> Decoder:
     with torch.inference_mode():
         found = fit(lambda image: frames(form.process_in(vae.encode(image))))
     with torch.inference_mode(False):
-        found = found._replace(weight=found.weight.clone(), bias=found.bias.clone())
+        found = found._replace(weight=found.weight.clone(), bias=found.bias.clone(), back=found.back.clone())
     return Decoder(f"a linear map fitted to the VAE, which explains {found.explained:.1%} of pictures it never saw",
-                   lambda latent: found(frames(latent)), True)
+                   lambda latent: found(frames(latent)), True, found.change)
 
 
 def _full(form, vae) -> Decoder:

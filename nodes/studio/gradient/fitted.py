@@ -1,4 +1,4 @@
-"""A decoder that costs next to nothing: a linear map from latents to pictures, fitted to a VAE once."""
+"""A decoder that costs next to nothing: a linear map from latents to pictures, and one back, fitted to a VAE once."""
 from typing import NamedTuple
 
 import torch
@@ -11,15 +11,25 @@ RIDGE = 1e-4
 
 
 class LinearDecoder(NamedTuple):
-    """weight: [3 * DOTS^2, C, 3, 3]; bias: [3 * DOTS^2]; explained: share of the variance of pictures not fitted to."""
+    """weight: [3 * DOTS^2, C, 3, 3]; bias: [3 * DOTS^2]; back: [C, 3 * DOTS^2, 3, 3]; explained: share of the variance
+    of pictures not fitted to."""
     weight: Tensor
     bias: Tensor
+    back: Tensor
     explained: float
 
     def __call__(self, cells: Tensor) -> Tensor:
         """[B, C, h, w] -> sRGB [B, 3, DOTS * h, DOTS * w], 0..1."""
-        weight, bias = (each.to(cells) for each in (self.weight, self.bias))
-        return F.pixel_shuffle(F.conv2d(F.pad(cells, (1, 1, 1, 1), "replicate"), weight, bias), DOTS).clamp(0, 1)
+        return F.pixel_shuffle(_around(cells, self.weight, self.bias.to(cells)), DOTS).clamp(0, 1)
+
+    def change(self, pictures: Tensor) -> Tensor:
+        """The change of latents [B, C, h, w] that makes a change of pictures [B, 3, DOTS * h, DOTS * w]."""
+        return _around(F.pixel_unshuffle(pictures, DOTS), self.back)
+
+
+def _around(cells: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A linear map of each cell with its eight neighbours; beyond the rim the rim goes on."""
+    return F.conv2d(F.pad(cells, (1, 1, 1, 1), "replicate"), weight.to(cells), bias)
 
 
 def dead_leaves(count: int, side: int, generator: torch.Generator) -> Tensor:
@@ -43,14 +53,21 @@ def fit(encode) -> LinearDecoder:
     """Least squares over encoded dead leaves. encode: IMAGE [1, H, W, 3] -> the model's latent [1, C, h, w]."""
     pictures = dead_leaves(PICTURES, SIDE, torch.Generator().manual_seed(SEED))
     latents = torch.cat([encode(picture.movedim(0, -1)[None]) for picture in pictures]).double().cpu()
-    around = F.unfold(F.pad(latents, (1, 1, 1, 1), "replicate"), 3)                     # [N, 9C, cells]
-    seen = torch.cat([around, torch.ones_like(around[:, :1])], 1).movedim(1, -1)
     small = F.interpolate(pictures, [DOTS * length for length in latents.shape[2:]], mode="area")
-    wanted = F.pixel_unshuffle(small, DOTS).flatten(2).movedim(1, -1).double()
-    known = PICTURES - HELD_OUT
+    dots = F.pixel_unshuffle(small, DOTS).double()
+    weight, bias, explained = _solved(latents, dots)
+    return LinearDecoder(weight, bias, _solved(dots, latents)[0], explained)
+
+
+def _solved(cells: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, float]:
+    """The linear map from cells [N, C, h, w], each with its neighbours, to [N, K, h, w]: (weight [K, C, 3, 3],
+    bias [K], share of the variance that it explains in the HELD_OUT last)."""
+    around = F.unfold(F.pad(cells, (1, 1, 1, 1), "replicate"), 3)                       # [N, 9C, cells]
+    seen = torch.cat([around, torch.ones_like(around[:, :1])], 1).movedim(1, -1)
+    wanted, known = wanted.flatten(2).movedim(1, -1), len(cells) - HELD_OUT
     x, y = seen[:known].flatten(0, 1), wanted[:known].flatten(0, 1)
     normal = x.T @ x
     solved = torch.linalg.solve(normal + RIDGE * normal.diagonal().mean() * torch.eye(len(normal)).double(), x.T @ y)
     error = (seen[known:] @ solved - wanted[known:]).square().mean() / wanted[known:].var((0, 1)).mean()
-    weight = solved[:-1].T.reshape(-1, latents.shape[1], 3, 3)
-    return LinearDecoder(weight.float(), solved[-1].float(), 1 - error.item())
+    weight = solved[:-1].T.reshape(-1, cells.shape[1], 3, 3)
+    return weight.float(), solved[-1].float(), 1 - error.item()

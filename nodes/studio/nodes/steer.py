@@ -48,6 +48,10 @@ class Steer(io.ComfyNode):
                 io.Float.Input("push_end", default=0.35, min=0.0, max=1.0, step=0.01, optional=True,
                                tooltip="Share of the sampling at which the pushes end. They begin with the second "
                                        "step or so, when there is something to see."),
+                io.Float.Input("pixel_limit", default=1.0, min=0.01, max=1.0, step=0.01, optional=True,
+                               tooltip="The most that a step may change pixels by (but for 2 in 100), as a share of "
+                                       "their range from black to white. It keeps a small thing from being repainted "
+                                       "where a large one would only be tinted; 0.1 is a faint change. 1: no limit."),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The model with guidance, for any sampler; the very same where "
@@ -62,13 +66,13 @@ class Steer(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, rubric, strength, start, end, norm_limit, decoder, vae=None, reference=None, push=0.0,
-                push_end=0.35):
+                push_end=0.35, pixel_limit=1.0):
         from ...critique.language import parse
         from ...critique.reference import paintings
         from ..gradient.decoder import decoder as find
         from ..gradient.reward import named, reward
         from ..steering import steer
-        force = steer.Force(strength, norm_limit, start, end, push, push_end)
+        force = steer.Force(strength, norm_limit, start, end, push, push_end, pixel_limit)
         if force.off:
             return io.NodeOutput(model, steer.OFF, ui=ui.PreviewText(steer.OFF))
         seen = find(model, decoder, vae)

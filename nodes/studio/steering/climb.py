@@ -1,4 +1,6 @@
 """The gradient of a reward at latents, and what guidance does with lengths."""
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -6,16 +8,26 @@ from ..gradient.decoder import Decoder
 from ..gradient.reward import Reward
 
 
-def climb(reward: Reward, decoder: Decoder, latent: Tensor, further: bool = True) -> tuple[Tensor, Tensor]:
-    """The points [B] of latents [B, C, ...] and their gradient, float32, also inside inference mode.
+class Climb(NamedTuple):
+    """points: [B]; slope: their gradient at the latents [B, C, ...]; seen: at the pictures [B, 3, H, W] (of a video,
+    [B * F, 3, H, W]); float32."""
+    points: Tensor
+    slope: Tensor
+    seen: Tensor
 
-    Of a video the points are the mean over its frames. Without `further` the gradient is 0.
+
+def climb(reward: Reward, decoder: Decoder, latent: Tensor, further: bool = True) -> Climb:
+    """The points of latents [B, C, ...] and their gradients, also inside inference mode.
+
+    Of a video the points are the mean over its frames. Without `further` the gradients are 0.
     """
     with torch.inference_mode(False), torch.set_grad_enabled(further):
         own = latent.detach().clone().float().requires_grad_(further)
-        earned = reward(decoder.decode(own)).view(len(own), -1).mean(1)
-        slope = torch.autograd.grad(earned.sum(), own)[0] if further else torch.zeros_like(own)
-    return earned.detach(), slope
+        pictures = decoder.decode(own)
+        earned = reward(pictures).view(len(own), -1).mean(1)
+        sources = own, pictures
+        slopes = torch.autograd.grad(earned.sum(), sources) if further else map(torch.zeros_like, sources)
+    return Climb(earned.detach(), *slopes)
 
 
 def each(values: Tensor, latent: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class Push(NamedTuple):
     def slope(self, clean: Tensor) -> Tensor:
         """The gradient at a predicted clean latent, each picture's of root mean square 1: only its direction counts,
         and small numbers would vanish in float16."""
-        slope = climb(self.reward, self.decoder, clean)[1]
+        slope = climb(self.reward, self.decoder, clean).slope
         size = norm(slope) / slope[0].numel() ** 0.5
         return (slope / each(size.clamp(min=torch.finfo(slope.dtype).tiny), slope)).to(clean.dtype)
 

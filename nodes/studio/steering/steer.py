@@ -7,10 +7,11 @@ from torch import Tensor
 
 from ..gradient.decoder import Decoder
 from ..gradient.reward import Reward
-from .climb import climb, each, norm
+from .climb import Climb, climb, each, norm
 from .push import Push, push
 
 CLIMBS = 3  # steps in which a move is made
+FEW = 0.02  # share of the pixels that may pass their limit: the rims of things, where a latent cannot be exact
 PUSH_START = 0.04  # share of the sampling: before it all is noise, and what the model predicts hardly depends on it
 OFF = "Off: strength is 0, or start is not before end and there is no push. The model is passed on as it came."
 WARNING = ("A measure that is steered no longer says how good a picture is: judge by what was not steered, and by eye.")
@@ -20,7 +21,8 @@ class Force(NamedTuple):
     """How hard and when to push.
 
     `points` are what each step tries to add, to first order; `limit` is the longest move as a share of the latent's
-    norm; `start` and `end` are shares of the sampling, 0..1. `push` is the length of the early pushes, as a share of
+    norm; `start` and `end` are shares of the sampling, 0..1. `pixels` is the most that a step may change a pixel by,
+    0..1, as the decoder sees it; 1 is no limit. `push` is the length of the early pushes, as a share of
     the noisy latent's norm, made until `push_end`.
     """
     points: float
@@ -29,6 +31,7 @@ class Force(NamedTuple):
     end: float
     push: float = 0.0
     push_end: float = 0.0
+    pixels: float = 1.0
 
     @property
     def moves(self) -> bool:
@@ -65,22 +68,56 @@ class Guidance(NamedTuple):
         """What to add to latents [B, C, ...], float32: each picture is moved by its own gradient only.
 
         The way is cut into CLIMBS steps; one that loses points is not taken and the next is a quarter as long, so that
-        a near top is not overshot. Each goes by the roots of the slope, which spreads it over more of the picture.
+        a near top is not overshot.
         """
         start = at = latent.float()
         longest, wanted = self.force.limit * norm(start) / CLIMBS, self.force.points / CLIMBS
-        share = torch.ones_like(longest)
-        earned, slope = climb(self.reward, self.decoder, at)
+        share, here = torch.ones_like(longest), climb(self.reward, self.decoder, at)
         for left in reversed(range(CLIMBS)):
-            way = slope.sign() * slope.abs().sqrt()
-            gain, size = (way * slope).flatten(1).sum(1), norm(way)
-            length = torch.minimum((self.reward.most - earned).clamp(0, wanted) * size / gain, longest) * share
-            tried = at + each(length / size, slope) * way
-            now, there = climb(self.reward, self.decoder, tried, bool(left))
-            better = now > earned
-            at, slope = (torch.where(each(better, slope), new, old) for new, old in ((tried, at), (there, slope)))
-            earned, share = torch.where(better, now, earned), torch.where(better, share, share / 4)
+            way = self.way(here)
+            gain, size = (way * here.slope).flatten(1).sum(1).clamp(min=0), norm(way)
+            length = torch.minimum((self.reward.most - here.points).clamp(0, wanted) * size / gain, longest)
+            tried = at + each(self.within_pixels(at, way, length) * share / size, at) * way
+            there = climb(self.reward, self.decoder, tried, bool(left))
+            better = there.points > here.points
+            at = torch.where(each(better, at), tried, at)
+            here, share = of_each(better, there, here), torch.where(better, share, share / 4)
         return at - start
+
+    def way(self, here: Climb) -> Tensor:
+        """Which way to go, latents: the roots of the slope, which spread it over more of the picture.
+
+        Where the change of pixels is limited, the roots are of the picture's slope, taken back to latents where the
+        decoder knows how: what is spread evenly over a picture reaches most within the limit.
+        """
+        if self.force.pixels >= 1 or self.decoder.change is None:
+            return root(here.slope)
+        change = self.decoder.change(root(here.seen))
+        return change if here.slope.ndim == 4 else change.unflatten(0, (len(here.slope), -1)).movedim(1, 2)
+
+    def within_pixels(self, at: Tensor, way: Tensor, length: Tensor) -> Tensor:
+        """`length` [B] along `way`, shortened so that all but FEW of the pixels keep to a climb's part of the limit.
+
+        A hundredth of the way tells: over all of it a pixel may reach black or white, and show less than it moved.
+        """
+        if self.force.pixels >= 1:
+            return length
+        with torch.inference_mode(False), torch.no_grad():
+            before, after = (self.decoder.decode(latent.clone())
+                             for latent in (at, at + each(length / norm(way) / 100, way) * way))
+        change = (after - before).abs().reshape(len(at), -1)
+        most = change.kthvalue(round((1 - FEW) * change.shape[1]), 1).values * 100
+        return length * (self.force.pixels / CLIMBS / most.clamp(min=1e-9)).clamp(max=1)
+
+
+def root(slope: Tensor) -> Tensor:
+    return slope.sign() * slope.abs().sqrt()
+
+
+def of_each(chosen: Tensor, one: Climb, other: Climb) -> Climb:
+    """For each picture `one` where `chosen` [B], else `other`."""
+    return Climb(*(torch.where(each(chosen.repeat_interleave(len(mine) // len(chosen)), mine), mine, its)
+                   for mine, its in zip(one, other, strict=True)))
 
 
 def guide(model, reward: Reward, decoder: Decoder, force: Force):
@@ -105,7 +142,7 @@ def report(reward: Reward, decoder: Decoder, force: Force) -> str:
     if force.moves:
         parts.append(f"Each step from {force.start:.0%} to {force.end:.0%} of the sampling tries to add "
                      f"{force.points:g} points by moving the predicted latent by at most {force.limit:.1%} of its "
-                     f"norm, seen through {decoder.name}.")
+                     f"norm{_pixels(force)}, seen through {decoder.name}.")
     if force.pushes:
         parts.append(f"Each step from {PUSH_START:.0%} to {force.push_end:.0%} pushes the noisy latent by "
                      f"{force.push:.1%} of its norm, along the gradient through the model; such a step takes more "
@@ -114,3 +151,7 @@ def report(reward: Reward, decoder: Decoder, force: Force) -> str:
     if reward.left_out:
         parts.append("Not steered:\n" + "\n".join(f"* {why}" for why in reward.left_out))
     return "\n\n".join([*parts, WARNING])
+
+
+def _pixels(force: Force) -> str:
+    return "" if force.pixels >= 1 else f", and its pixels by at most {force.pixels:.0%} of their range"
