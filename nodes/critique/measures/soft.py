@@ -19,7 +19,7 @@ from .soft_spectrum import enlarged_rings
 SOFT = {}
 SWITCH = 4.0  # grey levels over which a threshold turns
 SHORE = 12.0  # grey levels over which the edge of the dark shape turns: what lies far from it could not be moved
-ROUND = 10.0  # grey levels: a difference below it, such as grain, hardly pulls; all would pull alike otherwise
+ROUND = 16.0  # grey levels: a difference below it, such as grain, hardly pulls; all would pull alike otherwise
 SPECTRUM_SIDE = 1024
 BLUR = 1.5  # grey levels: the gradient of a histogram without it evens out neighbouring bins and nothing else
 SHARPEST = 0.02  # degrees within which turns of a harmony template count as equally good
