@@ -32,7 +32,7 @@ TARGETS = {  # what is steered: its rubric and what departs from the node's defa
     "Colour richness": ("Colour richness=high", {"strength": 18}),
     "Thirds distance": ("Thirds distance=low", {"strength": 30}),
     "Symmetry left-right": ("Symmetry left-right=high",
-                            {"strength": 60, "norm_limit": 0.6, "start": 0.94, "push": 0.03, "pixel_limit": 0.11}),
+                            {"strength": 60, "norm_limit": 0.6, "start": 0.94, "push": 0.03, "pixel_limit": 0.1}),
     "Symmetry": ("Symmetry=high",
                  {"strength": 60, "norm_limit": 0.5, "start": 0.94, "push": 0.03, "pixel_limit": 0.12}),
     "Colour harmony": ("Colour harmony=high", {"strength": 50, "norm_limit": 0.2, "start": 0.75}),
