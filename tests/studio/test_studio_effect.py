@@ -145,7 +145,7 @@ def test_shares_of_many_groups_come_from_random_orders_with_their_errors(host, s
 
 
 def test_a_lora_that_does_nothing_is_said_to(host, starter, planted):
-    name = write_lora(host, {key: tensor * 0 for key, tensor in planted.items()}, "nothing.safetensors")
+    name = write_lora(host, {key: tensor * 0 for key, tensor in planted.items()}, "all_zero.safetensors")
     _, report, outputs = found(host, graph(starter, name, mode="solo"))
     assert report.startswith("**No group changes pixels.**") and outputs["effect"]["images"]
 
