@@ -44,12 +44,14 @@ def main():
     parser = timing.parser(__doc__, 3)
     parser.add_argument("--pictures", type=int, default=PICTURES)
     parser.add_argument("--targets", nargs="*", default=list(TARGETS))
+    parser.add_argument("--scenes", type=int, default=1, help="the seed of the prompts")
+    parser.add_argument("--noise", type=int, default=0, help="the first seed of the noises")
     options = parser.parse_args()
     pack = timing.start_host("../starter")
     with timing.output_folder() as folder:
         import comfy.utils
         comfy.utils.PROGRESS_BAR_ENABLED = False
-        bench = Bench(pack, folder, options.pictures)
+        bench = Bench(pack, folder, options)
         rows = {}
         for name in options.targets:
             rows[name] = bench.row(name, options.rounds)
@@ -57,7 +59,7 @@ def main():
 
 
 class Bench:
-    def __init__(self, pack, folder, pictures):
+    def __init__(self, pack, folder, options):
         import evaluate
         import install
         import torch
@@ -68,10 +70,10 @@ class Bench:
             self.starter = evaluate.Starter(folder)
         others = evaluate.unseen_scenes(REFERENCE, 77)
         self.reference = self._fit(self.draw(self.starter.model, others, 900))
-        self.scenes = evaluate.unseen_scenes(pictures, 1)
-        self.plain = self.draw(self.starter.model, self.scenes, 0)
+        self.scenes, self.noise = evaluate.unseen_scenes(options.pictures, options.scenes), options.noise
+        self.plain = self.draw(self.starter.model, self.scenes, self.noise)
         self.before = self.judged(self.plain)
-        self.others = self.judged(self.draw(self.starter.model, self.scenes, ANEW))
+        self.others = self.judged(self.draw(self.starter.model, self.scenes, self.noise + ANEW))
 
     def draw(self, model, scenes, seed, steps=STEPS):
         """[N, H, W, 3], batches of BATCH, each picture with its own prompt and noise."""
@@ -151,7 +153,7 @@ class Bench:
     def row(self, name, rounds):
         """{what: shift in standard deviations}, with the cost of a step."""
         began, model = time.perf_counter(), self.guided(name)
-        after = self.judged(self.draw(model, self.scenes, 0))
+        after = self.judged(self.draw(model, self.scenes, self.noise))
         shifts = {what: self.shift(what, after) for what in after}
         shifts["cost"] = self.cost(model, rounds)
         shown = {what: round(value, 2) for what, value in shifts.items()}
@@ -171,7 +173,7 @@ class Bench:
     def cost(self, model, rounds):
         """How many times longer the sampling of one picture takes."""
         scene = self.scenes[:1]
-        times = timing.interleave({name: timing.timed(lambda each=each: self.draw(each, scene, 0))
+        times = timing.interleave({name: timing.timed(lambda each=each: self.draw(each, scene, self.noise))
                                    for name, each in (("plain", self.starter.model), ("guided", model))}, rounds)
         return timing.ratio(times["guided"], times["plain"])
 

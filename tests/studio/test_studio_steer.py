@@ -141,6 +141,15 @@ def test_few_pixels_change_by_more_than_their_limit(loaded, guided, pixels, fitt
     assert change(1.0).mean() > change(pixels).mean()
 
 
+def test_within_a_limit_of_pixels_a_video_of_equal_frames_moves_as_its_picture(loaded, guided):
+    latent = torch.randn(2, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+    guidance = guided(loaded.model, limit=0.5, points=100.0, pixels=0.02, vae=loaded.vae).model_options[
+        "sampler_post_cfg_function"][-1]
+    video = guidance.move(latent[:, :, None].expand(-1, -1, 3, -1, -1).clone())
+    assert (picture := guidance.move(latent)).abs().amax() > 0
+    assert torch.allclose(video, picture[:, :, None].expand_as(video), atol=1e-4)
+
+
 def test_a_latent_without_a_gradient_stays_where_it_is(loaded, guided):
     guidance = guided(loaded.model).model_options["sampler_post_cfg_function"][-1]
     with torch.inference_mode():
