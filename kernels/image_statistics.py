@@ -4,20 +4,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import dispatch, patterns
-from .counts import count
-from .directions import direction_table, look_up
+from . import dispatch
 from .oklab import oklab
+from .ordinal_patterns import cooccurrence, local_counts, mirrored_difference, ordinal_patterns
+from .orientation_histogram import direction_table, look_up
+from .statistics_bins import (
+    CHROMA,
+    CHROMA_BINS,
+    FINE,
+    HUE_REACH,
+    HUES,
+    LEAST_CHROMA,
+    LEAST_GRADIENT,
+    LIGHTNESS_BINS,
+    ORIENTATIONS,
+    count,
+)
 
-LIGHTNESS_BINS, CHROMA_BINS, HUES, ORIENTATIONS, LEVELS, TILE = 64, 32, 24, 24, 16, 16
-CHROMA = 0.4
-FINE, HUE_REACH = 1 << 11, 700  # steps of a and b in one, for directions in whole numbers; sRGB reaches 660 of them
-LEAST_CHROMA = 41 ** 2          # 0.02 in those steps: what is greyer has no hue
-LEAST_GRADIENT = 32 ** 2        # of the Sobel filter, whose gain is 8: four levels a pixel
 GRADIENT_REACH = 4 * 255
 BLOCK = 2048             # pixels whose powers are summed in single precision
 STRIP = 1 << 17          # pixels at a time on the CPU: what is worked on stays in its cache
-SUMS = 15
 
 
 class ImageStatistics(NamedTuple):
@@ -39,15 +45,15 @@ class ImageStatistics(NamedTuple):
     hue: Tensor
     """[B, 24]: directions of (a, b) in steps of 15 degrees, the first one centred at +a; chroma 0.02 and more."""
     ordinal: Tensor
-    """[B, 24]: `patterns.ordinal_patterns` of r + g + b."""
+    """[B, 24]: `ordinal_patterns.ordinal_patterns` of r + g + b."""
     cooccurrence: Tensor
-    """[B, 4, 16, 16]: `patterns.cooccurrence` of the grey picture in 16 levels."""
+    """[B, 4, 16, 16]: `ordinal_patterns.cooccurrence` of the grey picture in 16 levels."""
     tiles: Tensor
-    """[B, rows, columns, 16]: `patterns.local_counts` of the same."""
+    """[B, rows, columns, 16]: `ordinal_patterns.local_counts` of the same."""
     orientation: Tensor
     """[B, 24]: gradients of the grey picture in steps of 7.5 degrees of half a turn, the first one centred at 0."""
     mirrored: Tensor
-    """[B, 2]: `patterns.mirrored_difference` of the grey picture."""
+    """[B, 2]: `ordinal_patterns.mirrored_difference` of the grey picture."""
 
 
 def image_statistics(rgb: Tensor, backend: str | None = None, allow_triton: bool = True) -> ImageStatistics:
@@ -95,8 +101,8 @@ def _torch_form(rgb: Tensor) -> tuple[Tensor, ...]:
     grey, sums = (torch.stack([torch.cat([strip[index] for strip in one]) for one in strips]).view(rgb[:, 0].shape)
                   for index in (5, 6))
     levels = grey >> 4
-    return (*totals, patterns.ordinal_patterns(sums), patterns.cooccurrence(levels), patterns.local_counts(levels),
-            _orientations(grey), patterns.mirrored_difference(grey))
+    return (*totals, ordinal_patterns(sums), cooccurrence(levels), local_counts(levels),
+            _orientations(grey), mirrored_difference(grey))
 
 
 def _strip(rgb: Tensor) -> tuple[Tensor, ...]:

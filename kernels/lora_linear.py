@@ -122,5 +122,5 @@ def _rows(x: Tensor) -> Tensor:
 
 def _own(gradient: Tensor, g: Tensor) -> Tensor:
     """A gradient that may be changed: a layer that only passes its input on returns the very tensor it got."""
-    same = not torch.compiler.is_compiling() and gradient.untyped_storage().data_ptr() == g.untyped_storage().data_ptr()
+    same = not torch.compiler.is_compiling() and gradient.untyped_storage()._cdata == g.untyped_storage()._cdata
     return gradient.clone() if same else gradient

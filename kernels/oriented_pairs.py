@@ -1,10 +1,14 @@
 """Statistics of oriented points in a plane."""
 import math
+from bisect import bisect_left, bisect_right
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-PAIRS_AT_ONCE = 1 << 18  # 2 MB of float64 weights: the pass stays in the processor's cache
+PAIRS_AT_ONCE = 1 << 18  # fewer, and what is done once a block tells; more, and nothing stays in the caches
+SPREAD = 64
 
 
 def displacement_cells(height: int, width: int, near: int, far: int, directions: int) -> Tensor:
@@ -31,29 +35,82 @@ def oriented_pairs(y: Tensor, x: Tensor, orientation: Tensor, weight: Tensor, sh
     weight_i * weight_j over the pairs by rounded distance, by direction towards j plus orientation of i (in half
     steps), and by orientation of j minus orientation of i (Geisler et al. 2001, doi 10.1016/S0042-6989(00)00277-7).
 
-    The cell of a pair depends on its displacement alone. So the pairs of two orientations are counted into one small
-    table, which both orientations then turn into place: half the pairs and no trigonometry per pair, yet the same sum
-    as counting pair by pair.
+    The cell of a pair depends on its displacement alone. So the pairs of two orientations are counted by the direction
+    towards j alone, at a place in the table that turns with the orientation of i: half the pairs and no trigonometry
+    per pair, yet the same sum as counting pair by pair.
     """
     height, width = shape
     directions, stride = 2 * orientations, 2 * width - 1
-    cells = displacement_cells(height, width, near, far, directions).to(weight.device, torch.int32)
-    place, centre = (y * stride + x).int(), (height - 1) * stride + width - 1
-    groups = [(orientation == o).nonzero()[:, 0] for o in range(orientations)]
-    counts = weight.new_zeros(far - near, directions, orientations)
+    cells = _cells(height, width, near, far, directions, weight.device)
+    groups = _groups(y if height > width else x, (y * stride + x).int(), orientation, weight, orientations)
+    centre, rooms, length = (height - 1) * stride + width - 1, _Rooms(weight, cells), (far - near) * 2 * directions
+    tables = weight.new_zeros(orientations, length + SPREAD + directions)
     for a, first in enumerate(groups):
         for b, second in enumerate(groups[a:], a):
-            table = weight.new_zeros((far - near) * directions + 1)
-            _count(table, place[first] - centre, weight[first], place[second], weight[second], cells)
-            table = table[:-1].view(far - near, directions)
-            counts[:, :, b - a] += table.roll(2 * a, 1)
-            if a != b:  # the same pairs seen from the other end: half a turn further
-                counts[:, :, a - b] += table.roll(2 * b + orientations, 1)
+            _count(tables[b - a, 2 * a:], first._replace(place=first.place - centre), second, cells, far, rooms)
+    found = tables[:, :length].view(orientations, far - near, 2, directions).sum(2)
+    counts = found.permute(1, 2, 0).contiguous()
+    for apart in range(1, orientations):  # the same pairs seen from the other end: half a turn further
+        counts[:, :, -apart] += found[apart].roll(orientations + 2 * apart, 1)
     return counts
 
 
-def _count(table, place_i, weight_i, place_j, weight_j, cells):
-    rows = PAIRS_AT_ONCE // max(1, len(place_j)) + 1
-    for place, weight in zip(place_i.split(rows), weight_i.split(rows), strict=True):
-        cell = cells.index_select(0, (place_j - place[:, None]).flatten())
-        table += torch.bincount(cell, (weight[:, None] * weight_j).flatten(), minlength=len(table))
+@lru_cache(maxsize=4)
+def _cells(height: int, width: int, near: int, far: int, directions: int, device: torch.device) -> Tensor:
+    """`displacement_cells` in rows of twice the directions, so that a turn needs no remainder, and in few bytes. Kept,
+    because pictures of one shape follow one another. Must not be written into.
+
+    What is too near or too far goes to SPREAD places in turn: adding to one place again and again waits each time."""
+    with torch.inference_mode(False):
+        cells = displacement_cells(height, width, near, far, directions)
+        outside = (far - near) * 2 * directions + torch.arange(len(cells)) % SPREAD
+        wide = torch.where(cells < (far - near) * directions, cells + cells // directions * directions, outside)
+        return wide.to(device, torch.int16 if outside.max() < 1 << 15 else torch.int32)
+
+
+class _Group(NamedTuple):
+    """The points of one orientation in the order of `along`, their places along the longer side of the plane."""
+    along: list[int]
+    place: Tensor
+    weight: Tensor
+
+
+class _Rooms:
+    """Memory that is used again and again: new memory for each block costs as much as the work in it."""
+
+    def __init__(self, weight: Tensor, cells: Tensor):
+        self.device, self.kinds, self.size = weight.device, (torch.int32, cells.dtype, weight.dtype), 0
+
+    def of(self, rows: int, columns: int) -> tuple[Tensor, ...]:
+        """int32, the type of the cells and float [rows * columns] each."""
+        number = rows * columns
+        if number > self.size:
+            self.size = number
+            self.held = [torch.empty(number, dtype=kind, device=self.device) for kind in self.kinds]
+        return tuple(room[:number] for room in self.held)
+
+
+def _groups(along: Tensor, place: Tensor, orientation: Tensor, weight: Tensor, orientations: int) -> list[_Group]:
+    order = along.argsort(stable=True)
+    members = [order[orientation[order] == o] for o in range(orientations)]
+    return [_Group(along[own].tolist(), place[own], weight[own]) for own in members]
+
+
+def _count(table: Tensor, first: _Group, second: _Group, cells: Tensor, far: int, rooms: _Rooms) -> None:
+    """Adds the pairs of two groups to a table of cells, without most of those that are too far apart."""
+    rows = PAIRS_AT_ONCE // max(1, len(second.along)) + 1
+    for start in range(0, len(first.along), rows):
+        own = slice(start, min(start + rows, len(first.along)))
+        low = bisect_left(second.along, first.along[own.start] - far)
+        high = bisect_right(second.along, first.along[own.stop - 1] + far)
+        if low < high:
+            _count_block(table, first, own, second, slice(low, high), cells, rooms)
+
+
+def _count_block(table, first, own, second, other, cells, rooms) -> None:
+    shape = own.stop - own.start, other.stop - other.start
+    displacement, cell, weight = rooms.of(*shape)
+    torch.sub(second.place[other], first.place[own, None], out=displacement.view(shape))
+    torch.index_select(cells, 0, displacement, out=cell)
+    torch.mul(first.weight[own, None], second.weight[other], out=weight.view(shape))
+    table += torch.bincount(cell, weight, len(table))   # scatter_add_ takes int64 alone, which is four times as wide

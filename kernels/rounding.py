@@ -34,17 +34,17 @@ def rounded(x: Tensor, dtype: torch.dtype, seed: int | None = None, row: int = 0
 
 
 def stochastic(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
-    """Rounds float32 up or down with the probability of its nearness; `bits` int32, 0..65535, are the dice.
+    """Rounds float32 up or down with the probability of its nearness; `bits`: int32, uniform in 0..65535.
 
-    Adds the dice below the last bit that stays and cuts off the rest: for 8-bit and bfloat16 formats the probability
+    Adds the noise below the last bit that stays and cuts off the rest: for 8-bit and bfloat16 formats the probability
     is right to 2^-16 (Gupta et al. 2015, arXiv:1502.02551)."""
     mantissa, smallest, largest = FORMATS[dtype]
     dropped = 23 - mantissa
     size = x.abs() if dtype == torch.bfloat16 else x.abs().clamp(max=largest)
     # Adding the smallest normal number gives subnormal numbers, too, a bit for each step of the format.
     shift = torch.where(size < 2.0 ** smallest, 2.0 ** smallest, 0.0) if smallest > -126 else 0.0
-    dice = (bits << (dropped - 16)) + (1 << (dropped - 16) >> 1) if dropped >= 16 else bits >> (16 - dropped)
-    raised = ((size + shift).view(torch.int32) + dice) & (-1 << dropped)
+    noise = (bits << (dropped - 16)) + (1 << (dropped - 16) >> 1) if dropped >= 16 else bits >> (16 - dropped)
+    raised = ((size + shift).view(torch.int32) + noise) & (-1 << dropped)
     value = raised.view(torch.float32) - shift
     if dtype != torch.bfloat16:
         value = value.clamp(max=largest)

@@ -35,15 +35,15 @@ def main(arguments=None) -> int:
         print("bench --gpu: expected a CUDA device that this torch can use, got none.", file=sys.stderr)
         return 2
     setting = Setting(torch.device(options.device), 1 if options.toy else 10, 0.02 if options.toy else 1.0, options.toy)
-    hollow = import_host(Path(os.environ.get("COMFYUI_PATH", "")), options.device == "cpu",
-                         UNUSED if options.hollow else ())
+    stubbed = import_host(Path(os.environ.get("COMFYUI_PATH", "")), options.device == "cpu",
+                         UNUSED if options.stub else ())
     begun = time.monotonic()
-    result = {**machine(setting), "stood_in_for": hollow}
+    result = {**machine(setting), "stubbed_libraries": stubbed}
     result["copy_bandwidth"], result["matrix_rate"] = copy_bandwidth(setting), matrix_rate(setting)
     print(f"{result['device']}: copies {result['copy_bandwidth'] / 1e9:.0f} GB/s, "
           f"multiplies {result['matrix_rate'] / 1e12:.1f} TFLOP/s", flush=True)
     result["sections"] = [measured(name, section, begun, options.minutes * 60)
-                          for name, section in planned(setting, result, hollow).items() if options.only in name]
+                          for name, section in planned(setting, result, stubbed).items() if options.only in name]
     result["triton_over_torch"] = triton_over_torch(result["sections"])
     result["minutes"] = round((time.monotonic() - begun) / 60, 2)
     keep(result, options.out)
@@ -54,14 +54,14 @@ def read(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--toy", action="store_true", help="small layers, few rounds: whether it runs, not how fast")
-    parser.add_argument("--hollow", action="store_true", help="stand in for the libraries a bare machine may lack")
+    parser.add_argument("--stub", action="store_true", help="stand in for the libraries a bare machine may lack")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="sections that would begin later are left out")
     parser.add_argument("--only", default="", help="sections whose names hold this: merge, Flux, linear, training ...")
     parser.add_argument("--out", type=Path, default=dispatch.RESULTS)
     return parser.parse_args(arguments)
 
 
-def planned(setting, result, hollow):
+def planned(setting, result, stubbed):
     """Sections by name, the most wanted first: what is left when the time is over is left out, and named."""
     bandwidth = result["copy_bandwidth"]
     part = setting._replace(share=setting.share if setting.toy else 0.25)
@@ -74,7 +74,7 @@ def planned(setting, result, hollow):
         "merge Flux bf16 4": partial(sections.merging, part, "FLUX", "bf16", 4, bandwidth),
         "merge Flux e4m3 1": partial(eager_rounding, part, "FLUX", 1, bandwidth),
         "optimiser": partial(sections.optimizer, setting),
-        "training": partial(sections.training, setting, ROOT / "tests", hollow),
+        "training": partial(sections.training, setting, ROOT / "tests", stubbed),
     }
 
 

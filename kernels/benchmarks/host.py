@@ -11,7 +11,7 @@ UNUSED = ("transformers", "tokenizers", "torchvision", "torchaudio", "torchsde",
           "huggingface_hub", "kornia", "spandrel", "sentencepiece", "requests", "aiohttp", "cv2", "trampoline")
 
 
-class _Hollow(types.ModuleType):
+class StubModule(types.ModuleType):
     """Has every name one may import from it, as an empty class."""
 
     def __getattr__(self, name):
@@ -20,7 +20,7 @@ class _Hollow(types.ModuleType):
         return type(name, (), {})
 
 
-class _HollowFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def __init__(self, names):
         self.names = set(names)
 
@@ -30,20 +30,20 @@ class _HollowFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def create_module(self, spec):
-        return _Hollow(spec.name)
+        return StubModule(spec.name)
 
     def exec_module(self, module):
         module.__path__ = []
 
 
-def import_host(root: Path, cpu: bool, hollow: tuple[str, ...] = ()) -> list[str]:
+def import_host(root: Path, cpu: bool, stubbed: tuple[str, ...] = ()) -> list[str]:
     """Makes `comfy` importable from the tree at root; returns the names of libraries that are stood in for.
 
-    hollow: libraries to stand in for even though they are there. Raises ValueError when root is no ComfyUI."""
+    stubbed: libraries to stand in for even though they are there. Raises ValueError when root is no ComfyUI."""
     if not (root / "comfy" / "lora.py").is_file():
         raise ValueError(f"COMFYUI_PATH: expected the folder of a ComfyUI checkout, got {str(root)!r}.")
-    missing = [name for name in UNUSED if name in hollow or importlib.util.find_spec(name) is None]
-    sys.meta_path.insert(0, _HollowFinder(missing))
+    missing = [name for name in UNUSED if name in stubbed or importlib.util.find_spec(name) is None]
+    sys.meta_path.insert(0, StubFinder(missing))
     sys.path.insert(0, str(root))
     from comfy.cli_args import args
     args.cpu = cpu

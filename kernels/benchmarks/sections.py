@@ -11,7 +11,7 @@ from .. import dispatch, flat_optimizer, lora_linear, merge
 from ..image_statistics import image_statistics
 from . import layers
 from .clock import Setting, interleaved, peak_bytes
-from .separate import separately
+from .eager_statistics import eager_statistics
 
 RANKS = {1: 16, 4: 32}
 DTYPES = {"bf16": torch.bfloat16, "e4m3": torch.float8_e4m3fn}
@@ -132,7 +132,7 @@ def statistics(setting: Setting) -> dict:
     side = 48 if setting.toy else 1024
     rgb = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8, device=setting.device)
     rgb = F.avg_pool2d(rgb.float(), 5, 1, 2).round().byte()
-    forms = {"separate torch operations": lambda: separately(rgb),
+    forms = {"separate torch operations": lambda: eager_statistics(rgb),
              "torch": lambda: image_statistics(rgb, backend="torch")}
     if not dispatch.why_no_triton(setting.device):
         forms["triton"] = lambda: image_statistics(rgb, backend="triton")
@@ -209,7 +209,7 @@ def _training_benchmark(tests):
     import bench_training
     import real_host
     pack = real_host.load_pack()
-    importlib.import_module(f"{pack.__name__}.nodes.training.run")
+    importlib.import_module(f"{pack.__name__}.nodes.training.training_run")
     return bench_training, pack
 
 

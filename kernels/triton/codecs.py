@@ -20,26 +20,26 @@ def decode(stored, FORMAT: tl.constexpr, NATIVE: tl.constexpr):
 
 
 @triton.jit
-def encode(x, dice, FORMAT: tl.constexpr, NATIVE: tl.constexpr, STOCHASTIC: tl.constexpr, STORED: tl.constexpr):
-    """float32 -> stored elements. dice: uint32, 16 random bits an element, read when STOCHASTIC."""
+def encode(x, noise, FORMAT: tl.constexpr, NATIVE: tl.constexpr, STOCHASTIC: tl.constexpr, STORED: tl.constexpr):
+    """float32 -> stored elements. noise: uint32, 16 random bits an element, read when STOCHASTIC."""
     if FORMAT == "fp32":
         return x
     elif FORMAT == "bf16":
         bits = x.to(tl.uint32, bitcast=True)
-        bits += dice if STOCHASTIC else ((bits >> 16) & 1) + 0x7FFF
+        bits += noise if STOCHASTIC else ((bits >> 16) & 1) + 0x7FFF
         return tl.where(x != x, 0x7FC0, bits >> 16).to(tl.int16)
     elif FORMAT == "fp16":
-        return (_on_grid(x, dice, 10, -14, 65504.0, True) if STOCHASTIC else x).to(tl.float16)
+        return (_on_grid(x, noise, 10, -14, 65504.0, True) if STOCHASTIC else x).to(tl.float16)
     elif FORMAT == "e4m3":
-        on_grid = _on_grid(x, dice, 3, -6, 448.0, STOCHASTIC)
+        on_grid = _on_grid(x, noise, 3, -6, 448.0, STOCHASTIC)
         return on_grid.to(STORED) if NATIVE else _packed(x, on_grid, 3, 7)
     else:
-        on_grid = _on_grid(x, dice, 2, -14, 57344.0, STOCHASTIC)
+        on_grid = _on_grid(x, noise, 2, -14, 57344.0, STOCHASTIC)
         return on_grid.to(STORED) if NATIVE else _packed(x, on_grid, 2, 15)
 
 
 @triton.jit
-def _on_grid(x, dice, MANTISSA: tl.constexpr, SMALLEST: tl.constexpr, LARGEST: tl.constexpr,
+def _on_grid(x, noise, MANTISSA: tl.constexpr, SMALLEST: tl.constexpr, LARGEST: tl.constexpr,
              STOCHASTIC: tl.constexpr):
     """float32 -> the float32 that the format has, saturating: the cast that follows then has nothing to round.
 
@@ -50,10 +50,10 @@ def _on_grid(x, dice, MANTISSA: tl.constexpr, SMALLEST: tl.constexpr, LARGEST: t
     if STOCHASTIC:
         shift = tl.where(size < NORMAL, NORMAL, 0.0)
         if DROPPED >= 16:
-            dice = (dice << (DROPPED - 16)) + ((1 << (DROPPED - 16)) >> 1)
+            noise = (noise << (DROPPED - 16)) + ((1 << (DROPPED - 16)) >> 1)
         else:
-            dice = dice >> (16 - DROPPED)
-        bits = ((size + shift).to(tl.uint32, bitcast=True) + dice) & (0xFFFFFFFF - ((1 << DROPPED) - 1))
+            noise = noise >> (16 - DROPPED)
+        bits = ((size + shift).to(tl.uint32, bitcast=True) + noise) & (0xFFFFFFFF - ((1 << DROPPED) - 1))
         value = tl.minimum(bits.to(tl.float32, bitcast=True) - shift, LARGEST)
     else:
         # Beside a number whose last bit is one step of the format, the sum itself rounds to the nearest even step.

@@ -4,23 +4,23 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .. import image_statistics as torchs
-from ..directions import octant_edges
+from .. import statistics_bins as bins
 from ..oklab import FOUR_THIRDS, HALLEY, LAB, LMS, ROOT_START, THIRD, linear_levels
-from ..patterns import in_order
+from ..ordinal_patterns import in_order
+from ..orientation_histogram import octant_edges
 
 BLOCK, COLUMNS, WARPS = 2048, 64, 4  # twice the columns spill registers on sm_90
-HUE_EDGES, ORIENTATION_EDGES = (sum(octant_edges(steps), ()) for steps in (torchs.HUES, 2 * torchs.ORIENTATIONS))
+HUE_EDGES, ORIENTATION_EDGES = (sum(octant_edges(steps), ()) for steps in (bins.HUES, 2 * bins.ORIENTATIONS))
 
 # Kernels may read numbers of a module only where they are marked as constants.
 _LMS, _LAB = tl.constexpr(sum(LMS, ())), tl.constexpr(sum(LAB, ()))
 _HALLEY, _START, _THIRD, _FOUR_THIRDS = (tl.constexpr(v) for v in (HALLEY, ROOT_START, THIRD, FOUR_THIRDS))
-_CHROMA, _FINE = tl.constexpr(torchs.CHROMA), tl.constexpr(torchs.FINE)
-_LEAST_CHROMA, _LEAST_GRADIENT = tl.constexpr(torchs.LEAST_CHROMA), tl.constexpr(torchs.LEAST_GRADIENT)
-_HUES, _ORIENTATIONS = tl.constexpr(torchs.HUES), tl.constexpr(torchs.ORIENTATIONS)
+_CHROMA, _FINE = tl.constexpr(bins.CHROMA), tl.constexpr(bins.FINE)
+_LEAST_CHROMA, _LEAST_GRADIENT = tl.constexpr(bins.LEAST_CHROMA), tl.constexpr(bins.LEAST_GRADIENT)
+_HUES, _ORIENTATIONS = tl.constexpr(bins.HUES), tl.constexpr(bins.ORIENTATIONS)
 _HUE_EDGES, _ORIENTATION_EDGES = tl.constexpr(HUE_EDGES), tl.constexpr(ORIENTATION_EDGES)
-_LIGHTNESS_BINS, _CHROMA_BINS = tl.constexpr(torchs.LIGHTNESS_BINS), tl.constexpr(torchs.CHROMA_BINS)
-_LEVELS, _TILE, _SUMS = tl.constexpr(torchs.LEVELS), tl.constexpr(torchs.TILE), tl.constexpr(torchs.SUMS)
+_LIGHTNESS_BINS, _CHROMA_BINS = tl.constexpr(bins.LIGHTNESS_BINS), tl.constexpr(bins.CHROMA_BINS)
+_LEVELS, _TILE, _SUMS = tl.constexpr(bins.LEVELS), tl.constexpr(bins.TILE), tl.constexpr(bins.SUMS)
 
 
 @triton.jit
@@ -117,7 +117,7 @@ def _chroma_bin(value):
 
 @triton.jit
 def _direction(x, y, STEPS: tl.constexpr, EDGES: tl.constexpr):
-    """`kernels.directions.direction`, without the shifts that only a table needs."""
+    """`kernels.orientation_histogram.direction`, without the shifts that only a table needs."""
     across, along = tl.minimum(tl.abs(x), tl.abs(y)), tl.maximum(tl.abs(x), tl.abs(y))
     step = tl.zeros_like(x)
     for edge in tl.static_range(STEPS // 8):
@@ -177,15 +177,15 @@ def _add(counts, codes, inside, BINS: tl.constexpr, USED: tl.constexpr):
 def image_statistics(rgb: Tensor) -> tuple[Tensor, ...]:
     """What torch's form returns for uint8 [B, 3, H, W]; nothing waits for the device."""
     batch, _, height, width = rgb.shape
-    pixels, device, tile = height * width, rgb.device, torchs.TILE
+    pixels, device, tile = height * width, rgb.device, bins.TILE
     blocks, rows, columns = triton.cdiv(pixels, BLOCK), triton.cdiv(height, tile), triton.cdiv(width, tile)
     grey = torch.empty(batch, height, width, dtype=torch.uint8, device=device)
     summed = torch.empty_like(grey, dtype=torch.int16)
-    sums = torch.empty(batch, blocks, torchs.SUMS, device=device)
-    tiles = torch.empty(batch, rows, columns, torchs.LEVELS, dtype=torch.int32, device=device)
+    sums = torch.empty(batch, blocks, bins.SUMS, device=device)
+    tiles = torch.empty(batch, rows, columns, bins.LEVELS, dtype=torch.int32, device=device)
     mirrored = torch.zeros(batch, 2, dtype=torch.int64, device=device)
-    sizes = (torchs.LIGHTNESS_BINS, torchs.CHROMA_BINS, torchs.CHROMA_BINS, torchs.HUES, 24, 4 * torchs.LEVELS ** 2,
-             torchs.ORIENTATIONS)
+    sizes = (bins.LIGHTNESS_BINS, bins.CHROMA_BINS, bins.CHROMA_BINS, bins.HUES, 24, 4 * bins.LEVELS ** 2,
+             bins.ORIENTATIONS)
     zeros = torch.zeros(batch * sum(sizes), dtype=torch.int32, device=device)
     lightness, a, b, hues, ordinal, pairs, orientations = counts = zeros.split([batch * size for size in sizes])
     # Fused multiply-adds would round once where torch rounds twice, and move values across edges of bins.
@@ -195,4 +195,4 @@ def image_statistics(rgb: Tensor) -> tuple[Tensor, ...]:
         grey, summed, ordinal, pairs, tiles, orientations, mirrored, height, width, tile, COLUMNS, num_warps=WARPS)
     lightness, a, b, hues, ordinal, pairs, orientations = (c.long().view(batch, -1) for c in counts)
     return (sums.double().sum(1), lightness, a, b, hues, in_order(ordinal),
-            pairs.view(batch, 4, torchs.LEVELS, torchs.LEVELS), tiles.long(), orientations, mirrored)
+            pairs.view(batch, 4, bins.LEVELS, bins.LEVELS), tiles.long(), orientations, mirrored)

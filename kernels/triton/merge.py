@@ -66,10 +66,10 @@ def merge_grouped(table, owners, factors, FORMAT: tl.constexpr, STORED: tl.const
         first += RANKS
     total = total * _power_of_two(-shift)
     if STOCHASTIC:
-        dice = random_bits(tl.load(entry + 8), row, first_column // 2, width, ROWS, COLUMNS)
+        noise = random_bits(tl.load(entry + 8), row, first_column // 2, width, ROWS, COLUMNS)
     else:
-        dice = 0
-    tl.store(out + place, encode(total, dice, FORMAT, NATIVE, STOCHASTIC, STORED), mask=inside)
+        noise = 0
+    tl.store(out + place, encode(total, noise, FORMAT, NATIVE, STOCHASTIC, STORED), mask=inside)
 
 
 @triton.jit

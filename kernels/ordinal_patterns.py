@@ -8,7 +8,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from .counts import count
+from .statistics_bins import count
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """(down, right) of the second pixel of a co-occurring pair: along rows, columns and both diagonals."""

@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d
 from ..oklab import LAB, LMS
 
 
-def separately(rgb: Tensor) -> list[Tensor]:
+def eager_statistics(rgb: Tensor) -> list[Tensor]:
     """uint8 sRGB [1, 3, H, W] -> the same statistics, in single precision and without sharing work between them."""
     luma = torch.tensor([0.299, 0.587, 0.114], device=rgb.device)[:, None, None]
     grey = (rgb.float() * luma).sum(1).round().long()
