@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import folder_paths
 
 from .block_weights import presets, vectors
-from .file.files import file_version
-from .file.names import architectures, path
-from .seen.overview import overview
+from .file.architecture_detection import architectures, path
+from .file.lora_files import file_version
+from .inspection.editor_overview import overview
 
 REMEMBERED = 64
 
 
-class Overviews:
+class OverviewCache:
     """The overviews of the files asked for last, by (path, time, size), worked out one at a time beside the server."""
 
     def __init__(self):
@@ -38,7 +38,7 @@ def add_routes() -> None:
     instance = getattr(server.PromptServer, "instance", None)
     if not hasattr(instance, "routes"):
         return
-    overviews, json_response = Overviews(), server.web.json_response
+    overviews, json_response = OverviewCache(), server.web.json_response
 
     @instance.routes.get("/bottega/lora")
     async def lora(request):
@@ -60,7 +60,7 @@ def add_routes() -> None:
             return json_response({"error": str(error)}, status=422)
 
 
-async def answer(name: str, known: str | None, overviews: Overviews) -> tuple[dict | None, int, str]:
+async def answer(name: str, known: str | None, overviews: OverviewCache) -> tuple[dict | None, int, str]:
     """(body, status, ETag) for one file that the host lists; without a body if the ETag, which the file's
     modification changes, is the known one."""
     if not name:

@@ -5,31 +5,37 @@ from typing import NamedTuple
 
 import comfy.model_management
 import comfy.sample
+import comfy.samplers
 import torch
 from torch import Tensor
 
-from ..charts.draw import render
-from ..charts.sheet import Cell, sheet, thumbnail
-from ..charts.theme import LIGHT
-from ..critique import rank
-from ..critique.criteria import Rubric
-from ..critique.critic import judge_only
-from ..critique.reference import Reference
-from ..critique.score import Critique
-from .sampling import decoded, honour_cancel, single
+from ..charts.chart_types.contact_sheet import Cell, sheet, thumbnail
+from ..charts.drawing.draw import render
+from ..charts.drawing.theme import LIGHT
+from ..critique.examination import measured
+from ..critique.reference.distributions import Reference
+from ..critique.report import ranking
+from ..critique.rubric.criteria import Rubric
+from ..critique.score.judge import Critique, judge, needed
+from .sampling import check_cancel, decode_picture, first_latent
+from .shared_sampling import Share
 
-MOST = 60
-BATCH = ("downscale_ratio_spacial", "downscale_ratio_temporal", "batch_index")  # of a LATENT before it is sampled
+Measure = Callable[[Tensor], dict[str, float] | None]
+SHEET_CELLS = 60
+# Entries of a LATENT that no longer hold once it is sampled.
+EMPTY_LATENT_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal", "batch_index")
 
 
 class Candidate(NamedTuple):
-    """picture: IMAGE [1, H, W, C]; name: its seed or its number; latent: the host's dict, None for a given picture."""
+    """picture: IMAGE [1, H, W, C]; name: its seed or its number; latent: the host's dict, None for a given picture;
+    measures: what its critique needs, None where nobody has measured yet."""
     picture: Tensor
     name: str
     latent: dict | None = None
+    measures: dict[str, float] | None = None
 
 
-class Chosen(NamedTuple):
+class Selection(NamedTuple):
     """Candidates and their critiques in the order they came; `places` sorts them, the best first."""
     candidates: list[Candidate]
     critiques: list[Critique]
@@ -37,7 +43,7 @@ class Chosen(NamedTuple):
     cancelled: bool
 
 
-class Graph(NamedTuple):
+class SamplerInputs(NamedTuple):
     """What the core nodes connect to a sampler, and the VAE that shows the result."""
     guider: object
     sampler: object
@@ -48,18 +54,31 @@ class Graph(NamedTuple):
     def sample(self, seed: int) -> Candidate:
         """One picture from one seed, as the core's Sampler Custom Advanced makes it of the latent's first; honours
         Cancel at every step."""
-        image = single(self.latent, self.guider.model_patcher)
+        samples = self._sample(seed)
+        rest = {name: value for name, value in self.latent.items() if name not in EMPTY_LATENT_KEYS}
+        return Candidate(decode_picture(self.vae, samples), f"seed {seed}", {**rest, "samples": samples})
+
+    def answer(self) -> Tensor:
+        """What the model makes of noise in one step: tells models apart that call themselves alike."""
+        once = self._replace(sampler=comfy.samplers.sampler_object("euler"),
+                             sigmas=torch.cat([self.sigmas[:1], self.sigmas.new_zeros(1)]))
+        return once._sample(seed=0)
+
+    def _sample(self, seed):
+        image = first_latent(self.latent, self.guider.model_patcher)
         noise = comfy.sample.prepare_noise_inner(image, torch.Generator().manual_seed(seed))
-        samples = self.guider.sample(
+        return self.guider.sample(
             noise, image, self.sampler, self.sigmas, denoise_mask=self.latent.get("noise_mask"),
-            callback=honour_cancel, disable_pbar=True, seed=seed).to(comfy.model_management.intermediate_device())
-        rest = {name: value for name, value in self.latent.items() if name not in BATCH}
-        return Candidate(decoded(self.vae, samples), f"seed {seed}", {**rest, "samples": samples})
+            callback=check_cancel, disable_pbar=True, seed=seed).to(comfy.model_management.intermediate_device())
 
 
-def from_seeds(graph: Graph, seed: int, count: int) -> Iterator[Candidate]:
-    """One candidate a seed, from `seed` on."""
-    return (graph.sample((seed + number) % 2**64) for number in range(count))
+def from_seeds(graph: SamplerInputs, seed: int, count: int, share: Share = map,
+               measure: Measure = lambda picture: None) -> Iterator[Candidate]:
+    """One candidate a seed, from `seed` on, each measured by the device of `share` that draws it."""
+    def candidate(one: int) -> Candidate:
+        drawn = graph.sample(one)
+        return drawn._replace(measures=measure(drawn.picture))
+    return share(candidate, [(seed + number) % 2**64 for number in range(count)])
 
 
 def from_batch(images: Tensor) -> Iterator[Candidate]:
@@ -69,26 +88,32 @@ def from_batch(images: Tensor) -> Iterator[Candidate]:
     return (Candidate(image, f"picture {number}") for number, image in enumerate(images.split(1), 1))
 
 
+def measure_for(rubric: Rubric, reference: Reference) -> Measure:
+    """Measures of a picture what its critique needs."""
+    columns = needed(reference, rubric)
+    return lambda picture: measured(picture, columns, reference)
+
+
 def choose(candidates: Iterator[Candidate], rubric: Rubric, reference: Reference,
-           show: Callable[[Tensor, int], None]) -> Chosen:
+           show: Callable[[Tensor, int], None]) -> Selection:
     """Judges every candidate; `show` is told (the best so far, how many are done) after each and may raise to cancel.
 
     A cancel after the first picture ends the search and keeps what there is; before it, it is a cancel."""
     kept: list[Candidate] = []
     critiques: list[Critique] = []
-    cancelled = False
+    measure, cancelled = measure_for(rubric, reference), False
     try:
         for candidate in candidates:
-            critiques.append(judge_only(candidate.picture, reference, rubric))
+            critiques.append(judge(candidate.measures or measure(candidate.picture), reference, rubric))
             kept.append(candidate)
-            best = rank.order([critique.score for critique in critiques])[0]
+            best = ranking.order([critique.score for critique in critiques])[0]
             show(kept[best].picture, len(kept))
     except comfy.model_management.InterruptProcessingException:
         if not kept:
             raise
         cancelled = True
     critiques = critiques[:len(kept)]
-    return Chosen(kept, critiques, rank.order([critique.score for critique in critiques]), cancelled)
+    return Selection(kept, critiques, ranking.order([critique.score for critique in critiques]), cancelled)
 
 
 def expected_best(scores: Sequence[float], of: int) -> float:
@@ -100,29 +125,29 @@ def expected_best(scores: Sequence[float], of: int) -> float:
     return sum(score * math.comb(place, of - 1) / whole for place, score in enumerate(ordered))
 
 
-def contact_sheet(chosen: Chosen, keep: int) -> Tensor:
-    """IMAGE of every candidate with its score, the best first, those kept in a frame; at most MOST."""
+def contact_sheet(chosen: Selection, keep: int) -> Tensor:
+    """IMAGE of every candidate with its score, the best first, those kept in a frame; at most SHEET_CELLS."""
     cells = [Cell(thumbnail(chosen.candidates[place].picture.cpu()[..., :3]),
                   (chosen.candidates[place].name, f"{chosen.critiques[place].score:.1f}"),
-                  LIGHT.gain if number < keep else None) for number, place in enumerate(chosen.places[:MOST])]
+                  LIGHT.gain if number < keep else None) for number, place in enumerate(chosen.places[:SHEET_CELLS])]
     rest = len(chosen.places) - len(cells)
     return render(sheet(cells, LIGHT, f"and {rest} more" if rest else ""), LIGHT.paper)
 
 
-def report(chosen: Chosen, keep: int, asked: int, reference: Reference) -> str:
-    """Markdown: the ranking, and what choosing among few and many is worth on these pictures."""
+def report(chosen: Selection, keep: int, asked: int, reference: Reference, notes: Sequence[str] = ()) -> str:
+    """Markdown: the ranking, and what choosing among few and many is worth on these pictures, then notes."""
     scores = [critique.score for critique in chosen.critiques]
     names = [candidate.name for candidate in chosen.candidates]
-    lines = [rank.write(chosen.critiques, chosen.places, keep, reference, names)]
+    lines = [ranking.write(chosen.critiques, chosen.places, keep, reference, names)]
     if chosen.cancelled:
         lines.append(f"Cancelled after {len(scores)} of {asked} pictures; these were judged.")
     steps = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= len(scores)]
     lines.append("| best of | expected score |\n|---:|---:|\n"
                  + "\n".join(f"| {k} | {expected_best(scores, k):.1f} |" for k in steps))
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, *filter(None, notes)])
 
 
-def latents(chosen: Chosen, keep: int) -> dict | None:
+def latents(chosen: Selection, keep: int) -> dict | None:
     """The latents of those kept as one batch; None for pictures that were given."""
     kept = [chosen.candidates[place].latent for place in chosen.places[:keep]]
     if any(latent is None for latent in kept):

@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..critique.picture import check
+from ..critique.picture.planes import check
+from ..shared.host_capabilities import require
 
-KEPT = 256      # pixels of the longer side, of pictures that are only looked at later
+SHEET_SIDE = 256      # pixels of the longer side, of pictures that are only looked at later
 
 
-class Drawn(NamedTuple):
+class SampledPicture(NamedTuple):
     """latent: [1, C, ...] as the sampler left it; picture: IMAGE [1, H, W, C], of a video its first frame."""
     latent: Tensor
     picture: Tensor
@@ -33,24 +34,33 @@ class Sampling(NamedTuple):
     def prompts(self) -> int:
         return len(self.positive)
 
-    def draw(self, model, prompt: int, seed: int) -> Drawn:
+    def draw(self, model, prompt: int, seed: int) -> SampledPicture:
         """The picture of prompt number `prompt`, as KSampler draws it from `seed`; honours Cancel at every step."""
-        image = self.empty(model)
+        latent = self._sample(model, prompt, seed)
+        return SampledPicture(latent, self.decode(latent))
+
+    def _sample(self, model, prompt, seed):
+        require("sampling")
+        image = self.empty_latent(model)
         noise = comfy.sample.prepare_noise_inner(image, torch.Generator().manual_seed(seed))
-        latent = comfy.sample.sample(
+        return comfy.sample.sample(
             model, noise, self.steps, self.cfg, self.sampler, self.scheduler, [self.positive[prompt]], self.negative,
-            image, noise_mask=self.latent.get("noise_mask"), callback=honour_cancel, disable_pbar=True, seed=seed)
-        return Drawn(latent, self.decode(latent))
+            image, noise_mask=self.latent.get("noise_mask"), callback=check_cancel, disable_pbar=True, seed=seed)
+
+    def answer(self, model) -> Tensor:
+        """What the model makes of noise in one step: tells models apart that call themselves alike. Some schedules are
+        not numbers where there is one step."""
+        return self._replace(steps=1, sampler="euler", scheduler="simple")._sample(model, prompt=0, seed=0)
 
     def decode(self, latent: Tensor) -> Tensor:
-        return decoded(self.vae, latent)
+        return decode_picture(self.vae, latent)
 
-    def empty(self, model) -> Tensor:
+    def empty_latent(self, model) -> Tensor:
         """The latent with the channels of the model, [1, C, ...]."""
-        return single(self.latent, model)
+        return first_latent(self.latent, model)
 
 
-def single(latent: dict, model) -> Tensor:
+def first_latent(latent: dict, model) -> Tensor:
     """The first of a LATENT with the channels of the model, [1, C, ...]. Raises ValueError where it is not the model's.
     """
     samples, form = latent["samples"], model.get_model_object("latent_format")
@@ -72,7 +82,7 @@ def _shaped(channels: int, dimensions: int) -> str:
     return f"{channels} channels of {kind}"
 
 
-def decoded(vae, latent: Tensor) -> Tensor:
+def decode_picture(vae, latent: Tensor) -> Tensor:
     """IMAGE [1, H, W, C], of a video its first frame. Raises ValueError where it cannot be judged."""
     picture = vae.decode(latent)
     picture = picture.reshape(-1, *picture.shape[-3:])[:1]
@@ -84,13 +94,13 @@ def decoded(vae, latent: Tensor) -> Tensor:
     return picture
 
 
-def reduced(picture: Tensor) -> Tensor:
+def shrunk_for_sheet(picture: Tensor) -> Tensor:
     """IMAGE or planes of it [B, H, W, C], as small as it is kept for a sheet."""
-    scale = min(1.0, KEPT / max(picture.shape[1:3]))
+    scale = min(1.0, SHEET_SIDE / max(picture.shape[1:3]))
     size = [max(1, round(side * scale)) for side in picture.shape[1:3]]
     return F.interpolate(picture.movedim(-1, 1).float(), size, mode="area").movedim(1, -1)
 
 
-def honour_cancel(step, denoised, latent, steps):
+def check_cancel(step, denoised, latent, steps):
     """What a sampler calls at every step."""
     comfy.model_management.throw_exception_if_processing_interrupted()

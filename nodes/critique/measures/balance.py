@@ -18,12 +18,20 @@ def inverted(picture, dark_share_from: int = 128) -> Tensor:
 
 def mass_of(picture, dark_share_from: int = 128) -> Tensor:
     """Grey or 255 minus grey, uint8 [B, H, W]."""
-    return torch.where(inverted(picture, dark_share_from)[:, None, None], 255 - picture.grey, picture.grey)
+    return picture.once(_mass, *inverted(picture, dark_share_from).tolist())
+
+
+def _mass(picture, *turned: bool) -> Tensor:
+    return torch.stack([255 - grey if turn else grey for grey, turn in zip(picture.grey, turned, strict=True)])
 
 
 def levels(picture, dark_share_from: int = 128) -> Tensor:
     """Visual weight, uint8 [B, H, W]; a picture without any (black or white) weighs the same everywhere."""
-    mass = mass_of(picture, dark_share_from)
+    return picture.once(_levels, *inverted(picture, dark_share_from).tolist())
+
+
+def _levels(picture, *turned: bool) -> Tensor:
+    mass = picture.once(_mass, *turned)
     return torch.where(mass.amax((1, 2), keepdim=True) > 0, mass, 1)
 
 
@@ -70,13 +78,13 @@ def torques(mass: Tensor) -> Tensor:
                               whole - whole + width // 4, whole * (y < height // 4), y - cut_h + 1, width - y - cut_w))
     right_from = torch.stack((whole - width // 2, whole * (y < height - height // 2), y + 1, width - y,
                               whole - width // 4, whole * (y < height - height // 4), y + cut_w, width - 1 - y + cut_h))
-    before = _before(mass, torch.cat((left_until, right_from, whole[None])).clamp(0, width))
-    total = before[:, 16:]
-    left, right = before[:, :8], total - before[:, 8:16]
+    sums = before(mass, torch.cat((left_until, right_from, whole[None])).clamp(0, width))
+    total = sums[:, 16:]
+    left, right = sums[:, :8], total - sums[:, 8:16]
     return torch.cat((left - right, 2 * (left + right) - total), 1)[:, [0, 1, 2, 3, 12, 13, 14, 15]].abs()
 
 
-def _before(mass: Tensor, ends: Tensor) -> Tensor:
+def before(mass: Tensor, ends: Tensor) -> Tensor:
     """Sum of the pixels before column ends[k, y] of each row y: uint8 [B, H, W], int64 [K, H] -> int64 [B, K]."""
     total = 0
     for rows, end in zip(mass.split(ROWS_AT_ONCE, 1), ends.split(ROWS_AT_ONCE, 1), strict=True):
@@ -110,14 +118,14 @@ def _centre(mass: Tensor) -> Tensor:
 
 def dcm_distance(picture) -> Tensor:
     """Deviation of the Centre of Mass: distance of the fulcrum from the middle in % of half a side, 0..141."""
-    return (fulcrum(picture) - 0.5).norm(dim=1) * 200
+    return (picture.once(fulcrum) - 0.5).norm(dim=1) * 200
 
 
 def dcm_x(picture) -> Tensor:
     """How far the fulcrum lies left of the middle, as a share of the width: -0.5 .. 0.5 (negative: to the right)."""
-    return 0.5 - fulcrum(picture)[:, 0]
+    return 0.5 - picture.once(fulcrum)[:, 0]
 
 
 def dcm_y(picture) -> Tensor:
     """How far the fulcrum lies above the middle, as a share of the height: -0.5 .. 0.5 (negative: below)."""
-    return 0.5 - fulcrum(picture)[:, 1]
+    return 0.5 - picture.once(fulcrum)[:, 1]

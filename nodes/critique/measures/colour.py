@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..picture.palette import Palette
 from . import histogram
-from .palette import Palette
 
 CHANNELS = {"R": ("rgb", 0), "G": ("rgb", 1), "B": ("rgb", 2), "L": ("lab", 0), "a": ("lab", 1), "b": ("lab", 2),
             "S": ("hsv", 1), "V": ("hsv", 2)}
@@ -49,7 +49,7 @@ def level_entropy(own: Palette, values: Tensor) -> Tensor:
 
 def mean_hue(picture) -> Tensor:
     """Circular mean of HSV hue as a share of the circle, 0..1 (0 is red); grey counts as red, as in the toolbox."""
-    return over_colours(picture, lambda own: torch.atan2(*_hue_vector(own).flip(0)) / (2 * math.pi) % 1)
+    return torch.atan2(*picture.once(_hue_vectors).flip(1).unbind(1)) / (2 * math.pi) % 1
 
 
 def std_hue(picture) -> Tensor:
@@ -57,11 +57,8 @@ def std_hue(picture) -> Tensor:
 
     sqrt(-2 ln R) / 2 pi with R the length of the mean hue vector (Fisher 1993, Statistical Analysis of Circular Data).
     """
-    def spread(own):
-        length = _hue_vector(own).norm().clamp(torch.finfo(own.dtype).tiny, 1)
-        return (-2 * length.log()).clamp(min=0).sqrt() / (2 * math.pi)
-
-    return over_colours(picture, spread)
+    length = picture.once(_hue_vectors).norm(dim=1).clamp(torch.finfo(picture.dtype).tiny, 1)
+    return (-2 * length.log()).clamp(min=0).sqrt() / (2 * math.pi)
 
 
 def colorfulness(picture) -> Tensor:
@@ -79,12 +76,21 @@ def colorfulness(picture) -> Tensor:
 
 def warm_cold_contrast(picture) -> Tensor:
     """Standard deviation of the warmth of colours (see `warmth`), 0 to about 1.5."""
-    return over_colours(picture, lambda own: own.std(warmth(own.lab)))
+    return picture.once(_warmths)[:, 1]
 
 
 def mean_warmth(picture) -> Tensor:
     """Mean warmth of the colours: -0.5 is neutral, cold below it, warm above it."""
-    return over_colours(picture, lambda own: own.mean(warmth(own.lab)))
+    return picture.once(_warmths)[:, 0]
+
+
+def _warmths(picture) -> Tensor:
+    """Mean and standard deviation of warmth, [B, 2]."""
+    def both(own):
+        values = warmth(own.lab)
+        return torch.stack((own.mean(values), own.std(values)))
+
+    return over_colours(picture, both)
 
 
 def warmth(lab: Tensor) -> Tensor:
@@ -105,15 +111,21 @@ def complementary_contrast(picture) -> Tensor:
     """
     def number(own):
         weight = own.hsv[1] * own.weight
-        turn = 2 * math.pi * own.hsv[0]
+        cos, sin = _circle(own)
         total = weight.sum().clamp(min=torch.finfo(own.dtype).tiny)
-        one, two = (torch.hypot(turn.mul(k).cos() @ weight, turn.mul(k).sin() @ weight) / total for k in (1, 2))
+        one = torch.hypot(cos @ weight, sin @ weight) / total
+        two = torch.hypot((2 * cos * cos - 1) @ weight, (2 * sin * cos) @ weight) / total
         return two * (1 - one)
 
     return over_colours(picture, number)
 
 
-def _hue_vector(own: Palette) -> Tensor:
-    """(cos, sin) of the hue, mean over the pixels."""
+def _hue_vectors(picture) -> Tensor:
+    """(cos, sin) of the hue, mean over the pixels, [B, 2]."""
+    return over_colours(picture, lambda own: own.mean(_circle(own)))
+
+
+def _circle(own: Palette) -> Tensor:
+    """(cos, sin) of the hue of each colour, [2, U]."""
     turn = 2 * math.pi * own.hsv[0]
-    return own.mean(torch.stack((turn.cos(), turn.sin())))
+    return torch.stack((turn.cos(), turn.sin()))

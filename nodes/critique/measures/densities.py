@@ -2,14 +2,16 @@
 
 Each function takes a `Picture` of one or more pictures and returns [B, h, w]; edges live on their own, smaller grid.
 Balance and DCM distance are signed: positive where the picture is pulled to, negative where it is held back.
-Slope Redies and 2nd-order EOE are properties of frequencies and of pairs, and have no places.
+Slope Redies and 2nd-order EOE are properties of frequencies and of pairs, and have no places. Of the likenesses, 1 in
+a picture that is its own mirror image, LACKS holds what each place takes from that 1: where the halves differ.
 """
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from . import balance, edges, histogram, shape, symmetry
+from . import MEASURES, balance, edges, histogram, lean, movement, shape, symmetry
 
 
 def _spread(plane: Tensor) -> Tensor:
@@ -72,6 +74,14 @@ def _balance(picture) -> Tensor:
     return plane / 8 * 100
 
 
+def _tilt(picture) -> Tensor:
+    mass = lean.weight(picture)
+    share = mass / mass.sum((1, 2), keepdim=True)
+    parts = lean.divisions(*mass.shape[1:], dtype=mass.dtype, device=mass.device)
+    pulls = [share * part for part in parts]
+    return sum(pull * pull.sum((1, 2), keepdim=True).sign() for pull in pulls) / len(parts) * 100
+
+
 def _dcm_distance(picture) -> Tensor:
     """Sums to the distance of the fulcrum before it is rounded to a whole pixel."""
     mass = balance.weight(picture)
@@ -82,6 +92,44 @@ def _dcm_distance(picture) -> Tensor:
     pull_x, pull_y = ((share * axis).sum((1, 2), keepdim=True) for axis in (x, y))
     distance = torch.hypot(pull_x, pull_y)
     return share * (x * pull_x + y * pull_y) / torch.where(distance > 0, distance, 1) * 200
+
+
+def _coherence(picture) -> Tensor:
+    rows, columns, both = picture.once(movement.tensor)
+    return _part(torch.hypot(rows - columns, 2 * both), rows + columns)
+
+
+def _obliqueness(picture) -> Tensor:
+    rows, columns, both = picture.once(movement.tensor)
+    return _part(2 * both.abs(), torch.hypot(rows - columns, 2 * both))
+
+
+def _leading_direction(picture) -> Tensor:
+    """Positive where edges run in the leading direction, negative where they run across it."""
+    rows, columns, both = picture.once(movement.tensor)
+    along, across = ((plane.sum((1, 2), keepdim=True)) for plane in (rows - columns, 2 * both))
+    length = torch.hypot(along, across)
+    return _part(((rows - columns) * along + 2 * both * across) / torch.where(length > 0, length, 1), rows + columns)
+
+
+def _slant(picture) -> Tensor:
+    """Positive where edges slant to the side that leads, negative where they slant to the other."""
+    rows, columns, both = picture.once(movement.tensor)
+    return _part(2 * both * both.sum((1, 2), keepdim=True).sign(), rows + columns)
+
+
+def _part(plane: Tensor, of: Tensor) -> Tensor:
+    whole = of.sum((1, 2), keepdim=True)
+    return plane / torch.where(whole > 0, whole, 1)
+
+
+def _unlike(dims: tuple[int, ...]):
+    """How far each place differs from its mirrored one, as a share of how far any two places do."""
+    def density(picture) -> Tensor:
+        small = symmetry.forms(picture)
+        chance = symmetry.mean_difference(small)[:, None, None]
+        return (small - small.flip(dims)).abs() / torch.where(chance > 0, chance, 1) / small[0].numel()
+    return density
 
 
 DENSITIES = {
@@ -96,6 +144,24 @@ DENSITIES = {
     "Mirror symmetry": _mirror_symmetry,
     "DCM distance": _dcm_distance,
     "Balance": _balance,
+    "Tilt": _tilt,
     "Homogeneity": _homogeneity,
     "1st-order EOE": _first_order_eoe,
+    "Coherence": _coherence,
+    "Obliqueness": _obliqueness,
+    "Leading direction": _leading_direction,
+    "Slant": _slant,
 }
+
+LACKS = {"Likeness left-right": _unlike((2,)), "Likeness up-down": _unlike((1,)), "Likeness half-turn": _unlike((1, 2))}
+"""Planes that sum to what the measure lacks of 1."""
+
+
+def mapped(criterion: str, columns: Sequence[str]) -> str:
+    """The column that a map of the criterion with these columns shows: one with places where there is one.
+
+    Raises ValueError with one sentence where none of them is measured in the picture."""
+    measured = [name for name in columns if name in MEASURES]
+    if not measured:
+        raise ValueError(f"heat: {criterion} has no measure of which a map could be drawn")
+    return next((name for name in measured if name in DENSITIES or name in LACKS), measured[0])

@@ -4,10 +4,11 @@ import math
 import torch
 from torch import Tensor
 
-from ..resample import bicubic
-from .lines import fit
+from ..picture.resample import bicubic
+from .spectrum import fit
 
 SMALLEST = 6  # the published count stops at grids of 6 x 6
+BOTH = 0x0101   # two true pixels as one int16
 
 
 def dimension_2d(picture) -> Tensor:
@@ -20,16 +21,23 @@ def dimension_2d(picture) -> Tensor:
     side = min(picture.grey.shape[1:])
     square = bicubic(picture.grey[:, None], side, side)[:, 0]
     total = square.sum((1, 2), keepdim=True)
-    mixed = square.int() * square[0].numel() < total
+    mixed = square <= ((total - 1) // square[0].numel()).clamp(max=255).to(torch.uint8)  # less than the mean
+    mixed &= total > 0
     sizes, counts = [], []
     while mixed.shape[1] > SMALLEST:
         sizes.append(mixed.shape[1])
         counts.append(mixed.sum((1, 2)))
-        half = mixed.shape[1] // 2
-        blocks = mixed[:, :half * 2, :half * 2].view(len(mixed), half, 2, half, 2).sum((2, 4), dtype=torch.int32)
-        mixed = (blocks > 0) & (blocks < 4)
+        mixed = _mixed_blocks(mixed)
     found = torch.stack(counts[1:], 1).double().cpu()
     return torch.stack([_slope(sizes[1:], row) for row in found]).to(picture.grey.device, picture.dtype)
+
+
+def _mixed_blocks(mixed: Tensor) -> Tensor:
+    """Which blocks of 2 x 2 are neither all true nor all false: bool [B, N, N] -> [B, N // 2, N // 2]."""
+    half = mixed.shape[1] // 2
+    pairs = mixed[:, :, :half * 2].contiguous().view(torch.int16)     # two pixels of a row in one number
+    upper, lower = pairs[:, :half * 2:2], pairs[:, 1:half * 2:2]
+    return ((upper | lower) != 0) & ((upper & lower) != BOTH)
 
 
 def dimension_3d(picture) -> Tensor:

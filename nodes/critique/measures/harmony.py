@@ -59,9 +59,8 @@ def distances(dtype: torch.dtype, device=None) -> Tensor:
 
 def turned(hues: Tensor, apart: Tensor) -> Tensor:
     """Mean distance at each turn of each template: shares of hues [B, 360], [8, 360] -> [B, 8, 360] degrees."""
-    place = torch.arange(HUES, device=apart.device)
-    turns = apart[:, (place[None] - place[:, None]) % HUES]
-    return torch.einsum("bh,kth->bkt", hues, turns)
+    around = torch.cat((hues, hues[:, :-1]), 1).unfold(1, HUES, 1)      # [B, turn, hue]: the hues, turned back
+    return apart @ around.mT
 
 
 def _hues(own) -> Tensor:

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import resample
+from ....kernels.constants import constant
 
 SIDE = 256
 SIGMA = 2.0
@@ -32,19 +32,38 @@ def obliqueness(picture) -> Tensor:
     return 2 * both.abs().sum((1, 2)) / torch.where(directed > 0, directed, 1)
 
 
+def leading_direction(picture) -> Tensor:
+    """How far one direction rules the whole picture: 0 (none, or upright and level alike) .. 1 (parallel lines).
+
+    The structure tensors of all places added up, and of their sum what `coherence` is of one place: a face of a house
+    is coherent and has no leading direction, a meadow of upright grass has one. Our own.
+    """
+    rows, columns, both = picture.once(tensor)
+    energy = (rows + columns).sum((1, 2))
+    return torch.hypot((rows - columns).sum((1, 2)), 2 * both.sum((1, 2))) / torch.where(energy > 0, energy, 1)
+
+
+def slant(picture) -> Tensor:
+    """How far the leading direction is a slanting one: 0 (none leads, or it is upright or level) .. 1 (parallels at 45
+    degrees): the part of `leading_direction` that runs along a diagonal. Slants to both sides hold each other. Our own.
+    """
+    rows, columns, both = picture.once(tensor)
+    energy = (rows + columns).sum((1, 2))
+    return (2 * both.sum((1, 2))).abs() / torch.where(energy > 0, energy, 1)
+
+
 def tensor(picture) -> tuple[Tensor, Tensor, Tensor]:
     """The structure tensor: smoothed products of derivatives (down, down), (right, right), (down, right).
 
     Sobel derivatives and a Gaussian of 2 pixels, [B, h, w] each; scikit-image's `structure_tensor` with sigma=2 and
     mode="nearest" up to a factor.
     """
-    plane = resample.longer_side(picture.grey[:, None], SIDE)[:, 0].to(picture.dtype) / 255
-    return structure(plane)
+    return structure(picture.grey_at(SIDE).to(picture.dtype) / 255)
 
 
 def structure(plane: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The structure tensor of float [B, H, W]."""
-    smooth, slope = plane.new_tensor([1, 2, 1]) / 4, plane.new_tensor([-1, 0, 1]) / 2
+    smooth, slope = constant((0.25, 0.5, 0.25), plane), constant((-0.5, 0.0, 0.5), plane)
     down, right = separable(plane, slope, smooth), separable(plane, smooth, slope)
     place = torch.arange(-RADIUS, RADIUS + 1, dtype=plane.dtype, device=plane.device)
     bell = torch.exp(-place ** 2 / (2 * SIGMA ** 2))
@@ -55,5 +74,14 @@ def structure(plane: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def separable(plane: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
     """[B, H, W] filtered down the columns and along the rows; beyond the rim the last value goes on."""
     rims = (len(along_x) // 2,) * 2 + (len(along_y) // 2,) * 2
-    padded = F.pad(plane[:, None], rims, mode="replicate")
-    return F.conv2d(F.conv2d(padded, along_y[None, None, :, None]), along_x[None, None, None])[:, 0]
+    padded = F.pad(plane[:, None], rims, mode="replicate")[:, 0]
+    return _filtered(_filtered(padded, along_y, 1), along_x, 2)
+
+
+def _filtered(plane: Tensor, taps: Tensor, dim: int) -> Tensor:
+    """The sum of shifted planes: in half the time of torch's convolution of float64."""
+    first, *others = (plane.narrow(dim, place, plane.shape[dim] - len(taps) + 1) for place in range(len(taps)))
+    total = first * taps[0]
+    for part, tap in zip(others, taps[1:].tolist(), strict=True):
+        total.add_(part, alpha=tap)
+    return total

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from ....kernels.patterns import ordinal_patterns
+from ....kernels.ordinal_patterns import ordinal_patterns
 
 STATES = 24
 

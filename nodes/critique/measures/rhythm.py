@@ -3,8 +3,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import resample
-
 SIDE = 256
 NEAREST, FARTHEST = 1 / 16, 1 / 2  # distances looked at, as shares of the longer and of each side
 
@@ -16,7 +14,7 @@ def repetition(picture) -> Tensor:
     overlap. A peak is higher than its eight neighbours; without one, or in one grey, 0. Lin, Wang & Yang 1997, doi
     10.1016/S0167-8655(97)00030-5, read the periods of textures from such peaks.
     """
-    plane = resample.longer_side(picture.grey[:, None], SIDE)[:, 0].to(picture.dtype)
+    plane = picture.grey_at(SIDE).to(picture.dtype)
     likeness = autocorrelation(plane)
     height, width = plane.shape[1:]
     inner = F.pad(likeness[:, None], (1, 1, 1, 1), mode="replicate")

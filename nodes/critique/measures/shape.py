@@ -1,4 +1,4 @@
-"""How evenly the shape is spread over the picture."""
+"""The format of the picture, and how evenly and how compactly its shape lies in it."""
 import math
 
 import torch
@@ -7,6 +7,17 @@ from torch import Tensor
 from . import balance, histogram
 
 CELLS = 10
+
+
+def sides(picture) -> Tensor:
+    """Width plus height in pixels, as the toolbox reports the size of a picture."""
+    return picture.rgb.new_full((len(picture.rgb),), sum(picture.size), dtype=picture.dtype)
+
+
+def aspect_ratio(picture) -> Tensor:
+    """Width / height; 1.618 is the golden section lying, 0.618 standing."""
+    width, height = picture.size
+    return picture.rgb.new_full((len(picture.rgb),), width / height, dtype=picture.dtype)
 
 
 def foreground(picture) -> Tensor:

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ....kernels.constants import constant
 from . import balance as hard_balance
 from . import harmony as hard_harmony
-from . import histogram, movement, saliency, spectrum, symmetry
+from . import histogram, lean, movement, saliency, spectrum, symmetry
 from .soft_colour import chroma_vector, grey, hue_and_saturation, lab, root, spread
 from .soft_spectrum import enlarged_rings
 
@@ -65,6 +66,14 @@ def balance(image: Tensor) -> Tensor:
     return torch.einsum("bhw,khw->bk", mass, tilts).abs().mean(1) / mass.sum((1, 2)) * 100
 
 
+@differentiable("Tilt")
+def tilt(image: Tensor) -> Tensor:
+    """Imbalance of sides and diagonals, % of the weight, 0 (none leans) .. 100; see `lean.tilt`."""
+    mass = weight(image)
+    parts = torch.stack(lean.divisions(*mass.shape[1:], dtype=mass.dtype, device=mass.device))
+    return root(torch.einsum("bhw,khw->bk", mass, parts) ** 2).mean(1) / mass.sum((1, 2)) * 100
+
+
 @differentiable("DCM distance")
 def dcm_distance(image: Tensor) -> Tensor:
     """Distance of the centre of mass from the middle in % of half a side, not rounded; see `balance.dcm_distance`."""
@@ -72,6 +81,24 @@ def dcm_distance(image: Tensor) -> Tensor:
     share = mass / mass.sum((1, 2), keepdim=True)
     y, x = ((torch.arange(n, dtype=mass.dtype, device=mass.device) + 1) / n - 0.5 for n in mass.shape[1:])
     return root((share.sum(1) @ x) ** 2 + (share.sum(2) @ y) ** 2) * 200
+
+
+def likeness_of(dims: tuple[int, ...]):
+    """The differentiable likeness of a picture and itself mirrored along `dims`; see `symmetry.likenesses`."""
+    def likeness(image: Tensor) -> Tensor:
+        plane = grey(image)
+        side = symmetry.FORMS / max(plane.shape[1:])
+        if side < 1:
+            size = tuple(max(1, round(length * side)) for length in plane.shape[1:])
+            plane = F.interpolate(plane[:, None], size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
+        apart = root((plane - plane.flip(dims)) ** 2).mean((1, 2))
+        return 1 - apart / (symmetry.mean_difference(plane) + 1e-3)
+
+    return likeness
+
+
+for _name, _dims in (("left-right", (2,)), ("up-down", (1,)), ("half-turn", (1, 2))):
+    differentiable(f"Likeness {_name}")(likeness_of(_dims))
 
 
 @differentiable("Symmetry left-right")
@@ -204,7 +231,7 @@ def slope(image: Tensor) -> Tensor:
     plane = plane - plane.mean((1, 2), keepdim=True)
     power = enlarged_rings(plane, SPECTRUM_SIDE, 256) + 1e-6
     bins = spectrum.log_bins(10, 256)
-    low, high = power.new_tensor(bins).T[..., None]
+    low, high = constant(tuple(map(tuple, bins)), power).T[..., None]
     at = torch.arange(power.shape[1], dtype=power.dtype, device=power.device)
     inside = ((at >= low - 1) & (at < high)).to(power)
     means = power @ (inside / inside.sum(1, keepdim=True)).mT
@@ -225,18 +252,26 @@ def obliqueness(image: Tensor) -> Tensor:
     return (2 * both).abs().sum((1, 2)) / (root((rows - columns) ** 2 + 4 * both ** 2).sum((1, 2)) + 1e-6)
 
 
+@differentiable("Leading direction")
+def leading_direction(image: Tensor) -> Tensor:
+    """How far one direction rules, 0 .. 1, at the picture's own size; see `movement.leading_direction`."""
+    rows, columns, both = movement.structure(grey(image) / 255)
+    along, across = (rows - columns).sum((1, 2)), 2 * both.sum((1, 2))
+    return root(along ** 2 + across ** 2) / ((rows + columns).sum((1, 2)) + 1e-6)
+
+
 @differentiable("Saliency entropy")
 def saliency_entropy(image: Tensor) -> Tensor:
     """How widely attention is spread, 0 .. 1; see `saliency.saliency_entropy`."""
     share = saliency_shares(image).flatten(1)
-    return -(share * (share + 1e-12).log()).sum(1) / torch.log(share.new_tensor(float(share.shape[1])))
+    return -(share * (share + 1e-12).log()).sum(1) / math.log(share.shape[1])
 
 
 @differentiable("Thirds distance")
 def thirds_distance(image: Tensor) -> Tensor:
     """Distance from the centre of saliency to the nearest crossing of the thirds, soft; see `saliency`."""
     centre = saliency.centroid(saliency_shares(image))
-    points = centre.new_tensor(saliency.POWER_POINTS)
+    points = constant(tuple(map(tuple, saliency.POWER_POINTS)), centre)
     return soft_minimum(root(((centre[:, None] - points) ** 2).sum(2)), 0.005)
 
 

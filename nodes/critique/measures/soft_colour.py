@@ -4,7 +4,8 @@ import math
 import torch
 from torch import Tensor
 
-from .colour_spaces import WHITE_D65, XYZ_FROM_RGB
+from ....kernels.constants import constant
+from ..picture.colour_spaces import WHITE_D65, XYZ_FROM_RGB
 
 LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)
 SMALL = 1e-6
@@ -22,15 +23,15 @@ def spread(plane: Tensor) -> Tensor:
 
 def grey(image: Tensor) -> Tensor:
     """Luma of ITU-R 601, [B, H, W], 0..255, not rounded."""
-    return torch.einsum("bchw,c->bhw", image, image.new_tensor(LUMA)) * 255
+    return torch.einsum("bchw,c->bhw", image, constant(LUMA, image)) * 255
 
 
 def lab(image: Tensor) -> Tensor:
     """CIE L*a*b* under D65, [B, 3, H, W]."""
     bright = ((image.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
     linear = torch.where(image > 0.04045, bright, image / 12.92)
-    xyz = torch.einsum("ij,bjhw->bihw", image.new_tensor(XYZ_FROM_RGB), linear)
-    xyz = xyz / image.new_tensor(WHITE_D65)[:, None, None]
+    xyz = torch.einsum("ij,bjhw->bihw", constant(XYZ_FROM_RGB, image), linear)
+    xyz = xyz / constant(WHITE_D65, image)[:, None, None]
     x, y, z = torch.where(xyz > 0.008856, xyz.clamp(min=0.008856) ** (1 / 3), 7.787 * xyz + 16 / 116).unbind(1)
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), 1)
 

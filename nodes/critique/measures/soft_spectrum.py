@@ -3,6 +3,8 @@
 Enlarging, padding and the Fourier transform are all linear: the waves of the large picture are the small one between
 two narrow matrices, and the large one need not be made. Nothing is approximated, the rim included.
 """
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,7 +18,7 @@ def enlarged_rings(plane: Tensor, side: int, highest: int) -> Tensor:
     """
     size = plane.shape[1:]
     scale = side / max(size)
-    down, across = (waves(length, max(1, int(length * scale)), side, highest).to(plane.dtype).to(plane.device)
+    down, across = (waves_on(length, max(1, int(length * scale)), side, highest, plane.dtype, plane.device)
                     for length in size)
     top, bottom = (down @ plane @ across.mT).square().chunk(2, 1)
     left, right = (top + bottom).chunk(2, 2)
@@ -28,6 +30,13 @@ def enlarged_rings(plane: Tensor, side: int, highest: int) -> Tensor:
     total, number = plane.new_zeros(len(plane), highest + 2), plane.new_zeros(highest + 2)
     total = total.index_add(1, ring, power.flatten(1) * alike)
     return (total / number.index_add(0, ring, alike))[:, :-1]
+
+
+@lru_cache(maxsize=16)
+def waves_on(length: int, longer: int, side: int, highest: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`waves` in a dtype and on a device; made once, because guidance asks for the same at every step."""
+    with torch.inference_mode(False):
+        return waves(length, longer, side, highest).to(dtype).to(device)
 
 
 def waves(length: int, longer: int, side: int, highest: int) -> Tensor:

@@ -1,42 +1,58 @@
 """How energy is shared between coarse and fine structure: three published slopes and the roughness of one."""
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from ..resample import longer_side
-from .lines import fit
+from ..picture.resample import longer_side
 
 
-def padded_square(grey: Tensor, side: int = 1024) -> Tensor:
-    """uint8 [B, H, W], its longer side at `side` pixels, centred in a square of its own mean grey: [B, side, side]."""
-    mean = grey.sum((1, 2)).cpu().double().div(grey[0].numel()).round().to(grey)
-    small = longer_side(grey[:, None], side)[:, 0]
-    height, width = small.shape[1:]
-    size = max(height, width)
-    top, left = size // 2 - height // 2, size // 2 - width // 2
-    square = mean[:, None, None].repeat(1, size, size)
-    square[:, top:top + height, left:left + width] = small
-    return square
+def above_mean(grey: Tensor, dtype: torch.dtype, side: int = 1024) -> Tensor:
+    """uint8 [B, H, W] with its longer side at `side` pixels, less its own mean grey to the whole level: [B, h, w].
+
+    The published definition puts the picture into the middle of a square of that grey; without it the square is zeros
+    around it, which only move it, and where a picture lies does not change how strong a frequency is."""
+    mean = grey.sum((1, 2)).cpu().double().div(grey[0].numel()).round().to(grey.device, dtype)
+    return longer_side(grey[:, None], side)[:, 0].to(dtype) - mean[:, None, None]
 
 
-def rings(plane: Tensor, power: int) -> Tensor:
-    """Mean of |spectrum| ** power of [B, N, N] at each rounded radius 0..N // 2 in cycles a picture: [B, N // 2 + 1].
+def rings(plane: Tensor, power: int, last: int | None = None, size: int | None = None) -> Tensor:
+    """Mean of |spectrum| ** power of [B, N, N] without its mean, at each rounded radius 0..N // 2 in cycles a picture,
+    or up to `last`: [B, N // 2 + 1]. power: 1 or 2. size: of a plane [B, H, W] that goes on with zeros to this side, of
+    which no mean is taken away.
 
     With odd N all frequencies are counted one step off, as the published implementations do.
     """
-    size, step = plane.shape[-1], plane.shape[-1] % 2
-    strength = torch.fft.rfft2(plane - plane.mean((1, 2), keepdim=True)).abs() ** power
-    down = torch.fft.fftfreq(size, 1 / size, dtype=plane.dtype, device=plane.device).round()[:, None]
-    right = torch.arange(strength.shape[2], dtype=plane.dtype, device=plane.device)
-    twice = slice(1, (size + 1) // 2)  # the other half of the spectrum repeats these columns
-    total, number = plane.new_zeros(len(plane), size // 2 + 2), plane.new_zeros(size // 2 + 2)
-    for part, radius in ((strength, torch.hypot(down - step, right - step)),
-                         (strength[:, :, twice], torch.hypot(down + step, right[twice] + step))):
-        ring = radius.round().long().clamp(max=size // 2 + 1).flatten()
-        total.index_add_(1, ring, part.flatten(1))
-        number += torch.bincount(ring, minlength=len(number))
-    return (total / number.clamp(min=1))[:, :-1]
+    if size is None:
+        size, plane = plane.shape[-1], plane - plane.mean((1, 2), keepdim=True)
+    last = size // 2 if last is None else min(last, size // 2)
+    reach = min(last + 3, size // 2 + 1)        # columns and rows beyond hold no radius up to `last`
+    spectrum = torch.fft.fft(torch.fft.rfft(plane, size)[:, :, :reach], size, dim=1)
+    if 2 * reach < size:
+        spectrum = torch.cat((spectrum[:, :reach], spectrum[:, size - reach:]), 1)
+    squares = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
+    strength = squares if power == 2 else squares.sqrt_()
+    ring, other, twice, number = _rings(size, last, reach, plane.device)
+    totals = [torch.bincount(ring, own.flatten(), last + 2) + torch.bincount(other, own[:, twice].flatten(), last + 2)
+              for own in strength]
+    return (torch.stack(totals) / number.clamp(min=1))[:, :-1]
+
+
+@lru_cache(maxsize=8)
+def _rings(size: int, last: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor, slice, Tensor]:
+    """The ring of each frequency of a half spectrum, int16; that of its mirror image for the columns `twice`, which the
+    other half repeats; these columns; how many frequencies each ring has. Beyond `last` all are one ring."""
+    with torch.inference_mode(False):
+        step = size % 2
+        down = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64).round()
+        down = (torch.cat((down[:reach], down[size - reach:])) if 2 * reach < size else down)[:, None]
+        right = torch.arange(reach, dtype=torch.float64)
+        twice = slice(1, min(reach, (size + 1) // 2))
+        ring, other = (radius.round().clamp(max=last + 1).to(torch.int16).flatten().to(device) for radius in (
+            torch.hypot(down - step, right - step), torch.hypot(down + step, right[twice] + step)))
+        number = torch.bincount(ring, minlength=last + 2) + torch.bincount(other, minlength=last + 2)
+        return ring, other, twice, number
 
 
 def log_bins(first: int, last: int, width: int = 2) -> list[tuple[int, int]]:
@@ -90,9 +106,10 @@ def slope_mather(picture) -> Tensor:
     CIE L* of the largest centred square of 2^n pixels, from 1/25 to 1/2 of the highest frequency. Mather 2014, doi
     10.1163/22134913-00002024.
     """
-    power = rings(torch.stack([_lightness(own) for own in picture.palettes]), 2)
-    highest = power.shape[1] - 1
+    lightness = torch.stack([_lightness(own) for own in picture.palettes])
+    highest = lightness.shape[1] // 2
     first, last = max(1, round(highest / 25) - 1), round(highest / 2)
+    power = rings(lightness, 2, last)
     x = torch.arange(first, last, dtype=power.dtype, device=power.device)
     y = power[:, first:last].clamp(min=torch.finfo(power.dtype).tiny)
     return fit(x.log(), y.log())[0] / 2
@@ -117,17 +134,37 @@ def cooks_distance(x: Tensor, y: Tensor) -> Tensor:
 
 def _redies_fit(picture) -> tuple[Tensor, Tensor, Tensor]:
     """(slope, intercept, power at each radius)."""
-    power = rings(padded_square(picture.grey).to(picture.dtype), 2)
-    bins = [(low, min(high, power.shape[1])) for low, high in log_bins(10, 256)]
-    x = power.new_tensor([math.log10((low + high) / 2) for low, high in bins])
-    return *fit(x, _log10(torch.stack([power[:, low - 1:high].mean(1) for low, high in bins], 1))), power
+    plane = above_mean(picture.grey, picture.dtype)
+    power = rings(plane, 2, 256, max(plane.shape[1:]))
+    x, shares = _redies_bins(power.shape[1], power.dtype, power.device)
+    return *fit(x, _log10(power @ shares)), power
+
+
+@lru_cache(maxsize=4)
+def _redies_bins(length: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The log frequency of each bin, [K], and how much each of `length` frequencies is of its mean, [length, K]. Must
+    not be written into."""
+    with torch.inference_mode(False):
+        bins = [(low, min(high, length)) for low, high in log_bins(10, 256)]
+        shares = torch.zeros(length, len(bins), dtype=dtype, device=device)
+        for own, (low, high) in zip(shares.T, bins, strict=True):
+            own[low - 1:high] = 1 / (high - low + 1)
+        return shares.new_tensor([math.log10((low + high) / 2) for low, high in bins]), shares
 
 
 def _lightness(own) -> Tensor:
     # 8 bits as published: L* is cut, not rounded; what rounding took from a whole number is given back.
     levels = (own.lab[0] * 2.55 + (1e-9 if own.dtype == torch.float64 else 1e-4)).floor()
-    return centre(own.plane(levels)) / 255
+    inner = centre(own.places)
+    return levels.index_select(0, inner.flatten()).view(inner.shape) / 255
 
 
 def _log10(power: Tensor) -> Tensor:
     return power.clamp(min=torch.finfo(power.dtype).tiny).log10()
+
+
+def fit(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Least squares of y [B, N] on x [N]: (slope, intercept), [B] each."""
+    apart = x - x.mean()
+    slope = y @ apart / (apart @ apart)
+    return slope, y.mean(1) - slope * x.mean()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .eye import Eye
+from ...shared.vision_model import Eye
 
 DIGITS = 10
 SURE = 0.5

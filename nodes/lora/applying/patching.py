@@ -1,21 +1,21 @@
 """From the tensors of a LoRA to patches on clones of a MODEL and a CLIP, each patch with the ratio of its block."""
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import comfy.lora_convert
 import comfy.utils
 import torch
 
-from ..block_weights.language import Item
-from ..block_weights.values import NAMED, Settings
+from ...shared.host_version import version_of_host
+from ..block_weights.block_language import NAMED, Item, Settings
 from ..block_weights.weights import BlockWeights, resolve
-from ..file.files import LoraFile
-from ..file.loading import ReadKeys, clip_patches, model_patches
-from ..model import blocks, maps
-from ..model.foreign import check_patchable
-from ..patches import shapes
-from ..patches.linear import as_linear
+from ..file.loading import clip_patches, converted, model_patches, unread_reasons
+from ..file.lora_files import LoraFile
+from ..model import blocks, key_maps
+from ..model.unsupported_models import check_patchable
+from ..patches import shape_check
+from ..patches.adapter_parts import is_config
+from ..patches.linear_strength import as_linear
 
 
 class Change(NamedTuple):
@@ -30,9 +30,19 @@ class Change(NamedTuple):
     """Why it cannot be applied; "" when it can."""
     unsplit: bool
     """Whether a selector asked for a part that this weight holds fused with others."""
+    shape: tuple[int, ...] = ()
+    """Of the whole weight, where the patch is known."""
+
+    @property
+    def key(self) -> str:
+        return self.target if isinstance(self.target, str) else self.target[0]
+
+    @property
+    def offset(self) -> tuple[int, int, int] | None:
+        return None if isinstance(self.target, str) else self.target[1]
 
 
-class Side(NamedTuple):
+class Component(NamedTuple):
     """The model or the CLIP: every block it has, what the LoRA changes in it, and the strength given for it."""
     name: str
     aliases: list[str]
@@ -46,65 +56,79 @@ class Side(NamedTuple):
         return [change for change in self.changes if not change.problem and change.ratio * self.strength]
 
 
-class Outcome(NamedTuple):
-    """What became of a LoRA: `sides` holds the model and, where one is connected, the CLIP."""
-    sides: list[Side]
+class ApplyResult(NamedTuple):
+    """What became of a LoRA: `components` holds the model and, where one is connected, the CLIP."""
+    components: list[Component]
     keys: int
     unused: list[str]
     notes: tuple[str, ...] = ()
-    """How vectors were read."""
+    """How the file and its vectors were read."""
     lost: Mapping[str, list[str]] = {}
     """Keys that the host takes and does not use, by the reason."""
+    reasons: Mapping[str, str] = {}
+    """Why keys of `unused` are not read although the host knows their weight, by key."""
+    unreached: Sequence[str] = ()
+    """The statements of the block weights that speak of nothing the LoRA changes."""
 
 
 def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
                settings: Settings = NAMED) -> tuple:
-    """Clones of model and clip (or None) with the LoRA in them, and the Outcome.
+    """Clones of model and clip (or None) with the LoRA in them, and the ApplyResult.
 
     Where nothing is applied to one of them, it comes back as the very object that came in.
     Raises ValueError for names in spec that the model does not have, and for a LoRA with half an adapter."""
-    outcome = examine(model, clip, lora, strength_model, strength_clip, spec, settings)
-    new_model = patched(model, outcome.sides[0], lora.metadata)
-    new_clip = patched(clip, outcome.sides[1], lora.metadata) if clip else None
-    return new_model, new_clip, outcome
+    result = dry_run(model, clip, lora, strength_model, strength_clip, spec, settings)
+    new_model = patched(model, result.components[0], lora.metadata)
+    new_clip = patched(clip, result.components[1], lora.metadata) if clip else None
+    return new_model, new_clip, result
 
 
-def examine(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
-            settings: Settings = NAMED) -> Outcome:
+def dry_run(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
+            settings: Settings = NAMED) -> ApplyResult:
     """What apply_lora would do, without doing it. Raises what it raises."""
     check_patchable(model)
-    places = maps.of_model(model.model).places
-    clip_places = maps.of_encoders(clip.cond_stage_model).places if clip else {}
-    tensors = ReadKeys(comfy.lora_convert.convert_lora(lora.tensors))
+    places = key_maps.of_model(model.model).places
+    clip_places = key_maps.of_encoders(clip.cond_stage_model).places if clip else {}
+    tensors = converted(lora.tensors)
     read = partial(resolve, spec, [*places.values(), *clip_places.values()], clip is not None, settings)
     weights = read() if settings.vector_mode == "named" else None  # Inspire's reading has to count the patches first
     muted = _muted(weights, places | clip_places)
     patches = model_patches(tensors, model.model, muted)
     encoder_patches = clip_patches(tensors, clip.cond_stage_model, muted) if clip else {}
     weights = weights or read([*patches, *encoder_patches])
-    sides = [_side("model", patches, model.model, places, weights, strength_model)]
+    components = [_component("model", patches, model.model, places, weights, strength_model)]
     if clip:
-        sides.append(_side("CLIP", encoder_patches, clip.cond_stage_model, clip_places, weights, strength_clip))
-    unused = [key for key in tensors if key not in tensors.read]
-    return Outcome(sides, len(tensors), unused, weights.notes, tensors.lost)
+        components.append(_component("CLIP", encoder_patches, clip.cond_stage_model, clip_places, weights,
+                                     strength_clip))
+    names = set(key_maps.of_model(model.model).names)
+    names |= key_maps.of_encoders(clip.cond_stage_model).names.keys() if clip else set()
+    keys, notes = len(tensors) - len(lora.implied), (*lora.notes, *weights.notes)
+    return ApplyResult(components, keys, tensors.unread(), notes, tensors.lost, unread_reasons(tensors, names),
+                       _unreached(weights, components, places | clip_places))
 
 
-def model_side(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place], weights: BlockWeights,
-               strength: float) -> Side:
+def _unreached(weights: BlockWeights, components: Iterable[Component], places) -> list[str]:
+    changes = [(places[c.key], c.offset, c.shape) for component in components for c in component.changes
+               if c.key in places]
+    return weights.unreached(changes) if changes else []
+
+
+def model_component(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place],
+                    weights: BlockWeights, strength: float) -> Component:
     """What the LoRA has for a model of the host, such as ModelPatcher.model, whose weights have these places."""
-    return _side("model", model_patches(tensors, module), module, places, weights, strength)
+    return _component("model", model_patches(tensors, module), module, places, weights, strength)
 
 
-def clip_side(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place], weights: BlockWeights,
-              strength: float) -> Side:
+def clip_component(tensors: Mapping[str, torch.Tensor], module, places: Mapping[str, blocks.Place],
+                   weights: BlockWeights, strength: float) -> Component:
     """What the LoRA has for the text encoders of the host, such as CLIP.cond_stage_model."""
-    return _side("CLIP", clip_patches(tensors, module), module, places, weights, strength)
+    return _component("CLIP", clip_patches(tensors, module), module, places, weights, strength)
 
 
-def _side(name, patches, module, places, weights: BlockWeights, strength) -> Side:
+def _component(name, patches, module, places, weights: BlockWeights, strength) -> Component:
     aliases = list(dict.fromkeys(place.alias for place in places.values()))
     changes = [_change(target, patch, module, places, weights) for target, patch in patches.items()]
-    return Side(name, aliases, changes, strength, {alias: weights.whole(alias) for alias in aliases})
+    return Component(name, aliases, changes, strength, {alias: weights.whole(alias) for alias in aliases})
 
 
 def _muted(weights: BlockWeights | None, places: Mapping[str, blocks.Place]) -> Callable[[str | tuple], bool]:
@@ -116,34 +140,50 @@ def _muted(weights: BlockWeights | None, places: Mapping[str, blocks.Place]) -> 
 
 def _change(target, patch, module, places, weights: BlockWeights) -> Change:
     key, offset = (target, None) if isinstance(target, str) else target[:2]
+    if is_config(patch):
+        return Change(target, patch, places[key].alias if key in places else "", 1.0, "", False)
     if key not in places:
         return Change(target, patch, "", 1.0, "the host finds no weight of this name", False)
-    if patch is None:
+    if patch is None and not offset:
         return Change(target, None, places[key].alias, 0.0, "", False)
     shape = tuple(comfy.utils.get_attr(module, key).shape)  # a state dict holds quantised weights packed
     place = places[key]
+    if patch is None:
+        return Change(target, None, place.alias, 0.0, "", False, shape)
     return Change(target, patch, place.alias, weights.ratio(place, offset, shape, target),
-                  shapes.problem(patch, shape, offset), not offset and weights.misses(place))
+                  shape_check.problem(patch, shape, offset), not offset and weights.misses(place), shape)
 
 
-def patched(owner, side: Side, metadata: dict[str, str]):
-    """A clone of owner with the side's changes, or owner itself when there are none."""
-    entries = {c.target: as_linear(c.patch, side.strength * c.ratio) for c in side.applied()}
+def patched(owner, component: Component, metadata: dict[str, str]):
+    """A clone of owner with the component's changes, or owner itself when there are none."""
+    entries = {c.target: (c.patch, component.strength, 1.0) if is_config(c.patch) else
+               as_linear(c.patch, component.strength * c.ratio) for c in component.applied()}
     if not entries:
         return owner
     clone = owner.clone()
-    clone.add_patches({target: patch for target, (patch, _, _) in entries.items()}, side.strength)
+    clone.add_patches({target: patch for target, (patch, _, _) in entries.items()}, component.strength)
     patcher = getattr(clone, "patcher", clone)
-    put_strengths(patcher.patches, entries, side.strength)
+    put_strengths(patcher.patches, entries, component.strength)
     if metadata:
         patcher.set_attachments("lora_metadata", metadata)
     return clone
 
 
 def put_strengths(patches: dict[str, list[tuple]], entries: dict, strength: float) -> None:
-    """Sets the ratios in our own entries: add_patches takes one strength, and each call walks the whole model."""
+    """Sets the ratios in our own entries: add_patches takes one strength, and each call walks the whole model.
+
+    Raises RuntimeError where the host keeps patches in another form than (strength, patch, strength of the weight,
+    ...)."""
     for target, (patch, change, weight) in entries.items():
         if (change, weight) != (strength, 1.0):
             key = target if isinstance(target, str) else target[0]
-            patches[key] = [(change, patch, weight, *entry[3:]) if entry[1] is patch else entry
-                            for entry in patches[key]]
+            row = patches.get(key, [])
+            if not any(_is_ours(entry, patch, strength) for entry in row):
+                raise RuntimeError(f"LoRA: ComfyUI {version_of_host()} keeps the patches of a model in another form "
+                                   "than this pack knows, so blocks cannot have weights of their own here.")
+            patches[key] = [(change, patch, weight, *entry[3:]) if _is_ours(entry, patch, strength) else entry
+                            for entry in row]
+
+
+def _is_ours(entry, patch, strength: float) -> bool:
+    return isinstance(entry, tuple) and len(entry) >= 3 and entry[1] is patch and entry[0] == strength

@@ -1,14 +1,20 @@
 """Several LoRAs as one value that nodes pass on, and their patches put on a model together."""
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..block_weights.language import parse
-from ..block_weights.values import NAMED, Settings
-from ..file.files import LoraFile, listed_lora, lora_path
+from ...shared.text_syntax import shorten
+from ..block_weights.block_language import NAMED, Settings, parse
+from ..file.lora_files import LoraFile, listed_lora, lora_path
 from ..patches import energy, rank_stack
-from ..patches.linear import as_linear
-from .patching import Outcome, Side, examine, put_strengths
+from ..patches.adapter_parts import is_config
+from ..patches.combine import SUM, Combination, combined
+from ..patches.linear_strength import as_linear
+from .bypass import BYPASS, PATCH, divide, told, with_branches
+from .patching import ApplyResult, Component, dry_run, put_strengths
 
+ADDED = Combination()
 NO_LORA = ("", "none")
 
 
@@ -21,11 +27,11 @@ class Layer(NamedTuple):
     settings: Settings = NAMED
 
 
-def joined(stack, lora_stack, layer: Layer) -> tuple[Layer, ...]:
-    """A stack, a LORA_STACK of other packs (name, strength of the model, strength of the CLIP) and one more LoRA.
+def extended_stack(stack, lora_stack, *more: Layer) -> tuple[Layer, ...]:
+    """A stack, a LORA_STACK of other packs (name, strength of the model, strength of the CLIP) and more LoRAs.
 
     Raises ValueError when one of them has another form, FileNotFoundError for a name that the host does not list."""
-    layers = (*checked(stack or ()), *_from_tuples(lora_stack or ()), layer)
+    layers = (*checked(stack or ()), *_from_tuples(lora_stack or ()), *more)
     for each in layers:
         lora_path(each.name)
     return layers
@@ -41,30 +47,72 @@ def checked(stack) -> tuple[Layer, ...]:
 def _from_tuples(lora_stack) -> list[Layer]:
     try:
         rows = [(str(name), float(model), float(clip)) for name, model, clip in lora_stack]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("lora_stack: expected a list of (name, model strength, CLIP strength), "
-                         f"got {str(lora_stack)[:80]}.") from None
+                         f"got {shorten(repr(lora_stack))}.") from None
+    if odd := next((row for row in rows if not all(map(math.isfinite, row[1:]))), None):
+        raise ValueError(f"lora_stack: {shorten(odd[0])} has the strengths {odd[1]:g} and {odd[2]:g}, which must be "
+                         "finite numbers.")
     return [Layer(*row) for row in rows if row[0].lower() not in NO_LORA]
 
 
-def apply_stack(model, clip, stack: Iterable[Layer]) -> tuple:
-    """Clones of model and clip (or None) with every LoRA of the stack, and [(layer, its Outcome)].
+def as_tuples(stack: Iterable[Layer]) -> list[tuple[str, float, float]]:
+    """The stack as a LORA_STACK, which has no place for block weights."""
+    return [(layer.name, layer.strength_model, layer.strength_clip) for layer in stack]
+
+
+def apply_stack(model, clip, stack: Iterable[Layer], apply_as: str = PATCH, how: Combination = ADDED) -> tuple:
+    """Clones of model and clip (or None) with every LoRA of the stack, and [(layer, its ApplyResult)].
 
     Plain LoRAs on one weight become one adapter; what depends on the weight it changes keeps its place in the order.
     Where nothing is applied, model and clip come back as the objects that came in."""
-    outcomes, metadata = [], {}
+    results, metadata = [], {}
     for layer in checked(stack):
         lora = listed_lora(layer.name, "stack")
-        outcomes.append((layer, _examined(model, clip, lora, layer)))
+        results.append((layer, _examined(model, clip, lora, layer)))
         metadata = lora.metadata or metadata
-    model = _patched(model, [outcome.sides[0] for _, outcome in outcomes], metadata)
-    clip = _patched(clip, [outcome.sides[1] for _, outcome in outcomes], metadata) if clip else None
-    return model, clip, outcomes
+    both = [[result.components[side] for _, result in results] for side in (0, 1) if side == 0 or clip]
+    if apply_as == BYPASS and results:
+        (model, clip), notes = _bypassed_both(model, clip, both, metadata, how)
+        layer, result = results[-1]
+        return model, clip, [*results[:-1], (layer, result._replace(notes=(*result.notes, *notes)))]
+    model = _patched(model, both[0], metadata, how)
+    clip = _patched(clip, both[1], metadata, how) if clip else None
+    return model, clip, results
 
 
-def _examined(model, clip, lora: LoraFile, layer: Layer) -> Outcome:
+def apply_bypassed(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec,
+                   settings: Settings = NAMED) -> tuple:
+    """As `patching.apply_lora`, with the LoRA beside the layers instead of in their weights."""
+    result = dry_run(model, clip, lora, strength_model, strength_clip, spec, settings)
+    (model, clip), notes = _bypassed_both(model, clip, [[each] for each in result.components], lora.metadata)
+    return model, clip, result._replace(notes=(*result.notes, *notes))
+
+
+def _bypassed_both(model, clip, components, metadata, how=ADDED):
+    owners, notes = [], []
+    for owner, rows in zip((model, clip), [*components, []], strict=False):
+        owner, note = _bypassed(owner, rows, metadata, how)
+        owners.append(owner)
+        notes += [f"{rows[0].name}, {note}"] if note else []
+    return owners, notes
+
+
+def _bypassed(owner, components: Sequence[Component], metadata: dict[str, str], how: Combination) -> tuple:
+    """A clone of owner with the components' changes as branches, patches where they have to be, and what it became."""
+    rows = joined_entries(components, how)
+    if not rows:
+        return owner, ""
+    clone = owner.clone()
+    divided = divide(getattr(clone, "patcher", clone).model, rows)
+    _put(clone, merged(divided.patched), metadata)
+    with_branches(clone, divided.branches)
+    return clone, told(divided)
+
+
+def _examined(model, clip, lora: LoraFile, layer: Layer) -> ApplyResult:
     try:
-        return examine(model, clip, lora, layer.strength_model, layer.strength_clip, parse(layer.blocks),
+        return dry_run(model, clip, lora, layer.strength_model, layer.strength_clip, parse(layer.blocks),
                        layer.settings)
     except ValueError as error:
         raise ValueError(f"{layer.name}: {error}") from None
@@ -87,10 +135,29 @@ class Entry(NamedTuple):
         return self.weight != 1.0 or energy.needs_weight(self.patch)
 
 
-def entries(sides: Sequence[Side]) -> list[Entry]:
+def entries(components: Sequence[Component]) -> list[Entry]:
     """The patches of several LoRAs on one model, in their order, with the strengths that their blocks got."""
-    return [Entry(change.target, *as_linear(change.patch, side.strength * change.ratio))
-            for side in sides for change in side.applied()]
+    return [Entry(change.target, change.patch, 1.0, 1.0) if is_config(change.patch) else
+            Entry(change.target, *as_linear(change.patch, component.strength * change.ratio))
+            for component in components for change in component.applied()]
+
+
+def joined_entries(components: Sequence[Component], how: Combination) -> list[Entry]:
+    """As `entries`; where several LoRAs change one weight, and they are not just added, one entry that joins them."""
+    if how.method == SUM:
+        return entries(components)
+    layers = [[entry for entry in entries([component]) if not is_config(entry.patch)] for component in components]
+    keys = Counter(key for layer in layers for key in {entry.key for entry in layer})
+    alone = [entry for entry in entries(components) if keys[entry.key] < 2 or is_config(entry.patch)]
+    by_key = {key: [[host_row(entry) for entry in layer if entry.key == key] for layer in layers]
+              for key, count in keys.items() if count > 1}
+    return alone + [Entry(key, combined(how, key, filter(None, rows)), 1.0, 1.0) for key, rows in by_key.items()]
+
+
+def host_row(entry: Entry) -> tuple:
+    """The entry as ModelPatcher.patches holds it."""
+    offset, function = (None, None) if isinstance(entry.target, str) else (*entry.target[1:], None)[:2]
+    return entry.change, entry.patch, entry.weight, offset, function
 
 
 def merged(patches: Iterable[Entry]) -> dict[str, list[Entry]]:
@@ -119,18 +186,22 @@ def _one(run: list[Entry]) -> Entry:
     return Entry(run[0].target, rank_stack.combine([(item.patch, item.change) for item in run]), 1.0, 1.0)
 
 
-def _patched(owner, sides: Sequence[Side], metadata: dict[str, str]):
-    rows = merged(entries(sides))
+def _patched(owner, components: Sequence[Component], metadata: dict[str, str], how: Combination):
+    rows = merged(joined_entries(components, how))
     if not rows:
         return owner
     clone = owner.clone()
+    _put(clone, rows, metadata)
+    return clone
+
+
+def _put(clone, rows: dict[str, list[Entry]], metadata: dict[str, str]) -> None:
     patcher = getattr(clone, "patcher", clone)
     for step in _rounds(rows.values()):
         clone.add_patches({item.target: item.patch for item in step}, 1.0)
         put_strengths(patcher.patches, {item.target: item[1:] for item in step}, 1.0)
     if metadata:
         patcher.set_attachments("lora_metadata", metadata)
-    return clone
 
 
 def _rounds(rows: Iterable[list[Entry]]) -> list[list[Entry]]:

@@ -5,17 +5,19 @@ which outlives the pack. One a line, `NAME: weights`, below the `[family]` of mo
 A name of the user's wins over the same one of the pack's. Capitals do not matter.
 """
 import difflib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import folder_paths
 
-from .language import Preset, parse, shorten
+from ...shared.text_syntax import check_length, shorten
+from .block_language import Preset, parse
 from .vectors import FAMILIES
 
 ANY = "any model"
+NAMES_OF_OTHERS = {"all0.5": "HALF"}  # beside those that only lack SD-
+LARGEST = 1_000_000  # bytes of a file, which is read while a prompt is checked
 
 
 class Entry(NamedTuple):
@@ -44,9 +46,9 @@ def by_family() -> list[dict]:
         for family, found in listed.items() if found]
 
 
-def lookup(name: str) -> str:
+def lookup(name: str, entries: dict[str, Entry] | None = None) -> str:
     """The text of a preset. Raises ValueError, which lists what there is, when there is none of this name."""
-    entries = _entries()
+    entries = _entries() if entries is None else entries
     if entry := entries.get(name.lower()):
         return entry.blocks
     close = difflib.get_close_matches(name.lower(), entries, n=5, cutoff=0.5)
@@ -55,19 +57,33 @@ def lookup(name: str) -> str:
                      f"or one of the presets {shorten(', '.join(names), 900)}")
 
 
+def own_name(name: str) -> str:
+    """The preset that a name of sd-webui-lora-block-weight, such as INS or ALL0.5, means; other names themselves."""
+    entries = _entries()
+    own = NAMES_OF_OTHERS.get(name.lower(), f"SD-{name}")
+    return own if name.lower() not in entries and own.lower() in entries else name
+
+
 def expand(spec) -> tuple:
-    """The spec with the items of each preset in its place. Raises ValueError as lookup and parse do."""
-    expanded = []
-    for item in spec:
-        expanded += _inside(item.name) if isinstance(item, Preset) else [item]
-    return tuple(expanded)
+    """The spec with the items of each preset in its place. Raises ValueError as lookup and parse do, and for presets
+    that are longer together than a text may be."""
+    named = [item.name for item in spec if isinstance(item, Preset)]
+    texts = _texts(named) if named else {}
+    check_length("".join(texts[name] for name in named), "blocks: with its presets written out")
+    inside = {name: _inside(name, text) for name, text in texts.items()}
+    return tuple(part for item in spec for part in (inside[item.name] if isinstance(item, Preset) else (item,)))
 
 
-def _inside(name: str) -> tuple:
-    items = parse(lookup(name))
+def _texts(names: list[str]) -> dict[str, str]:
+    entries = _entries()
+    return {name: lookup(name, entries) for name in dict.fromkeys(names)}
+
+
+def _inside(name: str, text: str) -> tuple:
+    items = parse(text)
     for item in items:
         if isinstance(item, Preset):
-            raise ValueError(f'blocks: the preset "{name}" names "{item.name}", but must consist of weights')
+            raise ValueError(f'blocks: the preset "{name}" names "{shorten(item.name)}", but must consist of weights')
     return items
 
 
@@ -88,7 +104,14 @@ def _entries() -> dict[str, Entry]:
 
 def _read(path: Path, own: bool) -> Iterator[Entry]:
     family = ANY
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"block presets: expected at most {LARGEST} bytes in {_shown(path, own)}, got "
+                             f"{path.stat().st_size}")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise ValueError(f"block presets: {_shown(path, own)} cannot be read ({error.strerror}).") from None
+    for number, line in enumerate(text.splitlines(), 1):
         line = line.partition("#")[0].strip()
         name, colon, blocks = (part.strip() for part in line.partition(":"))
         if line.startswith("[") and line.endswith("]"):
@@ -96,5 +119,10 @@ def _read(path: Path, own: bool) -> Iterator[Entry]:
         elif name and colon and blocks:
             yield Entry(name, blocks, family, own)
         elif line:
-            raise ValueError(f'block presets: "{shorten(line)}", line {number} of {os.fspath(path)}, is not '
+            raise ValueError(f'block presets: "{shorten(line)}", line {number} of {_shown(path, own)}, is not '
                              "of the form NAME: weights")
+
+
+def _shown(path: Path, own: bool) -> str:
+    """The name of a file of presets, without the folders of the machine."""
+    return f"bottega/{path.name} in ComfyUI's user folder" if own else path.name

@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
+from ...shared.text_syntax import shorten
 from ..model.blocks import expand
-from .language import Scalar, Vector, shorten, write
+from .block_language import Scalar, Vector, write
 
 # Families of models by how many blocks of each letter they have, and by a module outside the blocks where another model
 # has as many. The first two are UNets of the names below.
@@ -17,7 +18,9 @@ FAMILIES = {
     "Flux.2": {"D": 8, "S": 48}, "SD3 medium": {"J": 24}, "SD3 large": {"J": 38},
     "Qwen-Image": {"B": 60, "BASE.txt_norm": 1}, "Wan 14B": {"B": 40, "BASE.time_projection": 1},
     "Wan 1.3B": {"B": 30, "BASE.time_projection": 1}, "Z-Image": {"L": 30, "NR": 2, "CR": 2},
-    "HunyuanVideo": {"D": 20, "S": 40},
+    "HunyuanVideo": {"D": 20, "S": 40}, "LTX-2": {"BASE.audio_patchify_proj": 1},
+    "Kandinsky 6": {"BASE.audio_outLayer": 1}, "MiniMax-H3": {"TR": 2, "BASE.audio_patch_proj": 1},
+    "Qwen-Image 2.1": {"B": 32, "BASE.modulation": 1}, "Anima": {"LLM": 6, "BASE.t_embedding_norm": 1},
 }
 # One word a number; commas join what shares it. BASE of these tools takes in the text encoders.
 LAYOUTS = {

@@ -1,19 +1,24 @@
 """From the tensors of a LoRA to the patches of the host, by the names that the host has for a model's weights."""
-from collections.abc import Callable, Mapping
-from itertools import accumulate
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import comfy.lora
+import comfy.lora_convert
 import torch
-from comfy.weight_adapter import LoKrAdapter
+from comfy.weight_adapter import LoKrAdapter, LoRAAdapter
 
-from ..model import maps
+from ...shared.host_capabilities import require
+from ..model import key_maps
+from ..patches.adapter_parts import check_layout, part, with_parts
+from ..patches.peft_dora import PeftDora
+from . import key_endings
+from .peft_format import magnitudes, other_adapter
 
 SLICED_BIAS = "().bias"  # where the host puts the bias of a slice of a fused weight, and then finds no such weight
 BIASES = (".diff_b", ".b_norm")
 NO_CHANGE = (*BIASES, ".alpha", ".dora_scale")
 
 
-class ReadKeys(dict):
+class TrackedTensors(dict):
     """A LoRA that remembers which of its tensors the host took, because the host only logs those it did not.
 
     lost: the tensors that the host takes and does not use, by the reason."""
@@ -22,10 +27,11 @@ class ReadKeys(dict):
         super().__init__(tensors)
         self.read = set()
         self.lost: dict[str, list[str]] = {}
+        self.empty = {key for key, tensor in tensors.items() if not tensor.numel()}
         self.stems: dict[str, list[str]] = {}
         """The tensors whose names begin with each of these and a "." or "_lora."."""
         for key in self:
-            for stem in _stems(key):
+            for stem in key_endings.stems(key):
                 self.stems.setdefault(stem, []).append(key)
 
     def __getitem__(self, key):
@@ -35,90 +41,143 @@ class ReadKeys(dict):
     def get(self, key, default=None):
         return self[key] if key in self else default
 
-    def skip(self, names: Mapping) -> None:
-        """Counts the tensors of these names as taken, without making patches of them."""
-        for name in names:
-            self.read.update(self.stems.get(name, ()))
+    def take(self, keys: Iterable[str]) -> None:
+        """Counts tensors as taken, without making patches of them."""
+        self.read.update(keys)
+
+    def lose(self, reason: str, keys: Iterable[str]) -> None:
+        """Counts tensors as taken and not used."""
+        if keys := list(keys):
+            self.take(keys)
+            self.lost.setdefault(reason, []).extend(keys)
+
+    def unread(self) -> list[str]:
+        """The tensors that nobody took, in the order of the file."""
+        return [key for key in self if key not in self.read]
+
+    def of(self, name: str) -> list[str]:
+        """The tensors of a module of this name: those that have a known ending after it."""
+        return [key for key in self.stems.get(name, ()) if key_endings.is_known(key[len(name):])]
 
 
-def nothing(target) -> bool:
+def converted(tensors: Mapping[str, torch.Tensor]) -> TrackedTensors:
+    """The tensors under names that the host's loader knows. Raises ValueError for half an adapter."""
+    try:
+        return TrackedTensors(comfy.lora_convert.convert_lora(dict(tensors)))
+    except (KeyError, AttributeError) as error:
+        raise _half(error) from None
+
+
+def never_muted(target) -> bool:
     return False
 
 
-def model_patches(tensors: Mapping[str, torch.Tensor], module, muted: Callable = nothing) -> dict:
+def model_patches(tensors: Mapping[str, torch.Tensor], module, muted: Callable = never_muted) -> dict:
     """The patches for a model of the host, such as ModelPatcher.model, by target and in the order it loads them.
 
     A target is a state-dict key or, for a slice of a fused weight, (key, (dimension, start, length), ...).
     muted: whether a target is left out anyway; None then stands for its patch. Raises ValueError for half an adapter.
     """
-    return _patches(tensors, maps.of_model(module).names, muted)
+    return _patches(tensors, key_maps.of_model(module).names, muted)
 
 
-def clip_patches(tensors: Mapping[str, torch.Tensor], module, muted: Callable = nothing) -> dict:
+def clip_patches(tensors: Mapping[str, torch.Tensor], module, muted: Callable = never_muted) -> dict:
     """The same for text encoders of the host, such as CLIP.cond_stage_model."""
-    return _patches(tensors, maps.of_encoders(module).names, muted)
+    return _patches(tensors, key_maps.of_encoders(module).names, muted)
 
 
-def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping, muted: Callable = nothing) -> dict:
-    tensors = tensors if isinstance(tensors, ReadKeys) else ReadKeys(tensors)
+def _patches(tensors: Mapping[str, torch.Tensor], names: Mapping, muted: Callable = never_muted) -> dict:
+    tensors = tensors if isinstance(tensors, TrackedTensors) else TrackedTensors(tensors)
     names = _mentioned(names, tensors)
     silent = {name: target for name, target in names.items() if muted(target)}
-    tensors.skip(silent)
-    patches = whole_patches(tensors, {name: names[name] for name in names if name not in silent})
+    tensors.take(key for name in silent for key in tensors.stems[name])
+    patches = host_patches(tensors, {name: names[name] for name in names if name not in silent})
     if patches.pop(SLICED_BIAS, None):
         biases = [name + end for name, target in names.items() if isinstance(target, tuple) for end in BIASES]
-        _lose(tensors, "the host drops the bias of a slice", [key for key in biases if key in tensors])
+        tensors.lose("the host drops the bias of a slice", [key for key in biases if key in tensors])
     if len(set(names.values())) < len(names):
-        _lose(tensors, "another name for the same weight comes after it", _overruled(names, tensors))
-    return {target: coreless(patch) for target, patch in patches.items()} | dict.fromkeys(silent.values())
+        tensors.lose("another name for the same weight comes after it", _overruled(names, tensors))
+    return {target: without_tucker_core(patch) for target, patch in patches.items()} | dict.fromkeys(silent.values())
 
 
-def whole_patches(tensors: Mapping[str, torch.Tensor], names: Mapping) -> dict:
-    """comfy.lora.load_lora. Raises ValueError for half an adapter."""
+def host_patches(tensors: TrackedTensors, names: Mapping) -> dict:
+    """comfy.lora.load_lora, and DoRA as PEFT has it; what one module has twice, or has of rank 0, is counted as lost.
+
+    Raises ValueError for half an adapter."""
+    require("reading LoRAs")
+    hollow = {name for name in names if not tensors.empty.isdisjoint(tensors.of(name))} if tensors.empty else set()
+    tensors.lose("rank 0, which changes nothing", (key for name in hollow for key in tensors.of(name)))
+    names = {name: target for name, target in names.items() if name not in hollow}
+    before = len(tensors.read)
     try:
-        return comfy.lora.load_lora(tensors, names, log_missing=False)
+        patches = comfy.lora.load_lora(dict(tensors) if _reads_a_copy() else tensors, names, log_missing=False)
     except (KeyError, AttributeError) as error:
-        raise ValueError(f"LoRA: the file has only a part of an adapter, without {error}.") from None
+        raise _half(error) from None
+    for patch in patches.values():
+        check_layout(patch)
+    if len(tensors.read) == before:
+        applied = (name for name, target in names.items() if target in patches)
+        tensors.take(key for name in applied for key in tensors.of(name))
+    tensors.lose("another change of the same weight, under the same name, comes after it",
+                 (key for name in names for key in key_endings.overruled(name, tensors.of(name))))
+    for name, key in magnitudes(names, tensors).items():
+        patch = patches.get(names[name])
+        if type(patch) is LoRAAdapter and patch.weights[3:] == (None, None, None):
+            patches[names[name]] = PeftDora(patch.loaded_keys, (*patch.weights[:3], tensors[key]))
+    return patches
 
 
-def coreless(patch):
+def read_patches(tensors: Mapping[str, torch.Tensor], names: Mapping) -> dict:
+    """host_patches of the tensors of a file, for whoever does not ask what became of each."""
+    return host_patches(converted(tensors), names)
+
+
+def _half(error: Exception) -> ValueError:
+    return ValueError(f"LoRA: the file has only a part of an adapter, without {error}.")
+
+
+def _reads_a_copy() -> bool:
+    """Whether the host's loader converts names by itself, as newer ones do: what it reads is then not seen here."""
+    return "convert_lora" in getattr(getattr(comfy.lora.load_lora, "__code__", None), "co_names", ())
+
+
+def unread_reasons(tensors: TrackedTensors, names: Collection[str]) -> dict[str, str]:
+    """Why the loader left tensors that belong to a weight it knows, by key. names: what it was asked for."""
+    read, found = tensors.read, {}
+    for key in tensors.unread():
+        if name := next((stem for stem in reversed(key_endings.stems(key)) if stem in names), ""):
+            twice = any(other in read and not other.endswith(NO_CHANGE) for other in tensors.of(name))
+            found[key] = ("it belongs to another adapter of the file" if other_adapter(key)
+                          else key_endings.reason(key[len(name):], twice))
+    return found
+
+
+def without_tucker_core(patch):
     """A LoKr with a Tucker core as the LoKr of whole factors that it means; anything else as it is.
 
     The host cannot apply the first: torch.kron refuses the strides that its einsum leaves."""
-    if type(patch) is not LoKrAdapter or patch.weights[7] is None or patch.weights[1] is not None:
+    if type(patch) is not LoKrAdapter or part(patch, "t2") is None or part(patch, "w2") is not None:
         return patch
-    w1, _, alpha, w1_a, w1_b, w2_a, w2_b, core, dora_scale = patch.weights
+    alpha, w2_a, w2_b, core = (part(patch, name) for name in ("alpha", "w2_a", "w2_b", "t2"))
     if core.ndim != 4 or core.shape[:2] != (len(w2_a), len(w2_b)):
-        return patch  # shapes.problem says so
+        return patch  # shape_check.problem says so
     w2 = torch.einsum("ijkl,jr,ip->prkl", core.float(), w2_b.float(), w2_a.float()).contiguous()
     scaled = w2 if alpha is None else w2 * (alpha / len(w2_b))
-    return LoKrAdapter(patch.loaded_keys, (w1, scaled, None, w1_a, w1_b, None, None, None, dora_scale))
+    return with_parts(patch, w2=scaled, alpha=None, w2_a=None, w2_b=None, t2=None)
 
 
-def _lose(tensors: ReadKeys, reason: str, keys: list[str]) -> None:
-    if keys:
-        tensors.lost.setdefault(reason, []).extend(keys)
-
-
-def _mentioned(names: Mapping, tensors: ReadKeys) -> dict:
+def _mentioned(names: Mapping, tensors: TrackedTensors) -> dict:
     """The names that some key of the file begins with, in the order of names.
 
     The host's load_lora tries each of its names, several for a weight, with every ending it knows."""
     return {name: names[name] for name in names if name in tensors.stems}
 
 
-def _stems(key: str) -> list[str]:
-    stems = list(accumulate(key.split("."), "{}.{}".format))
-    return stems + [stem.removesuffix("_lora") for stem in stems if stem.endswith("_lora")]
-
-
-def _overruled(names: Mapping, tensors: ReadKeys) -> list[str]:
+def _overruled(names: Mapping, tensors: TrackedTensors) -> Iterator[str]:
     """The keys of the names that have a change for a weight for which a later name has one too."""
     by_target = {}
     for name, target in names.items():
         by_target.setdefault(target, []).append(name)
-    found = []
     for rivals in filter(lambda rivals: len(rivals) > 1, by_target.values()):
         keys = [[key for key in tensors.stems[name] if not key.endswith(NO_CHANGE)] for name in rivals]
-        found += [key for own in list(filter(None, keys))[:-1] for key in own]
-    return found
+        yield from (key for own in list(filter(None, keys))[:-1] for key in own)

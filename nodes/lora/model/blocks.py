@@ -14,7 +14,7 @@ MODEL_FAMILIES = {
     "double_blocks": "D", "double_stream_blocks": "D", "double_layers": "D", "double_stream_layers": "D",
     "single_blocks": "S", "single_stream_blocks": "S", "single_layers": "S", "single_stream_layers": "S",
     "joint_blocks": "J",
-    "blocks": "B", "transformer_blocks": "B", "visual_transformer_blocks": "B",
+    "blocks": "B", "transformer_blocks": "B", "visual_transformer_blocks": "B", "visual_blocks": "B",
     "layers": "L", "language_model.layers": "L", "decoder.layers": "L", "transformer.layers": "L",
     "noise_refiner": "NR", "context_refiner": "CR", "ref_image_refiner": "RR",
     "txt_in.individual_token_refiner.blocks": "TR",
@@ -23,6 +23,7 @@ MODEL_FAMILIES = {
     "audio_embeddings_connector.transformer_1d_blocks": "AC", "video_embeddings_connector.transformer_1d_blocks": "VC",
     "txtfusion.layerwise_blocks": "TFL", "txtfusion.refiner_blocks": "TFR",
     "patch_blocks": "P", "pixel_blocks": "PX", "text_transformer_blocks": "TXT", "visual.blocks": "V",
+    "video_text_transformer_blocks": "VTXT", "audio_text_transformer_blocks": "ATXT", "token_refiner.blocks": "TR",
     "lyric_encoder.encoders": "LYR",
     **{f"{way}_blocks.{level}": f"{way.upper()}{level}." for way in ("down", "up") for level in range(4)},
 }

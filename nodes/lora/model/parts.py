@@ -1,7 +1,9 @@
 """Parts of a block, `D07.attn` or `J12.txt.mlp`, told from the names of its modules and the slices of fused weights."""
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import prod
+
+from ...shared.text_syntax import fits
 
 PARTS = ("attn", "mlp", "q", "k", "v", "o", "norm", "mod", "img", "txt")
 Slice = tuple[int, int, int]  # dimension, start, length: how the host marks a part of a fused weight
@@ -12,11 +14,11 @@ def matches(part: str, rest: str, offset: Slice | None = None, shape: tuple[int,
 
     part: names of PARTS joined by dots (all must hold), or the start of a module path, in which * stands for anything.
     rest: the path from the block to the weight. offset: the slice of the weight, whose whole shape is given."""
-    names = part.lower().split(".")
-    if set(names) <= set(PARTS):
+    names = names_in(part)
+    if names.issubset(PARTS):
         found = _named_parts(rest) | (_sliced_parts(rest, offset, shape) if offset else frozenset())
         return found.issuperset(names)
-    return _glob(part.lower()).match(rest.lower()) is not None
+    return any(fits(pattern, rest.lower()) for pattern in (part.lower(), f"{part.lower()}.*"))
 
 
 def fused_parts(rest: str) -> frozenset[str]:
@@ -27,9 +29,10 @@ def fused_parts(rest: str) -> frozenset[str]:
     return frozenset("qkv") if "qkv" in words else frozenset("kv") if "kv" in words else frozenset()
 
 
-@cache
-def _glob(part: str) -> re.Pattern:
-    return re.compile(re.escape(part).replace(r"\*", ".*") + r"(\.|$)")
+@lru_cache(maxsize=256)
+def names_in(part: str) -> frozenset[str]:
+    """The names that dots join to a part, in lower case."""
+    return frozenset(part.lower().split("."))
 
 
 @lru_cache(maxsize=4096)

@@ -1,9 +1,11 @@
 """The node that looks into a LoRA."""
 import folder_paths
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
-from ..file.files import FROM_MEMORY, NO_FILE, from_memory, listed_lora, lora_path
-from .common import ReadsLora
+from ...shared.node_display import picture_and_text
+from ..file.file_metadata import metadata_text
+from ..file.lora_files import FROM_MEMORY, NO_FILE, from_memory, listed_lora, lora_path
+from .lora_inputs import ReadsLora
 
 
 class InspectLora(ReadsLora, io.ComfyNode):
@@ -15,7 +17,8 @@ class InspectLora(ReadsLora, io.ComfyNode):
             category="bottega/lora",
             description="Shows what a LoRA is: format, rank, alpha, what it was trained on, and how much it changes in "
                         "each block. Nothing is sampled.",
-            search_aliases=["lora info", "lora metadata", "lora analyzer", "lora block info", "trigger words"],
+            search_aliases=["lora info", "lora metadata", "lora analyzer", "lora block info", "trigger words",
+                            "what is in this lora", "lora rank", "lora keys", "lora base model"],
             is_output_node=True,
             inputs=[
                 io.Combo.Input("lora_name", options=[NO_FILE, *folder_paths.get_filename_list("loras")], optional=True,
@@ -45,21 +48,21 @@ class InspectLora(ReadsLora, io.ComfyNode):
 
     @classmethod
     def execute(cls, lora_name=None, lora=None, model=None) -> io.NodeOutput:
-        from ..seen.inspect import describe, inspect, metadata_text
+        from ..inspection.inspection_report import describe, inspect
         if lora is None and lora_name in (None, "", NO_FILE):
             raise ValueError("lora_name: expected a LoRA file, or a LoRA connected to lora, got neither.")
         name, file = (lora_name, listed_lora(lora_name)) if lora is None else (FROM_MEMORY, from_memory(lora))
         found = inspect(file, model)
         text, picture = describe(name, file, found), _chart(name, found)
-        shown = ui.PreviewText(text).as_dict() | ui.PreviewImage(picture, cls=cls).as_dict()
+        shown = picture_and_text(cls, picture, text)
         return io.NodeOutput(text, picture, metadata_text(file.metadata), ui=shown)
 
 
 def _chart(name: str, found):
-    from ...charts.blocks import Bar, Family, block_chart
-    from ...charts.draw import render
-    from ...charts.theme import LIGHT
-    from ..seen.inspect import families
+    from ...charts.chart_types.block_bars import Bar, Family, block_chart
+    from ...charts.drawing.draw import render
+    from ...charts.drawing.theme import LIGHT
+    from ..inspection.inspection_report import families
     total = sum(energy.norm ** 2 for energy in found.blocks.values() if energy) or 1.0
     rows = []
     for label, members in families(found.blocks).items():

@@ -1,11 +1,19 @@
 """The node that writes LoRAs."""
 from comfy_api.v0_0_2 import io
 
+from ...shared.node_display import picture_and_text
 from ..block_weights import presets
-from ..block_weights.values import Settings
-from ..file.files import FROM_MEMORY, from_memory, listed_lora
-from .blocks_input import blocks_input
-from .common import problem, reading, shown
+from ..block_weights.block_language import Settings
+from ..file.lora_files import FROM_MEMORY, from_memory, listed_lora
+from .lora_inputs import (
+    blocks_input,
+    blocks_problem,
+    combination_of,
+    combine_inputs,
+    conflict_output,
+    node_ui,
+    value_inputs,
+)
 from .stack import Stack
 
 
@@ -19,7 +27,8 @@ class SaveLora(io.ComfyNode):
             description="Writes a stack of LoRAs, or one from memory, as a single file with strengths and block "
                         "weights in it: loaded at strength 1 it does the same. Renames between ComfyUI, kohya and "
                         "diffusers, and makes LoRAs smaller.",
-            search_aliases=["save lora", "merge lora", "bake block weights", "resize lora", "convert lora"],
+            search_aliases=["save lora", "merge lora", "bake block weights", "resize lora", "convert lora",
+                            "export lora", "convert lora format", "kohya", "diffusers", "shrink lora"],
             is_output_node=True,
             inputs=[
                 Stack.Input("stack", optional=True, tooltip="The LoRAs to write, from Stack LoRA; several become one."),
@@ -43,22 +52,23 @@ class SaveLora(io.ComfyNode):
                                tooltip="The model the LoRA is for. Needed to merge several, to rename between formats, "
                                        "and for what depends on its weights. Without it one LoRA keeps its names."),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoders, where the LoRA changes them."),
-                *reading(),
+                *value_inputs(),
+                *combine_inputs(),
             ],
-            outputs=[io.String.Output(display_name="path", tooltip="The file that was written.")],
+            outputs=[io.String.Output(display_name="path", tooltip="The file that was written."), conflict_output()],
         )
 
     @classmethod
     def validate_inputs(cls, blocks=None, name=None, metadata=None):
-        from ..saving.output import file_stem
-        from ..saving.recipe import read_metadata
+        from ..saving.output_file import file_stem
+        from ..saving.saved_metadata import read_metadata
         try:
             read_metadata(metadata or "")
             if name is not None:
                 file_stem(name)
         except ValueError as error:
             return str(error)
-        return problem(blocks) if blocks else True
+        return blocks_problem(blocks) if blocks else True
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
@@ -66,17 +76,22 @@ class SaveLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, blocks, name, format, rank, metadata, stack=None, lora=None, model=None,
-                clip=None, **settings) -> io.NodeOutput:
-        from ..saving.recipe import read_metadata
-        from ..saving.save import save
-        sources = _sources(stack, lora, blocks, Settings(**settings))
-        saved = save(sources, name, format, rank, read_metadata(metadata), model, clip)
-        return io.NodeOutput(str(saved.path), ui=shown(saved.text, saved.outcome if stack is None else None))
+                clip=None, combine="sum", density=0.5, keep_size=True, **settings) -> io.NodeOutput:
+        from ..applying.conflict_report import told
+        from ..saving.save_lora import save
+        from ..saving.saved_metadata import read_metadata
+        sources, how = _sources(stack, lora, blocks, Settings(**settings)), combination_of(combine, density, keep_size)
+        saved = save(sources, name, format, rank, read_metadata(metadata), model, clip, how)
+        lines, chart = told(how, saved.results, (model, clip), [source.label for source in sources])
+        text = "\n\n".join([saved.text, *lines])
+        shown = picture_and_text(cls, chart, text) if lines else {}
+        return io.NodeOutput(str(saved.path), chart, ui=shown | node_ui(
+            shown.get("text", (text,))[0], saved.result if stack is None else None))
 
 
 def _sources(stack, lora, blocks: str, settings: Settings) -> list:
     from ..applying.stack import checked
-    from ..saving.recipe import Source
+    from ..saving.saved_metadata import Source
     if (stack is None) == (lora is None):
         raise ValueError(f"stack: expected a stack or a lora, got {'neither' if lora is None else 'both'}.")
     if lora is not None:

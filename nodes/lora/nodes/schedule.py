@@ -2,11 +2,10 @@
 import folder_paths
 from comfy_api.v0_0_2 import io
 
-from ..block_weights.language import parse
-from ..block_weights.values import Settings
-from ..file.files import listed_lora
-from .blocks_input import blocks_input
-from .common import ReadsLora, problem, reading, shown, strengths
+from ..applying.bypass import APPLY_AS, PATCH
+from ..block_weights.block_language import Settings, parse
+from ..file.lora_files import listed_lora
+from .lora_inputs import ReadsLora, blocks_input, blocks_problem, node_ui, strengths, value_inputs
 
 
 class ScheduleLora(ReadsLora, io.ComfyNode):
@@ -18,7 +17,9 @@ class ScheduleLora(ReadsLora, io.ComfyNode):
             category="bottega/lora",
             description="A LoRA whose strength changes while sampling, with a weight for each block. Connect it to Set "
                         "CLIP Hooks, or to Cond Set Props.",
-            search_aliases=["lora schedule", "lora hook", "create hook lora", "lora keyframes", "lbw schedule"],
+            search_aliases=["lora schedule", "lora hook", "create hook lora", "lora keyframes", "lbw schedule",
+                            "lora over time", "lora strength curve"],
+            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"),
                                tooltip="The LoRA file, from the loras folders."),
@@ -33,7 +34,12 @@ class ScheduleLora(ReadsLora, io.ComfyNode):
                                tooltip="The model that will be sampled. It is only looked at: names of blocks are "
                                        "checked now, and what hooks cannot do is said now instead of while sampling."),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoders that will be used; only looked at."),
-                *reading(),
+                *value_inputs(),
+                io.Combo.Input("apply_as", options=list(APPLY_AS), default=PATCH, optional=True, advanced=True,
+                               tooltip="patch: the weights are changed anew whenever the strength does. bypass: the "
+                                       "LoRA runs beside the model's layers, so that another strength costs nothing; "
+                                       "quantised and GGUF weights stay as they are. A step takes a little longer. "
+                                       "Text encoders are always patched."),
             ],
             outputs=[io.Hooks.Output(display_name="HOOKS", tooltip="The LoRA as hooks, after prev_hooks.")],
         )
@@ -45,18 +51,19 @@ class ScheduleLora(ReadsLora, io.ComfyNode):
             parse_keyframes(keyframes or "")
         except ValueError as error:
             return str(error)
-        return problem(blocks) if blocks else True
+        return blocks_problem(blocks) if blocks else True
 
     @classmethod
     def execute(cls, lora_name, strength_model, strength_clip, blocks, keyframes, prev_hooks=None, model=None,
-                clip=None, **settings) -> io.NodeOutput:
-        from ..applying.schedule import after, look, notice, parse_keyframes
+                clip=None, apply_as=PATCH, **settings) -> io.NodeOutput:
+        from ..applying.schedule import chained_hooks, check_and_report, dynamic_vram_notice, parse_keyframes
         settings = Settings(**settings)
         frames, spec, lora = parse_keyframes(keyframes), parse(blocks), listed_lora(lora_name)
-        text, weights, outcome = look(lora_name, lora, strength_model, strength_clip, spec, model, clip, settings)
-        hooks = after(prev_hooks, lora.tensors, strength_model, strength_clip, spec, frames, weights, settings)
-        lines = [f"{lora_name}: {_in_words(frames)}", *filter(None, (notice(), text))]
-        return io.NodeOutput(hooks, ui=shown("\n".join(lines), outcome))
+        strengths = strength_model, strength_clip
+        text, weights, result = check_and_report(lora_name, lora, *strengths, spec, model, clip, settings, apply_as)
+        hooks = chained_hooks(prev_hooks, lora.tensors, *strengths, spec, frames, weights, settings, apply_as)
+        lines = [f"{lora_name}: {_in_words(frames)}", *filter(None, (dynamic_vram_notice(), text))]
+        return io.NodeOutput(hooks, ui=node_ui("\n".join(lines), result))
 
 
 def _in_words(frames) -> str:

@@ -14,7 +14,8 @@ from comfy import weight_adapter
 from comfy.model_patcher import get_key_weight
 from torch import Tensor
 
-from ..model.foreign import is_readable
+from ..model.unsupported_models import is_readable
+from .adapter_parts import host_key, is_config, is_narrowed, part
 
 
 class Energy(NamedTuple):
@@ -41,10 +42,12 @@ def change_norm(patch, weight: Callable[[], Tensor | None] | None = None) -> flo
 
     weight: gives the weight the patch is for, or the slice of it; called only where the change depends on it (DoRA,
     GLoRA, OFT, BOFT, set). Without it their norm is None."""
+    if is_config(patch):
+        return 0.0
     if isinstance(patch, tuple):
         if patch[0] != "set":
             return _norm(patch[1][0])
-    elif type(patch) in _NORMS and patch.weights[_DORA[type(patch)]] is None:
+    elif not needs_weight(patch):
         return _NORMS[type(patch)](patch.weights)
     before = weight and weight()
     return None if before is None else _norm(change(patch, before))
@@ -53,7 +56,7 @@ def change_norm(patch, weight: Callable[[], Tensor | None] | None = None) -> flo
 def change(patch, weight: Tensor) -> Tensor:
     """What the host adds to a weight for a patch at strength 1: float32, in the shape of the weight."""
     before = weight.to(torch.float32)
-    whole = comfy.lora.calculate_weight([(1.0, patch, 1.0, None, None)], before.clone(), "weight")
+    whole = comfy.lora.calculate_weight([(1.0, patch, 1.0, None, None)], before.clone(), host_key(patch))
     return whole - before if whole.shape == before.shape else whole - _padded(before, whole.shape)
 
 
@@ -64,6 +67,16 @@ def own_weight(patcher, target: str | tuple) -> Tensor | None:
     key = target if isinstance(target, str) else target[0]
     kept = patcher.backup.get(key) or patcher.hook_backup.get(key)
     return model_weight(patcher.model, target, kept and kept[0])
+
+
+def readable_weight(patcher, target: str | tuple) -> Tensor:
+    """`own_weight`. Raises ValueError where only another pack can unpack it."""
+    weight = own_weight(patcher, target)
+    if weight is None:
+        name = target if isinstance(target, str) else target[0]
+        raise ValueError(f"model: expected weights that the host can read, which this LoRA's change depends on, got "
+                         f"{name} as another pack packs it; connect the model in a format of the host")
+    return weight
 
 
 def model_weight(module: torch.nn.Module, target: str | tuple, own: Tensor | None = None) -> Tensor | None:
@@ -83,7 +96,7 @@ def needs_weight(patch) -> bool:
     """Whether the change that a patch makes depends on the weight."""
     if isinstance(patch, tuple):
         return patch[0] == "set"
-    return type(patch) not in _NORMS or patch.weights[_DORA[type(patch)]] is not None
+    return type(patch) not in _NORMS or part(patch, "dora_scale") is not None or is_narrowed(patch)
 
 
 def _padded(weight: Tensor, shape: Iterable[int]) -> Tensor:
@@ -137,4 +150,3 @@ def _tucker(core: Tensor, into: Tensor, out: Tensor) -> Tensor:
 
 
 _NORMS = {weight_adapter.LoRAAdapter: _lora, weight_adapter.LoHaAdapter: _loha, weight_adapter.LoKrAdapter: _lokr}
-_DORA = {weight_adapter.LoRAAdapter: 4, weight_adapter.LoHaAdapter: 7, weight_adapter.LoKrAdapter: 8}

@@ -11,13 +11,17 @@ import torch
 from comfy.weight_adapter import GLoRAAdapter, LoHaAdapter, LoKrAdapter, LoRAAdapter
 from torch import Tensor
 
+from ...shared.host_capabilities import require
+from .adapter_parts import host_key, is_narrowed, part, with_parts
+from .combine import CombinedChange
 from .energy import needs_weight
-from .linear import as_linear
+from .linear_strength import as_linear
+from .peft_dora import PeftDora
 
-ALPHA = {LoRAAdapter: 2, LoHaAdapter: 2, LoKrAdapter: 2, GLoRAAdapter: 4}
+SCALED_BY_ALPHA = (LoRAAdapter, LoHaAdapter, LoKrAdapter, GLoRAAdapter)
 
 
-class Piece(NamedTuple):
+class WeightedPatch(NamedTuple):
     """A patch on a weight, or on a slice of it, with the strength it has."""
     patch: object
     strength: float
@@ -25,40 +29,35 @@ class Piece(NamedTuple):
     function: Callable[[Tensor], Tensor] | None = None
 
 
-def joined(pieces: Sequence[Piece], weight: Callable[[], Tensor] | None):
+def merge_patches(pieces: Sequence[WeightedPatch], weight: Callable[[], Tensor] | None):
     """One patch of strength 1 with the effect of all pieces, which are for the same weight or slice and have no offset.
 
     weight: gives the weight, for what depends on it. Raises ValueError when it is needed and None."""
-    pieces = [_unturned(piece) for piece in pieces]
+    pieces = [_function_applied(piece) for piece in pieces]
     if any(piece.function for piece in pieces):
-        return formed(pieces, weight)
-    if len(pieces) == 1 and (kept := scaled(*pieces[0][:2])) is not None:
+        return as_difference(pieces, weight)
+    if len(pieces) == 1 and (kept := with_strength(*pieces[0][:2])) is not None:
         return kept
-    factors = [plain(piece.patch) for piece in pieces]
+    factors = [plain_factors(piece.patch) for piece in pieces]
     if all(factors):
         return _side_by_side(factors, [piece.strength for piece in pieces])
-    return formed(pieces, weight)
+    return as_difference(pieces, weight)
 
 
-def scaled(patch, strength: float):
+def with_strength(patch, strength: float):
     """The patch with its strength in it, in its own format; None where the format cannot carry it."""
+    if type(patch) in (PeftDora, CombinedChange) or is_narrowed(patch):
+        return None  # a file has no form for it that every host reads
     if strength == 1:
         return patch
     if isinstance(patch, tuple):
         return ("diff", (patch[1][0].float() * strength,)) if patch[0] == "diff" else None
-    if type(patch) not in ALPHA or needs_weight(patch) and _has_dora(patch):
+    if type(patch) not in SCALED_BY_ALPHA or part(patch, "dora_scale") is not None:
         return None
-    parts, place = list(patch.weights), ALPHA[type(patch)]
-    rank = _rank(patch)
-    if rank is None:
-        parts[0] = parts[0].float() * strength  # a LoKr of whole factors has no alpha
-    else:
-        parts[place] = (rank if parts[place] is None else parts[place]) * strength
-    return type(patch)(patch.loaded_keys, tuple(parts))
-
-
-def _has_dora(patch) -> bool:
-    return not isinstance(patch, GLoRAAdapter) or patch.weights[5] is not None
+    rank, alpha = _rank(patch), part(patch, "alpha")
+    if rank is None:  # a LoKr of whole factors has no alpha
+        return with_parts(patch, w1=part(patch, "w1").float() * strength)
+    return with_parts(patch, alpha=(rank if alpha is None else alpha) * strength)
 
 
 def _rank(patch) -> int | None:
@@ -72,15 +71,19 @@ def _rank(patch) -> int | None:
     return w[1].shape[0]
 
 
-def plain(patch) -> tuple[Tensor, Tensor, float] | None:
+def plain_factors(patch) -> tuple[Tensor, Tensor, float] | None:
     """(up [out, r], down [r, in, ...], alpha / rank) of a LoRA without DoRA or reshape, with a Tucker core in down."""
-    if not isinstance(patch, LoRAAdapter) or patch.weights[4] is not None or patch.weights[5] is not None:
+    if not isinstance(patch, LoRAAdapter) or part(patch, "dora_scale") is not None or _enlarges(patch):
         return None
-    up, down, alpha, mid = patch.weights[:4]
+    up, down, alpha, mid = (part(patch, name) for name in ("up", "down", "alpha", "mid"))
     scale = 1.0 if alpha is None else alpha / down.shape[0]
     if mid is not None:
         down = torch.einsum("mn...,nj->mj...", mid.float(), down.float().flatten(1))
     return up.flatten(1), down, scale
+
+
+def _enlarges(patch) -> bool:
+    return part(patch, "reshape") is not None
 
 
 def _side_by_side(factors: Sequence[tuple[Tensor, Tensor, float]], strengths: Sequence[float]) -> LoRAAdapter:
@@ -94,37 +97,39 @@ def _side_by_side(factors: Sequence[tuple[Tensor, Tensor, float]], strengths: Se
     return LoRAAdapter(set(), (up.reshape(*up.shape, *[1] * (len(shape) - 1)), down, None, None, None, None))
 
 
-def formed(pieces: Sequence[Piece], weight: Callable[[], Tensor] | None):
+def as_difference(pieces: Sequence[WeightedPatch], weight: Callable[[], Tensor] | None):
     """The difference that the pieces make together, or the new weight where one of them replaces it: float32."""
-    if any(isinstance(p.patch, LoRAAdapter) and p.patch.weights[5] is not None for p in pieces):
+    if any(_enlarges(p.patch) for p in pieces):
         raise ValueError("stack: a LoRA that enlarges a weight (reshape_weight) can be saved alone, but not be merged, "
                          "resized or given other names.")
     if weight is None:
         raise ValueError("model: connect the model. The change of a DoRA, GLoRA, OFT, BOFT or set_weight at another "
                          "strength, and that of several formats on one weight, follows from the model's weights.")
+    require("patches")
     before = weight().to("cpu", torch.float32)
     replaced = any(isinstance(p.patch, tuple) and p.patch[0] == "set" for p in pieces)
     if not any(needs_weight(p.patch) for p in pieces):
         before = torch.zeros_like(before)
     rows = [(change, patch, kept, p.offset, p.function)
             for p in pieces for patch, change, kept in [as_linear(p.patch, p.strength)]]
-    after = comfy.lora.calculate_weight(rows, before.clone(), "weight")
+    key = next((name for p in pieces if (name := host_key(p.patch, ""))), "weight")
+    after = comfy.lora.calculate_weight(rows, before.clone(), key)
     return ("set", (after,)) if replaced else ("diff", (after - before,))
 
 
-def _unturned(piece: Piece) -> Piece:
+def _function_applied(piece: WeightedPatch) -> WeightedPatch:
     """A piece whose function (the host swaps halves of some weights) is already in its rows, where that can be."""
     if not piece.function:
         return piece
     if isinstance(piece.patch, tuple) and piece.patch[0] == "diff":
         return piece._replace(patch=("diff", (piece.function(piece.patch[1][0]),)), function=None)
-    if plain(piece.patch):
+    if plain_factors(piece.patch):
         up, *rest = piece.patch.weights
         return piece._replace(patch=LoRAAdapter(set(), (piece.function(up), *rest)), function=None)
     return piece
 
 
-def rows_of(patch, offset: tuple[int, int, int] | None, function, weight: Callable[[], Tensor] | None):
+def patch_rows(patch, offset: tuple[int, int, int] | None, function, weight: Callable[[], Tensor] | None):
     """The part of a patch that is for some rows of its weight, reordered by function.
 
     The host reorders changes, but neither DoRA scales nor what replaces a weight."""
@@ -140,10 +145,10 @@ def rows_of(patch, offset: tuple[int, int, int] | None, function, weight: Callab
         return LoRAAdapter(set(), (cut(w[0]), *w[1:4], dora, None))
     if isinstance(patch, LoHaAdapter) and w[5] is None and w[7] is None:
         return LoHaAdapter(set(), (cut(w[0]), w[1], w[2], cut(w[3]), *w[4:]))
-    return rows_of(formed([Piece(patch, 1.0)], weight), offset, function, weight)
+    return patch_rows(as_difference([WeightedPatch(patch, 1.0)], weight), offset, function, weight)
 
 
-def widened(patch, offset: tuple[int, int, int], rows: int, weight: Callable[[], Tensor] | None):
+def padded_to_weight(patch, offset: tuple[int, int, int], rows: int, weight: Callable[[], Tensor] | None):
     """A patch for a slice as one for the whole weight of so many rows: the others do not change.
 
     weight: gives the slice."""
@@ -152,13 +157,13 @@ def widened(patch, offset: tuple[int, int, int], rows: int, weight: Callable[[],
         whole.narrow(*offset).copy_(t)
         return whole
 
-    if plain(patch):
+    if plain_factors(patch):
         up, *rest = patch.weights
         return LoRAAdapter(set(), (pad(up), *rest))
     if isinstance(patch, tuple) and patch[0] == "set":
         if weight is None:
-            return formed([Piece(patch, 1.0)], None)
+            return as_difference([WeightedPatch(patch, 1.0)], None)
         patch = ("diff", (patch[1][0].float().cpu() - weight().float().cpu(),))
     elif not isinstance(patch, tuple):
-        patch = formed([Piece(patch, 1.0)], weight)
+        patch = as_difference([WeightedPatch(patch, 1.0)], weight)
     return "diff", (pad(patch[1][0]),)

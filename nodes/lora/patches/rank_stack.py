@@ -12,6 +12,7 @@ from comfy.weight_adapter import LoRAAdapter, WeightAdapterBase
 
 from ....kernels import dispatch
 from ....kernels.merge import merge
+from .adapter_parts import part
 
 
 class RankStack(WeightAdapterBase):
@@ -28,7 +29,7 @@ class RankStack(WeightAdapterBase):
     def calculate_weight(self, weight, key, strength, strength_model, offset, function,
                          intermediate_dtype=torch.float32, original_weight=None):
         cast = comfy.model_management.cast_to_device
-        up, down, share = (cast(part, weight.device, None) for part in self.weights[:3])
+        up, down, share = (cast(tensor, weight.device, None) for tensor in self.weights[:3])
         up, down = (up * share).to(weight.dtype), down.to(weight.dtype)
         alpha = strength * self.weights[3]
         # The host passes an identity where a weight has no function of its own, and only that returns its argument.
@@ -43,7 +44,8 @@ class RankStack(WeightAdapterBase):
 
 def stackable(adapter) -> bool:
     """Whether an adapter of the host is a plain LoRA: no DoRA scale, no reshaped weight, no Tucker core."""
-    return type(adapter) is LoRAAdapter and all(part is None for part in adapter.weights[3:])
+    own = ("mid", "dora_scale", "reshape")
+    return type(adapter) is LoRAAdapter and all(part(adapter, name) is None for name in own)
 
 
 def combine(adapters: Sequence[tuple[LoRAAdapter, float]]) -> RankStack:
@@ -56,7 +58,7 @@ def combine(adapters: Sequence[tuple[LoRAAdapter, float]]) -> RankStack:
     if odd is not None or not adapters:
         what = "none" if odd is None else f"{odd.name} with a part of its own"
         raise ValueError(f"adapters: expected plain LoRAs, got {what}.")
-    ups, downs = zip(*(map(_matrix, adapter.weights[:2]) for adapter, _ in adapters), strict=True)
+    ups, downs = ([part(adapter, name).flatten(1) for adapter, _ in adapters] for name in ("up", "down"))
     scales = [strength * _scale(adapter) for adapter, strength in adapters]
     # The largest goes into addmm's alpha, which is applied to the exact product: nothing leaves the range of fp16.
     largest = max(map(abs, scales)) or 1.0
@@ -66,12 +68,8 @@ def combine(adapters: Sequence[tuple[LoRAAdapter, float]]) -> RankStack:
 
 
 def _scale(adapter) -> float:
-    alpha, rank = adapter.weights[2], adapter.weights[1].shape[0]
+    alpha, rank = part(adapter, "alpha"), len(part(adapter, "down"))
     return 1.0 if alpha is None else float(alpha) / rank
-
-
-def _matrix(factor: torch.Tensor) -> torch.Tensor:
-    return factor.flatten(1)
 
 
 def _joined(factors: Sequence[torch.Tensor], dim: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor
 
-from .merge import Piece, formed, plain
+from .merge import WeightedPatch, as_difference, plain_factors
 
 EXACT_SIDE = 1024  # up to this side all singular values are worked out; above it only those that are wanted
 SPARE, ROUNDS = 16, 6
@@ -23,8 +23,8 @@ class Resized(NamedTuple):
 def resized(patch, rank: int, weight: Callable[[], Tensor] | None, dtype: torch.dtype) -> Resized:
     """The patch as a LoRA of at most this rank. Vectors, and LoRAs that are small already, stay what they are.
 
-    weight: gives the weight, where the change has to be formed. Raises ValueError when it is needed and None."""
-    factors = plain(patch)
+    weight: gives the weight, where the change has to be as_difference. Raises ValueError when it is needed and None."""
+    factors = plain_factors(patch)
     if factors:
         up, down, scale = factors
         if up.shape[1] <= rank:
@@ -41,7 +41,7 @@ def resized(patch, rank: int, weight: Callable[[], Tensor] | None, dtype: torch.
 def _difference(patch, weight) -> Tensor:
     if isinstance(patch, tuple) and patch[0] == "diff":
         return patch[1][0].float().cpu()
-    made = formed([Piece(patch, 1.0)], weight)
+    made = as_difference([WeightedPatch(patch, 1.0)], weight)
     return made[1][0] - weight().float().cpu() if made[0] == "set" else made[1][0]
 
 

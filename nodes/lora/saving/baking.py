@@ -3,16 +3,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import comfy.lora
 import torch
 from torch import Tensor
 
+from ..file.loading import read_patches
 from ..patches.energy import model_weight, needs_weight
-from ..patches.merge import Piece, formed, joined, rows_of, widened
+from ..patches.merge import WeightedPatch, as_difference, merge_patches, padded_to_weight, patch_rows
 from .export_names import Names, host_names, model_names, tensors_of
 
 
-class Part(NamedTuple):
+class SavedPatch(NamedTuple):
     """What the file will hold for one weight or slice: the start of its keys, a patch of strength 1, and the weight."""
     name: str
     patch: object
@@ -33,41 +33,42 @@ def renamed(tensors: Mapping[str, Tensor], style: str, module: torch.nn.Module,
 
     The format's own names for q, k and v of a fused weight are used."""
     names, found = model_names(module, style, encoders), {}
-    for key, patch in comfy.lora.load_lora(dict(tensors), host_names(module, encoders), log_missing=False).items():
+    for key, patch in read_patches(tensors, host_names(module, encoders)).items():
         owner = module if key.startswith("diffusion_model.") else encoders
-        for part in bake(key, [Piece(patch, 1.0)], names, partial(model_weight, owner)):
+        for part in bake(key, [WeightedPatch(patch, 1.0)], names, partial(model_weight, owner)):
             found |= part.tensors(style)
     return found
 
 
-def bake(key: str, pieces: Sequence[Piece], names: Names, weight: Callable[[str | tuple], Tensor]) -> list[Part]:
+def bake(key: str, pieces: Sequence[WeightedPatch], names: Names,
+         weight: Callable[[str | tuple], Tensor]) -> list[SavedPatch]:
     """All pieces on one weight as parts under the names of a format. weight: gives the weight or slice of a target."""
     whole = partial(weight, key)
     if _entangled(pieces):
-        pieces = [Piece(formed(pieces, whole), 1.0)]
+        pieces = [WeightedPatch(as_difference(pieces, whole), 1.0)]
     groups = {}
     for piece in pieces:
         groups.setdefault(piece.offset, []).append(piece._replace(offset=None))
     parts, on_whole = {}, []
     for offset, group in groups.items():
         part_weight = partial(weight, (key, offset)) if offset else whole
-        patch = joined(group, part_weight)
+        patch = merge_patches(group, part_weight)
         named = names.part(key, offset) if offset else None
         if named:
-            parts[named.name] = Part(named.name, patch, part_weight)
+            parts[named.name] = SavedPatch(named.name, patch, part_weight)
         else:
-            on_whole.append(patch if not offset else widened(patch, offset, len(whole()), part_weight))
+            on_whole.append(patch if not offset else padded_to_weight(patch, offset, len(whole()), part_weight))
     if on_whole:
-        patch = joined([Piece(patch, 1.0) for patch in on_whole], whole)
+        patch = merge_patches([WeightedPatch(patch, 1.0) for patch in on_whole], whole)
         for part in _whole_parts(key, patch, names, whole):
             if part.name in parts:
-                both = [Piece(p.patch, 1.0) for p in (parts[part.name], part)]
-                part = part._replace(patch=joined(both, part.weight))
+                both = [WeightedPatch(p.patch, 1.0) for p in (parts[part.name], part)]
+                part = part._replace(patch=merge_patches(both, part.weight))
             parts[part.name] = part
     return list(parts.values())
 
 
-def _entangled(pieces: Sequence[Piece]) -> bool:
+def _entangled(pieces: Sequence[WeightedPatch]) -> bool:
     """Whether one piece depends on rows of the weight that a piece for other rows changes."""
     spans = {piece.offset for piece in pieces}
     if len(spans) < 2 or not any(needs_weight(piece.patch) for piece in pieces):
@@ -76,17 +77,17 @@ def _entangled(pieces: Sequence[Piece]) -> bool:
     return None in spans or any(end > start for (_, end), (start, _) in zip(ordered, ordered[1:], strict=False))
 
 
-def _whole_parts(key: str, patch, names: Names, weight: Callable[[], Tensor]) -> list[Part]:
+def _whole_parts(key: str, patch, names: Names, weight: Callable[[], Tensor]) -> list[SavedPatch]:
     if key.endswith(".bias") and (named := names.bias(key)):
         if isinstance(patch, tuple) and patch[0] == "set":
             patch = ("diff", (patch[1][0].float().cpu() - weight().float().cpu(),))
-        return [Part(named[0], patch, weight, named[1])]
+        return [SavedPatch(named[0], patch, weight, named[1])]
     if name := names.whole(key):
-        return [Part(name, patch, weight)]
-    if parts := names.parts(key, len(weight())):
-        return [Part(part.name, rows_of(patch, part.offset, part.function, weight),
+        return [SavedPatch(name, patch, weight)]
+    if parts := names.parts(key, lambda: len(weight())):
+        return [SavedPatch(part.name, patch_rows(patch, part.offset, part.function, weight),
                      partial(_rows, weight, part)) for part in parts]
-    return [Part(names.native(key) or key.removesuffix(".weight"), patch, weight)]
+    return [SavedPatch(names.native(key) or key.removesuffix(".weight"), patch, weight)]
 
 
 def _rows(weight: Callable[[], Tensor], part) -> Tensor:

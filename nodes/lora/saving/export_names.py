@@ -18,7 +18,7 @@ FLUX_2_ONLY = (".to_qkv_mlp_proj", ".linear_in", ".linear_out")
 Target = str | tuple
 
 
-class Slice(NamedTuple):
+class NamedSlice(NamedTuple):
     """A part of a weight that a format names by itself: rows start to start + length, reordered by function."""
     name: str
     offset: tuple[int, int, int] | None
@@ -44,19 +44,22 @@ class Names:
         if offset is None and function is None:
             self._whole.setdefault(key, name)
         elif all(part.offset != offset for part in self._parts.setdefault(key, [])):
-            self._parts[key].append(Slice(name, offset, function))
+            self._parts[key].append(NamedSlice(name, offset, function))
 
     def whole(self, key: str) -> str | None:
         """The name of a whole weight in this format."""
         return self._whole.get(key)
 
-    def part(self, key: str, offset: tuple[int, int, int]) -> Slice | None:
+    def part(self, key: str, offset: tuple[int, int, int]) -> NamedSlice | None:
         """The name of a slice in this format."""
         return next((part for part in self._parts.get(key, ()) if part.offset == offset and not part.function), None)
 
-    def parts(self, key: str, rows: int) -> list[Slice]:
-        """Named slices that together are the whole weight of so many rows; [] when there are none."""
-        parts = sorted(self._parts.get(key, ()), key=lambda part: part.offset or (0, 0, rows))
+    def parts(self, key: str, count: Callable[[], int]) -> list[NamedSlice]:
+        """Named slices that together are the whole weight, whose rows `count` gives; [] when there are none."""
+        if not self._parts.get(key):
+            return []
+        rows = count()
+        parts = sorted(self._parts[key], key=lambda part: part.offset or (0, 0, rows))
         at = 0
         for part in parts:
             dim, start, length = part.offset or (0, 0, rows)

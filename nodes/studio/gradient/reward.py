@@ -17,33 +17,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...critique.criteria import Criterion, Reading, Rubric
+from ....kernels.constants import constant
 from ...critique.measures import movement
 from ...critique.measures.soft import SOFT
-from ...critique.reference import Reference
-from ...critique.rubric import default
-from ...critique.score import reading_of, voices_of, weights_of
+from ...critique.reference.distributions import Reference
+from ...critique.rubric.criteria import Criterion, Reading, Rubric
+from ...critique.rubric.default_rubric import default
+from ...critique.score.judge import reading_of, weighted_signals, weights_of
 
-DIRECTIONS = ("Coherence", "Obliqueness")
+DIRECTIONS = ("Coherence", "Obliqueness", "Leading direction")
 DETAIL = ("Slope Redies", *DIRECTIONS)
 SMALLEST, LARGEST = 64, 256  # pixels of the longer side; under it a histogram of 256 levels would be nearly empty
 TAIL = 10.0  # points over which a position's slope halves beyond the ends of the reference
+BESIDES = ("What the rubric does not name: Art Critique counts it too, as long as the rubric does not say `*=0`, and "
+           "guidance pushes towards what is named alone")
 CORNER = 4.0  # percentiles over which the top of `typical` is rounded
 
 
-class Curve(NamedTuple):
+class PositionCurve(NamedTuple):
     """The position of a measure among those of a reference: `percent` at ascending values `at`, linear between.
 
     Inside the table it is `Reference.percentile`. Beyond its ends it goes on as a logarithm that starts with `slope`,
     percentiles a unit, so that it is flat nowhere.
     """
-    at: list[float]
-    percent: list[float]
+    at: tuple[float, ...]
+    percent: tuple[float, ...]
     slope: float
 
     def of(self, values: Tensor) -> Tensor:
         """[B] -> [B], 0..100 inside the table."""
-        at, percent = values.new_tensor(self.at), values.new_tensor(self.percent)
+        at, percent = constant(self.at, values), constant(self.percent, values)
         inside = values.clamp(at[0], at[-1])
         beyond = (values - inside) * (self.slope / TAIL)
         tails = TAIL * (beyond.relu().log1p() - (-beyond).relu().log1p())
@@ -54,50 +57,50 @@ class Curve(NamedTuple):
         return torch.lerp(percent[above - 1], percent[above], share) + tails
 
 
-class Term(NamedTuple):
+class RewardTerm(NamedTuple):
     """A column that speaks for a criterion, with its weight in it."""
     column: str
     direction: int
     weight: float
     reading: Reading
-    curve: Curve
+    curve: PositionCurve
 
     def points(self, values: Tensor) -> Tensor:
         position = self.curve.of(values)
         return smooth_points(self.reading, position if self.direction > 0 else 100 - position)
 
 
-class Steerable(NamedTuple):
+class RewardedCriterion(NamedTuple):
     """A criterion, its share of the reward and what of it can be moved."""
     criterion: Criterion
     weight: float
-    terms: tuple[Term, ...]
+    terms: tuple[RewardTerm, ...]
 
 
 class Reward(NamedTuple):
     """What pictures earn. `left_out` holds a sentence for each criterion that counts and cannot be moved."""
-    steered: tuple[Steerable, ...]
+    criteria: tuple[RewardedCriterion, ...]
     left_out: tuple[str, ...]
 
     def __call__(self, images: Tensor) -> Tensor:
         """float sRGB [B, 3, H, W], 0..1 -> points [B], 0..100, a little beyond outside of the reference."""
         points = self.by_criterion(images)
-        return points @ points.new_tensor([each.weight for each in self.steered])
+        return points @ constant(tuple(each.weight for each in self.criteria), points)
 
     @property
-    def most(self) -> float:
+    def maximum(self) -> float:
         """The most that can be earned: 100, or no bound where more (or less) of something is always better."""
-        readings = {term.reading.kind for each in self.steered for term in each.terms}
+        readings = {term.reading.kind for each in self.criteria for term in each.terms}
         return math.inf if readings & {"high", "low"} else 100.0
 
     def by_criterion(self, images: Tensor) -> Tensor:
         """The points of each of `steered`, [B, K]."""
-        measures = soft_measures(images, {term.column for each in self.steered for term in each.terms})
+        measures = soft_measures(images, {term.column for each in self.criteria for term in each.terms})
         return torch.stack([sum(term.weight * term.points(measures[term.column]) for term in each.terms)
-                            for each in self.steered], 1)
+                            for each in self.criteria], 1)
 
     def __str__(self) -> str:
-        return "\n".join(f"* {each.criterion.name}: {_aims(each)}" for each in self.steered)
+        return "\n".join(f"* {each.criterion.name}: {_aims(each)}" for each in self.criteria)
 
 
 def soft_measures(images: Tensor, columns) -> dict[str, Tensor]:
@@ -139,7 +142,7 @@ def smooth_points(reading: Reading, position: Tensor) -> Tensor:
     return 80 * (-u).exp() + 20 / (1 + u)
 
 
-def curve(quantiles: list[float]) -> Curve:
+def curve(quantiles: list[float]) -> PositionCurve:
     """The curve through the 101 ascending quantiles of a column; equal ones are one point at their mid-rank."""
     knots: list[list[float]] = []  # value, first and last percent
     for percent, value in enumerate(quantiles):
@@ -149,13 +152,22 @@ def curve(quantiles: list[float]) -> Curve:
             knots.append([value, percent, percent])
     middle, whole = quantiles[75] - quantiles[25], quantiles[100] - quantiles[0]
     unit = middle / 50 or whole / 100 or max(abs(quantiles[50]), 0.1) / 500
-    return Curve([value for value, *_ in knots], [(first + last) / 2 for _, first, last in knots], 1 / unit)
+    return PositionCurve(tuple(value for value, *_ in knots), tuple((first + last) / 2 for _, first, last in knots),
+                         1 / unit)
 
 
 def named(rubric: Rubric) -> Rubric:
     """The rubric with only the criteria that it names with a weight above 0; itself where it names none."""
     asked = tuple(each for each in rubric.criteria if each.asked and each.weight > 0)
     return rubric._replace(criteria=asked) if asked else rubric
+
+
+def reward_of_named(rubric: Rubric, reference: Reference, detail: bool = True) -> Reward:
+    """`reward` of what a rubric names, which says that the score of the same rubric counts more than that."""
+    part = named(rubric)
+    found = reward(part, reference, detail)
+    more = [each for each in rubric.criteria if not each.bipolar and each.weight > 0 and each not in part.criteria]
+    return found._replace(left_out=(*found.left_out, BESIDES)) if more else found
 
 
 def reward(rubric: Rubric, reference: Reference, detail: bool = True) -> Reward:
@@ -166,26 +178,26 @@ def reward(rubric: Rubric, reference: Reference, detail: bool = True) -> Reward:
     counting = [each for each in rubric.criteria if not each.bipolar and each.weight > 0]
     usable = _usable(reference, detail)
     uses = Counter(column for each in counting for column in each.columns)
-    voices = [voices_of(each, dict.fromkeys(usable, 50.0), reference, uses) for each in counting]
-    heard = [at for at, voice in enumerate(voices) if sum(voice.weights) > 0]
-    left_out = tuple(_why_not(each, reference, detail) for at, each in enumerate(counting) if at not in heard)
-    if not heard:
+    weighted = [weighted_signals(each, dict.fromkeys(usable, 50.0), reference, uses) for each in counting]
+    movable = [at for at, signals in enumerate(weighted) if sum(signals.weights) > 0]
+    left_out = tuple(_why_not(each, reference, detail) for at, each in enumerate(counting) if at not in movable)
+    if not movable:
         raise ValueError(_nothing(left_out, reference, detail))
-    counting, voices = [counting[at] for at in heard], [voices[at] for at in heard]
-    weights = weights_of(counting, voices, rubric)
-    return Reward(tuple(Steerable(each, weight, _terms(each, voice, reference))
-                        for each, voice, weight in zip(counting, voices, weights, strict=True)), left_out)
+    counting, weighted = [counting[at] for at in movable], [weighted[at] for at in movable]
+    weights = weights_of(counting, weighted, rubric)
+    return Reward(tuple(RewardedCriterion(each, weight, _terms(each, signals, reference))
+                        for each, signals, weight in zip(counting, weighted, weights, strict=True)), left_out)
 
 
 def _usable(reference: Reference, detail: bool) -> list[str]:
     return [column for column in SOFT if column in reference.quantiles and (detail or column not in DETAIL)]
 
 
-def _terms(criterion: Criterion, voice, reference: Reference) -> tuple[Term, ...]:
-    total = sum(voice.weights)
-    return tuple(Term(signal.column, signal.direction, weight / total, reading_of(signal, criterion),
+def _terms(criterion: Criterion, signals, reference: Reference) -> tuple[RewardTerm, ...]:
+    total = sum(signals.weights)
+    return tuple(RewardTerm(signal.column, signal.direction, weight / total, reading_of(signal, criterion),
                       curve(reference.quantiles[signal.column]))
-                 for signal, weight in zip(voice.signals, voice.weights, strict=True) if weight > 0)
+                 for signal, weight in zip(signals.signals, signals.weights, strict=True) if weight > 0)
 
 
 def _why_not(criterion: Criterion, reference: Reference, detail: bool) -> str:
@@ -209,7 +221,7 @@ def _nothing(left_out: tuple[str, ...], reference: Reference, detail: bool) -> s
             f"{', '.join(usable) or 'none'}")
 
 
-def _aims(each: Steerable) -> str:
+def _aims(each: RewardedCriterion) -> str:
     reading = {str(term.reading) for term in each.terms}
     columns = ", ".join(("less " if term.direction < 0 else "") + term.column for term in each.terms)
     return f"{' or '.join(sorted(reading))} ({math.floor(each.weight * 100 + 0.5)} % of the reward), by {columns}"

@@ -1,10 +1,11 @@
 """The nodes of this room."""
 from .best_of import BestOf
-from .critic import TrainingCritic
-from .effect import BlockEffect
-from .rewrite import Rewrite
-from .steer import Steer
-from .train import CriticTrain
-from .tune import TuneBlocks
+from .block_effect import BlockEffect
+from .critic_train import CriticTrain
+from .critique_guidance import Steer
+from .lora_grid import LoraGrid
+from .prompt_critic import Rewrite
+from .training_critic import TrainingCritic
+from .tune_blocks import TuneBlocks
 
-__all__ = ["BestOf", "BlockEffect", "CriticTrain", "Rewrite", "Steer", "TrainingCritic", "TuneBlocks"]
+__all__ = ["BestOf", "BlockEffect", "CriticTrain", "LoraGrid", "Rewrite", "Steer", "TrainingCritic", "TuneBlocks"]

@@ -2,10 +2,20 @@
 from math import inf
 
 import comfy.utils
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
-from . import unfinished
-from .common import REFERENCE, RUBRIC, ReferenceType, check_numbers, check_rubric, preview
+from ...shared.node_display import picture_and_text
+from . import interrupted
+from .shared_inputs import (
+    REFERENCE,
+    RUBRIC,
+    ReferenceType,
+    asked_of,
+    check_numbers,
+    check_rubric,
+    devices_input,
+    preview,
+)
 
 
 class BestOf(io.ComfyNode):
@@ -17,8 +27,10 @@ class BestOf(io.ComfyNode):
             category="bottega/studio",
             description="Samples many seeds, or takes a batch, criticises every picture and keeps the best. Cancel "
                         "keeps the best so far.",
-            search_aliases=["best of n", "seed search", "pick best", "aesthetic filter", "rejection sampling"],
-            hidden=[io.Hidden.unique_id],
+            search_aliases=["best of n", "seed search", "pick best", "aesthetic filter", "rejection sampling",
+                            "many seeds", "pick the best picture"],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
+            has_intermediate_output=True,
             inputs=[
                 io.Int.Input("count", default=8, min=1, max=4096, tooltip="How many seeds to sample. Not used for a "
                                                                           "batch, all of which is judged."),
@@ -36,6 +48,7 @@ class BestOf(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="Decodes what was sampled."),
                 ReferenceType.Input("reference", optional=True,
                                     tooltip=REFERENCE),
+                devices_input(),
             ],
             outputs=[
                 io.Image.Output("best", tooltip="The pictures with the highest scores, the highest first."),
@@ -52,36 +65,42 @@ class BestOf(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
-        return unfinished.cuts(cls.hidden.unique_id)
+        return interrupted.cuts(cls.hidden.unique_id)
 
     @classmethod
     def execute(cls, count, keep, seed, rubric="", images=None, guider=None, sampler=None, sigmas=None,
-                latent_image=None, vae=None, reference=None):
+                latent_image=None, vae=None, reference=None, devices="1"):
         import torch
 
-        from ...critique.language import parse
-        from ...critique.picture import check
-        from ...critique.reference import paintings
+        from ...critique.picture.planes import check
+        from ...critique.reference.distributions import paintings
+        from ...critique.rubric.rubric_language import parse
         from .. import best_of
+        from ..shared_sampling import sharing
         parts = {"guider": guider, "sampler": sampler, "sigmas": sigmas, "latent_image": latent_image, "vae": vae}
         missing = [name for name, part in parts.items() if part is None]
         if (images is None) == bool(missing):
             raise ValueError(_what_is_missing(missing))
-        asked, reference = (count if images is None else len(images)), reference or paintings()
+        asked = count if images is None else len(images)
         check_numbers(**{"count" if images is None else "images": (asked, 1, inf)}, keep=(keep, 1, inf))
         if images is not None:
             check(images)
         elif len(sigmas) < 2:
             raise ValueError("sigmas: expected at least one step, got none; a scheduler whose denoise is 0 gives none")
-        candidates = best_of.from_batch(images) if images is not None else best_of.from_seeds(
-            best_of.Graph(guider, sampler, sigmas, latent_image, vae), seed, count)
-        bar = comfy.utils.ProgressBar(asked)
-        chosen = best_of.choose(candidates, parse(rubric), reference,
-                                lambda best, done: bar.update_absolute(done, asked, preview(best)))
-        unfinished.note(cls.hidden.unique_id, chosen.cancelled)
+        linked = asked_of(cls.hidden, devices, count=count, keep=keep, seed=seed, rubric=rubric, images=images,
+                          sigmas=sigmas, latent_image=latent_image, reference=reference)
+        graph, bar = best_of.SamplerInputs(guider, sampler, sigmas, latent_image, vae), comfy.utils.ProgressBar(asked)
+        rubric, reference = parse(rubric), reference or paintings()
+        with sharing(linked, count if images is None else 1, graph.answer) as group:
+            candidates = best_of.from_batch(images) if images is not None else best_of.from_seeds(
+                graph, seed, count, group.map, best_of.measure_for(rubric, reference))
+            chosen = best_of.choose(candidates, rubric, reference,
+                                    lambda best, done: bar.update_absolute(done, asked, preview(best)))
+        interrupted.note(cls.hidden.unique_id, chosen.cancelled)
         kept = [chosen.candidates[place].picture for place in chosen.places[:keep]]
-        text, sheet = best_of.report(chosen, keep, asked, reference), best_of.contact_sheet(chosen, keep)
-        shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
+        text = best_of.report(chosen, keep, asked, reference, [group.sentence()])
+        sheet = best_of.contact_sheet(chosen, keep)
+        shown = picture_and_text(cls, sheet, text)
         return io.NodeOutput(torch.cat(kept), best_of.latents(chosen, keep),
                              [chosen.critiques[place].score for place in chosen.places], text, sheet, ui=shown)
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...critique.criteria import Rubric
-from ...critique.critic import measured
-from ...critique.reference import SCORED, Reference, fit
-from ...critique.score import judge, needed
+from ...critique.examination import measured
+from ...critique.reference.distributions import SCORED, Reference, fit
+from ...critique.rubric.criteria import Rubric
+from ...critique.score.judge import judge, needed
 
 STYLE = tuple(column for column in SCORED if column != "2nd-order EOE")  # it takes as long as all the others together
 

@@ -9,14 +9,14 @@ import numpy as np
 Weights = tuple[float, ...]
 Search = Generator[Weights, float, None]
 
-LEVELS = (0.5, 1.5)  # one number for all, looked at before they are told apart
+UNIFORM_WEIGHTS = (0.5, 1.5)  # one number for all, tried before weights of their own
 FIRST_STEP, LAST_STEP = 1.0, 0.1
 SPREAD = 0.4  # standard deviation that CMA-ES begins with
 METHODS = ("auto", "cma", "coordinate")
 
 
 def search(method: str, start: Weights, value: float, low: float, high: float, seed: int) -> tuple[str, Search]:
-    """(its name, the search) from `start`, whose value is known, or from one of LEVELS where that is better.
+    """(its name, the search) from `start`, whose value is known, or from one of UNIFORM_WEIGHTS where that is better.
 
     `auto`: CMA-ES where the package cma is installed.
     Raises ValueError for an unknown method, and where cma is asked for and missing."""
@@ -27,8 +27,9 @@ def search(method: str, start: Weights, value: float, low: float, high: float, s
         raise ValueError("method: cma needs the Python package cma, which is not installed; install it where ComfyUI "
                          "runs, or choose coordinate")
     if cma:
-        return "CMA-ES", levelled(start, value, lambda best, _: evolution(cma, best, low, high, seed))
-    return "coordinate search", levelled(start, value, lambda best, known: coordinates(best, known, low, high))
+        return "CMA-ES", uniform_first(start, value, lambda best, _: cma_es(cma, best, low, high, seed))
+    return "coordinate search", uniform_first(
+        start, value, lambda best, known: coordinate_search(best, known, low, high))
 
 
 def _package():
@@ -39,9 +40,10 @@ def _package():
     return cma
 
 
-def levelled(start: Weights, value: float, then: Callable[[Weights, float], Search]) -> Search:
-    """Looks at LEVELS, then goes on from the best of them and the start: weights apart have to beat one for all."""
-    for level in LEVELS:
+def uniform_first(start: Weights, value: float, then: Callable[[Weights, float], Search]) -> Search:
+    """Tries UNIFORM_WEIGHTS, then searches from the best of them and the start: weights of their own have to beat one
+    for all."""
+    for level in UNIFORM_WEIGHTS:
         point = (level,) * len(start)
         found = yield point
         if found > value:
@@ -49,7 +51,7 @@ def levelled(start: Weights, value: float, then: Callable[[Weights, float], Sear
     yield from then(start, value)
 
 
-def coordinates(start: Weights, value: float, low: float, high: float) -> Search:
+def coordinate_search(start: Weights, value: float, low: float, high: float) -> Search:
     """One number after another is moved down or up by a step and stays where that is better; when no move is, the
     step is halved."""
     best, step = start, FIRST_STEP
@@ -68,7 +70,7 @@ def coordinates(start: Weights, value: float, low: float, high: float) -> Search
             step /= 2
 
 
-def evolution(cma, start: Sequence[float], low: float, high: float, seed: int) -> Search:
+def cma_es(cma, start: Sequence[float], low: float, high: float, seed: int) -> Search:
     """CMA-ES (Hansen 2016) as the package cma has it, with a generator of its own."""
     random = np.random.default_rng(seed)
     options = {"bounds": [low, high], "seed": np.nan, "randn": lambda *size: random.standard_normal(size),

@@ -1,6 +1,6 @@
 """What is trained: small tensors beside the frozen layers of a model."""
 from .attach import attached, checkpointed
 from .flat import Adapters, Group
-from .shape import FORMATS, LoraShape, build
+from .lora_shape import FORMATS, LoraShape, build
 
 __all__ = ["FORMATS", "Adapters", "Group", "LoraShape", "attached", "build", "checkpointed"]

@@ -71,12 +71,24 @@ def _checkpointed(forward, *args, **kwargs):
         return forward(*args, **kwargs)
     try:
         # Recomputing bypasses autograd's check for tensors changed in place, so the mode must be on in both runs.
-        return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False,
-                          context_fn=lambda: (DifferentiableHost(), DifferentiableHost()), **kwargs)
+        return checkpoint(partial(_on_copies, forward), *args, use_reentrant=False, preserve_rng_state=False,
+                          context_fn=lambda: (DifferentiableHost(), DifferentiableHost(recomputes=True)), **kwargs)
     except BaseException as error:
         # A Cancel in here leaves torch's hooks installed for as long as the traceback keeps its frames.
         traceback.clear_frames(error.__traceback__)
         raise
+
+
+def _on_copies(forward, *args, **kwargs):
+    """A block that writes into what it is given must find it untouched when it runs again."""
+    return forward(*map(_copied, args), **{name: _copied(value) for name, value in kwargs.items()})
+
+
+def _copied(value):
+    """Copies of tensors, also inside of lists and tuples; a dict is the block's to read and to write."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
 
 
 def _streams(module, device):

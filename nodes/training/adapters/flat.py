@@ -1,13 +1,13 @@
 """All adapters of a model in one flat fp32 buffer."""
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import comfy.lora
 import torch
 
+from ...lora.file.loading import read_patches
 from ...lora.saving.export_names import host_names
-from .base import Adapter
+from .base import Adapter, Tensors
 
 ENCODERS = "text_encoders."
 
@@ -38,22 +38,32 @@ class Adapters:
 
         Draws the start values from the generator, layer by layer."""
         self.layers, self.rank_dropout, self.layer_dropout = layers, rank_dropout, layer_dropout
+        self._rates, self._late_ratio = rates or {}, late_ratio
         self.dropped: set[str] = set()
         self.strength = 1.0
+        self._lay_out({f"{name}/{key}": value.to(device) for name, adapter in layers.items()
+                       for key, value in adapter.start(generator).items()})
+
+    def _lay_out(self, values: Tensors) -> None:
+        """One buffer of the values of trainables by full name."""
         self.parameters: dict[str, torch.nn.Parameter] = {}
         self.groups: list[Group] = []
-        starts = {f"{name}/{key}": value.to(device) for name, adapter in layers.items()
-                  for key, value in adapter.start(generator).items()}
-        self.flat = torch.zeros(sum(value.numel() for value in starts.values()), device=device)
+        self.flat = torch.cat([torch.zeros_like(value).flatten() for value in values.values()])
         self.flat.grad = torch.zeros_like(self.flat)
         end = 0
-        for (rate, ratio), names in _by_rate(layers, rates or {}, late_ratio, starts).items():
+        for (rate, ratio), names in _by_rate(self.layers, self._rates, self._late_ratio, values).items():
             begin = end
             for name in names:
-                end = self._place(name, starts[name], end)
+                end = self._place(name, values[name], end)
             self.groups.append(Group(slice(begin, end), rate, ratio, names))
-        for name, adapter in layers.items():
+        for name, adapter in self.layers.items():
             adapter.trained = {key: p for key, p in self._of(name)}
+
+    def leave_out(self, layers: Collection[str]) -> None:
+        """Drops adapters that are not to be trained after all; `flat` is another buffer from here on."""
+        self.layers = {name: adapter for name, adapter in self.layers.items() if name not in layers}
+        self._lay_out({full: parameter.detach().clone() for full, parameter in self.parameters.items()
+                       if full.rpartition("/")[0] in self.layers})
 
     def _place(self, name, start, begin):
         part = slice(begin, begin + start.numel())
@@ -89,7 +99,7 @@ class Adapters:
 
         Raises ValueError, which names the input `given_as`, when it has another shape or algorithm, or nothing for any
         layer."""
-        loaded = comfy.lora.load_lora(dict(tensors), host_names(model, encoders), log_missing=False)
+        loaded = read_patches(tensors, host_names(model, encoders))
         missing = []
         for name, adapter in self.layers.items():
             patch = loaded.get(f"{native(name).removeprefix(ENCODERS)}.weight")
@@ -121,7 +131,7 @@ class Adapters:
         for adapter in self.layers.values():
             if self.rank_dropout and adapter.takes_rank_dropout:
                 kept = torch.rand(adapter.rank, generator=generator) >= self.rank_dropout
-                adapter.kept_ranks = (kept / (1 - self.rank_dropout)).to(self.flat.device)
+                adapter.kept_ranks = (kept / (1 - self.rank_dropout)).to(self.flat.device, non_blocking=True)
         try:
             yield
         finally:

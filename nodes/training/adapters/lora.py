@@ -5,9 +5,9 @@ import torch
 
 from ....kernels.lora_linear import LoraConv, LoraLinear
 from .base import Adapter, fitting
-from .principal import principal_factors
 
 UP, DOWN = "lora_up.weight", "lora_down.weight"
+OVERSAMPLED, POWER_STEPS = 8, 4     # of the range finder
 
 
 @dataclass(frozen=True)
@@ -90,3 +90,20 @@ class Lora(Adapter):
             self.origin["down"] = self.origin["down"].reshape(self.rank, *self.layer.shape[1:])
             up, down = up[:, :self.rank], down[self.rank:]
         return fitting({"up": up, "down": down}, {name: self.trained[name] for name in ("up", "down")})
+
+
+def principal_factors(weight: torch.Tensor, rank: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """The principal components of a weight [out, in] by a randomised range finder: up [out, rank] and down [rank, in],
+    whose product is near the best approximation of that rank.
+
+    Singular values are shared evenly. Halko, Martinsson & Tropp 2011, algorithms 4.4 and 5.1. Raises ValueError for a
+    rank above the weight's smaller side."""
+    if rank > min(weight.shape):
+        raise ValueError(f"rank: a PiSSA start has at most a weight's smaller side, {min(weight.shape)}; got {rank}.")
+    width = min(rank + OVERSAMPLED, *weight.shape)
+    basis = torch.linalg.qr(weight @ torch.randn(weight.shape[1], width, generator=generator).to(weight.device)).Q
+    for _ in range(POWER_STEPS):
+        basis = torch.linalg.qr(weight @ torch.linalg.qr(weight.t() @ basis).Q).Q
+    left, values, right = torch.linalg.svd(basis.t() @ weight, full_matrices=False)
+    root = values[:rank].sqrt()
+    return (basis @ left[:, :rank]) * root, root[:, None] * right[:rank]

@@ -2,7 +2,7 @@
 
 The teacher is the model itself with its adapters switched off, on the pictures' own noisy latents.
 """
-from .dataset import SAMPLING_ONLY, TrainingSet, with_reference
+from .dataset import SAMPLING_ONLY, Sample, TrainingSet, joined, mapped, outlines, with_reference
 
 Conditioning = list
 
@@ -12,11 +12,12 @@ def slider(dataset: TrainingSet, more: Conditioning | None, less: Conditioning |
     goal = base(caption) + strength * (base(more) - base(less)) (Concept Sliders, Gandikota et al. 2023,
     arXiv:2311.12092, eq. 7). None is the caption itself. The pictures are only where it is taught; further captions
     and dropout are left out."""
-    if any(sample.before is not None for sample in dataset.samples):
+    if any(sample.is_pair for sample in outlines(dataset.samples)):
         raise ValueError("dataset: expected single pictures to teach a slider from prompts on, got pairs, which say "
                          "themselves what is learnt.")
     pair = [(sign * strength, _entry(side, name)) for sign, side, name in ((1, more, "more"), (-1, less, "less"))]
-    samples = [sample._replace(variants=(), lesson=_lesson(sample, pair)) for sample in dataset.samples]
+    samples = mapped(dataset.samples, lambda sample, _: sample._replace(variants=(), lesson=_lesson(sample, pair)),
+                     lambda each, _: each._replace(has_lesson=True))
     note = f"A slider of strength {strength:g}: pictures are where it is taught, not what is learnt."
     dropped = any(sample.variants for sample in dataset.samples) or dataset.caption_dropout
     notes = [note, *(["Further captions and caption dropout are left out of a slider."] if dropped else [])]
@@ -35,15 +36,19 @@ def preserving(dataset: TrainingSet, kept: Conditioning, weight: float) -> Train
     entries = [_entry([entry], "keep") for entry in kept]
     if not entries:
         raise ValueError("keep: expected at least one prompt, got none.")
-    samples = list(dataset.samples)
-    for number, sample in enumerate(dataset.samples):
+
+    def kept_on(sample: Sample, number: int) -> Sample:
         caption, options = entries[number % len(entries)]
         options = with_reference(options, sample)
-        samples.append(sample._replace(
+        return sample._replace(
             caption=caption, options=options, lesson=((1.0, caption, options),), weight=weight, variants=(), mask=None,
-            before=None, is_regularisation=True, name=f"{sample.name or number + 1}, kept"))
+            before=None, is_regularisation=True, name=f"{sample.name or number + 1}, kept")
+
+    samples = mapped(dataset.samples, kept_on, lambda each, number: each._replace(
+        name=f"{each.name or number + 1}, kept", text=None, is_regularisation=True, is_pair=False, has_lesson=True,
+        weight=weight))
     note = f"{len(entries)} prompt{'s' * (len(entries) > 1)} kept as before, on {len(dataset.samples)} pictures."
-    return dataset._replace(samples=samples, notes=[*dataset.notes, note])
+    return dataset._replace(samples=joined(dataset.samples, samples), notes=[*dataset.notes, note])
 
 
 def _entry(conditioning, name):

@@ -1,4 +1,6 @@
 """What a trainer learns from: latents, each with one encoded caption."""
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -9,9 +11,15 @@ SAMPLING_ONLY = ("area", "mask", "control", "gligen", "hooks", "start_percent", 
 # Where a caption's options keep its words, so that text encoders can be trained on them.
 TEXT = "bottega_text"
 
+# What the tokenizer was given for them, where that is not the same: see captions.Encoder.
+PROMPT = "bottega_prompt"
 
 # The part of a caption's options that an editing model starts from: pictures, not words.
 REFERENCE = "reference_latents"
+
+# What a model that makes a video of a picture is given: the latent of its first frame before grey ones, and a mask
+# that is 0 where that frame is known, as the host's WanImageToVideo gives them.
+START, START_MASK = "concat_latent_image", "concat_mask"
 
 
 class Sample(NamedTuple):
@@ -35,20 +43,109 @@ class Sample(NamedTuple):
     before: torch.Tensor | None = None
 
 
+PROBED = 1024       # values of a latent that its identity is made of
+
+
+class Outline(NamedTuple):
+    """A sample without its tensors. shape: of the latent, [1, C, ...]; identity: see latent_identity, of the latent and
+    of what it is paired with; text: the caption's words, None where they are not known. The rest as in Sample."""
+    shape: tuple[int, ...]
+    identity: str
+    name: str = ""
+    text: str | None = None
+    is_regularisation: bool = False
+    repeats: int = 1
+    is_pair: bool = False
+    has_reference: bool = False
+    has_lesson: bool = False
+    weight: float = 1.0
+
+
+def latent_identity(*latents: torch.Tensor | None) -> str:
+    """A hash of the shapes and first values of a latent and, where there is one, of that before it."""
+    made = hashlib.blake2b(digest_size=16)
+    for latent in latents:
+        if latent is not None:
+            made.update(str(tuple(latent.shape)).encode())
+            made.update(latent.detach().flatten()[:PROBED].to("cpu", torch.float32).numpy().tobytes())
+    return made.hexdigest()
+
+
+def outline(sample: Sample) -> Outline:
+    return Outline(tuple(sample.latent.shape), latent_identity(sample.latent, sample.before), sample.name,
+                   sample.options.get(TEXT), sample.is_regularisation, sample.repeats, sample.before is not None,
+                   REFERENCE in sample.options, bool(sample.lesson), sample.weight)
+
+
 def with_reference(options: dict[str, Any], sample: Sample) -> dict[str, Any]:
-    """Another prompt's options, with the reference of a sample that has one."""
-    return {**options, REFERENCE: sample.options[REFERENCE]} if REFERENCE in sample.options else options
+    """Another prompt's options, with the pictures that a sample starts from, where it has such."""
+    return options | {key: sample.options[key] for key in (REFERENCE, START, START_MASK) if key in sample.options}
+
+
+class Lazy(Sequence):
+    """Things that are made whenever one is asked for, so that none is held: make(number) gives it."""
+
+    def __init__(self, count: int, make: Callable[[int], Any]):
+        self.count, self.make = count, make
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self.make(each) for each in range(*number.indices(self.count))]
+        if not -self.count <= number < self.count:
+            raise IndexError(number)
+        return self.make(number % self.count)
+
+
+class LazySamples(Lazy):
+    """outline(number): what can be said of a sample without its tensors. read_ahead(number), None where there is no
+    such: reads the files of a sample, from any thread, so that it is made sooner; of None: lets go of what was read."""
+
+    def __init__(self, count: int, make: Callable[[int], Sample], outline: Callable[[int], Outline],
+                 read_ahead: Callable[[int | None], object] | None = None):
+        super().__init__(count, make)
+        self.outline, self.read_ahead = outline, read_ahead
+
+
+def mapped(samples: Sequence[Sample], change: Callable[[Sample, int], Sample],
+           outlined: Callable[[Outline, int], Outline]) -> Sequence[Sample]:
+    """The samples as change(sample, its number) makes them, which leaves their latents; lazily where they are lazy.
+    outlined: what it does to an outline."""
+    if isinstance(samples, LazySamples):
+        return LazySamples(len(samples), lambda number: change(samples[number], number),
+                           lambda number: outlined(samples.outline(number), number), samples.read_ahead)
+    return [change(sample, number) for number, sample in enumerate(samples)]
+
+
+def joined(first: Sequence[Sample], second: Sequence[Sample]) -> Sequence[Sample]:
+    """One after the other; lazily where they are lazy."""
+    if not isinstance(first, LazySamples):
+        return [*first, *second]
+    of = lambda number: (first, number) if number < len(first) else (second, number - len(first))  # noqa: E731
+    return LazySamples(len(first) + len(second), lambda number: (lambda part, i: part[i])(*of(number)),
+                       lambda number: (lambda part, i: part.outline(i))(*of(number)))
+
+
+def outlines(samples: Sequence[Sample]) -> Iterator[Outline]:
+    """What is known of each without its tensors: what looks at all of a large set reads nothing by it."""
+    of_one = samples.outline if isinstance(samples, LazySamples) else lambda number: outline(samples[number])
+    return map(of_one, range(len(samples)))
 
 
 class TrainingSet(NamedTuple):
     """The value of a BOTTEGA_DATASET link. `notes`: sentences about what was left out, for the report.
 
     empty: (caption, options) of an empty prompt; it takes the caption's place in a share caption_dropout of the
-    draws, and is what sample pictures are guided away from."""
-    samples: list[Sample]
+    draws, and is what sample pictures are guided away from. resolution: in pixels, of the side of a square with as many
+    as each picture has; 0 where it is not known. fps: frames a second of its videos; 0 where it is not known."""
+    samples: Sequence[Sample]
     notes: list[str]
     empty: tuple[torch.Tensor | None, dict[str, Any]] | None = None
     caption_dropout: float = 0.0
+    resolution: int = 0
+    fps: float = 0.0
 
 
 def from_core_nodes(latents: list[dict], positive: list[list]) -> TrainingSet:

@@ -1,6 +1,7 @@
 """The whole state of a training in one safetensors file: tensors as they are, the rest as JSON in its header."""
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import folder_paths
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ...lora.block_weights.language import shorten
-from ...lora.file.files import file_version, write_lora
+from ...lora.file.lora_files import file_version, write_lora
+from ...shared.atomic_write import clear_leftovers
+from ...shared.text_syntax import shorten
 
 VERSION = 1
 FORMAT = "bottega.state"
+LAUNCH = "launch.txt"       # beside the states of a run that torchrun started: which job and which node wrote them
 
 
 def state_folder(run: str) -> Path:
@@ -21,10 +24,26 @@ def state_folder(run: str) -> Path:
     return Path(folder_paths.get_output_directory()) / "training" / run
 
 
-def take_run(stem: str) -> str:
+def run_folder(stem: str, state: Path | None = None) -> str:
+    """The name of the folder of a run called `stem` that goes on from `state`, or begins where that is None.
+
+    The newest state of a run of that name belongs to the run, which goes on in its folder. Any other is where a new
+    run branches off: that gets a folder of its own, and what lies in the other one is left alone."""
+    if state and is_own_folder(state.parent, stem) and states_of(state.parent)[-1] == state:
+        return state.parent.name
+    return claim_run_folder(stem)
+
+
+def is_own_folder(folder: Path, stem: str) -> bool:
+    """Whether a folder is one of those that runs called `stem` claim."""
+    return folder == state_folder(folder.name) and bool(re.fullmatch(rf"{re.escape(stem)}(_\d{{5,}})?", folder.name))
+
+
+def claim_run_folder(stem: str) -> str:
     """`stem`, or stem_00001 and so on when there is a run of that name; makes its folder, so that no two runs have one.
 
     Raises OSError, as a sentence, where no folder can be made."""
+    clear_leftovers(state_folder("").glob("*"))
     run, number = stem, 0
     while True:
         try:
@@ -34,14 +53,17 @@ def take_run(stem: str) -> str:
             number += 1
             run = f"{stem}_{number:05}"
         except OSError as error:
-            raise OSError(f"name: no folder for the states of {run} could be made in {state_folder('')} "
+            raise OSError(f"name: no folder for the states of {run} could be made in {shown(state_folder(''))} "
                           f"({error.strerror or error}).") from None
 
 
-def leave_run(run: str) -> None:
-    """Takes the folder of a run away again where nothing came to lie in it."""
+def remove_empty_run_folder(run: str) -> None:
+    """Takes the folder of a run away again where nothing came to lie in it but whose it is."""
+    folder = state_folder(run)
     with suppress(OSError):
-        state_folder(run).rmdir()
+        if [each.name for each in folder.iterdir()] == [LAUNCH]:
+            (folder / LAUNCH).unlink()
+        folder.rmdir()
 
 
 def state_path(run: str, step: int) -> Path:
@@ -53,18 +75,12 @@ def states_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("step_*.safetensors"))
 
 
-def rotate(run: str, keep: int) -> None:
-    """Removes all but the newest `keep` states of a run."""
-    for path in states_of(state_folder(run))[:-keep]:
-        path.unlink(missing_ok=True)
-
-
 def find_state(text: str) -> Path:
     """The state a person named: a run (its newest state), run/step_00000120, a path, or a file of a run's folder.
 
     Raises ValueError when there is none."""
     text = text.strip().strip('"')
-    for path in (Path(text), state_folder(text), state_folder(f"{text}.safetensors")):
+    for path in (Path(text), state_folder(text), state_folder(f"{text}.safetensors")) if is_path(text) else ():
         if os.path.isfile(path):  # Path.is_file raises OSError for a name too long for the system
             return path
         if os.path.isdir(path) and states_of(path):
@@ -73,6 +89,20 @@ def find_state(text: str) -> Path:
     raise ValueError(f"resume: expected the name of a run in output/training or the path of a state, got "
                      f"{shorten(text, 60)!r}; "
                      + (f"there are {', '.join(known[:20])}." if known else "there is none yet."))
+
+
+def is_path(text: str) -> bool:
+    """Whether a text could be the path of a file: no NUL, and nothing that the system cannot write in a name."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def name_of(state: Path) -> str:
+    """What `resume` calls a state: run/step_00000120, or its path where it lies elsewhere."""
+    own = state.parent == state_folder(state.parent.name)
+    return f"{state.parent.name}/{state.stem}" if own else os.fspath(state)
 
 
 def state_version(resume: str | None) -> str:
@@ -97,20 +127,27 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
             header = (file.metadata() or {}).get(FORMAT)
             tensors = {key: file.get_tensor(key) for key in file.keys()} if header else {}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"resume: {_shown(path)} is not a whole training state ({error}).") from None
+        raise ValueError(f"resume: {shown(path)} is not a whole training state ({shorten(str(error))}).") from None
     if not header:
-        raise ValueError(f"resume: expected a training state, {_shown(path)} is another safetensors file.")
-    content = json.loads(header)
-    if content["version"] != VERSION:
-        raise ValueError(f"resume: {_shown(path)} was written by another version of the pack (format "
-                         f"{content['version']}, this one reads {VERSION}).")
-    return _put_together(content["tree"], tensors)
+        raise ValueError(f"resume: expected a training state, {shown(path)} is another safetensors file.")
+    try:
+        content = json.loads(header)
+        version = content["version"]
+        tree = _put_together(content["tree"], tensors) if version == VERSION else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError(f"resume: {shown(path)} is damaged: what it says of the training cannot be read.") from None
+    if tree is None:
+        raise ValueError(f"resume: {shown(path)} was written by another version of the pack (format "
+                         f"{shorten(str(version), 20)}, this one reads {VERSION}).")
+    return tree
 
 
-def _shown(path: str | os.PathLike) -> str:
-    """A state as a person knows it: from the output folder on, where it lies there."""
-    output = Path(folder_paths.get_output_directory())
-    return Path(path).relative_to(output).as_posix() if Path(path).is_relative_to(output) else os.fspath(path)
+def shown(path: str | os.PathLike) -> str:
+    """A file as a person knows it: from the output folder or a folder of LoRAs on, where it lies there."""
+    for folder in (folder_paths.get_output_directory(), *folder_paths.get_folder_paths("loras")):
+        if Path(path).is_relative_to(folder):
+            return Path(path).relative_to(folder).as_posix()
+    return os.fspath(path)
 
 
 def _taken_apart(value, place, tensors):

@@ -4,47 +4,52 @@ The host's models add residuals in place, call fused rotary kernels that have no
 that have none, and hold weights that were created in inference mode. See torch.overrides.TorchFunctionMode.
 """
 import functools
-import sys
+import inspect
+import re
+import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import comfy.model_management
 import torch
+from comfy.cli_args import args as launched
 from comfy.ldm.modules.attention import attention_pytorch
 from torch.overrides import TorchFunctionMode
 
-from .augmented import is_augmented_assignment
-
-OUT_OF_PLACE = {
-    torch.Tensor.add_: torch.Tensor.add,
-    torch.Tensor.sub_: torch.Tensor.sub,
-    torch.Tensor.mul_: torch.Tensor.mul,
-    torch.Tensor.div_: torch.Tensor.div,
-}
-FUSED = ("apply_rope", "apply_rope1", "apply_rope_split_half", "apply_rope_split_half1",
-         "rms_rope", "rms_rope1", "rms_rope_split_half", "rms_rope_split_half1")
+QUANTISED = ("quantization", "awq", "svdquant", "convrot_w4a4", "w4a8_int8")    # modules of comfy_kitchen
+OPERATORS = {"__iadd__": torch.Tensor.add, "__isub__": torch.Tensor.sub, "__imul__": torch.Tensor.mul,
+             "__itruediv__": torch.Tensor.div, "__ipow__": torch.Tensor.pow}
 
 
 class DifferentiableHost(TorchFunctionMode):
-    """While gradients are on: `a += b` makes a new tensor, fused rotary ops run as plain torch, and weights created
-    in inference mode, which autograd refuses to save, enter as copies."""
+    """While gradients are on: `a += b` makes a new tensor, fused operations run as plain torch, and weights created in
+    inference mode, which autograd refuses to save, enter as copies."""
 
-    def __init__(self, residuals: bool = True):
+    def __init__(self, residuals: bool = True, recomputes: bool = False):
         """residuals=False leaves `a += b` alone, for a reference that keeps private copies of what autograd saves.
+        recomputes: this is a block's second run, in which what `a.add_(b)` changes gets memory of its own.
 
         has_acted: whether something came that had to be done in another way."""
         super().__init__()
-        self.residuals, self.has_acted = residuals, False
+        self.residuals, self.recomputes, self.has_acted = residuals, recomputes, False
         self.plain = plain_forms()
+
+    def __enter__(self):
+        _operators.enter(self)
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        _operators.leave()
+        return super().__exit__(*error)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)
-        if func in OUT_OF_PLACE:
-            if self.residuals and is_augmented_assignment(sys._getframe(1)):
-                func, self.has_acted = OUT_OF_PLACE[func], True
-        elif func in self.plain:
+        if func in self.plain:
             func, self.has_acted = self.plain[func], True
+        elif self.recomputes and args and _writes(func, kwargs):
+            _give_own_memory(args[0])
         for value in (*args, *kwargs.values()):
             if isinstance(value, torch.Tensor) and value.is_inference():
                 self.has_acted = True
@@ -53,11 +58,72 @@ class DifferentiableHost(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def _writes(func, kwargs) -> bool:
+    """Whether a call changes its first argument: `a.add_(b)`, `a[i] = b`, `silu(a, inplace=True)`."""
+    name = getattr(func, "__name__", "")
+    return name.endswith("_") and not name.endswith("__") or name == "__setitem__" or kwargs.get("inplace") is True
+
+
+def _give_own_memory(tensor) -> None:
+    """What is written into a tensor next leaves alone what autograd kept of it for a block that runs again: that was
+    detached, so nothing else would notice. A view keeps its memory, which others must see change."""
+    if isinstance(tensor, torch.Tensor) and not (tensor._is_view() or tensor.is_inference()):
+        tensor.data = tensor.detach().clone()
+
+
+class _Operators:
+    """The operators `a += b` of torch.Tensor, which make new tensors in threads where a DifferentiableHost is on.
+
+    A mode cannot tell `a += b` from `a.add_(b)`, whose result nobody may look at; the class can."""
+
+    def __init__(self):
+        self.lock, self.users, self.thread = threading.Lock(), 0, threading.local()
+        self.before = {}
+
+    def enter(self, mode: DifferentiableHost) -> None:
+        self.thread.modes = [*getattr(self.thread, "modes", ()), mode]
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self.before = {name: vars(torch.Tensor).get(name) for name in OPERATORS}
+                for name, plain in OPERATORS.items():
+                    setattr(torch.Tensor, name, self._written(getattr(torch.Tensor, name), plain))
+
+    def leave(self) -> None:
+        self.thread.modes = self.thread.modes[:-1]
+        with self.lock:
+            self.users -= 1
+            if not self.users:
+                for name, own in self.before.items():
+                    delattr(torch.Tensor, name) if own is None else setattr(torch.Tensor, name, own)
+
+    def _written(self, in_place, plain):
+        @functools.wraps(in_place)
+        def operator(tensor, other):
+            modes = getattr(self.thread, "modes", None)
+            if not modes or not modes[-1].residuals or not torch.is_grad_enabled():
+                return in_place(tensor, other)
+            modes[-1].has_acted = True
+            return plain(tensor, other)
+        return operator
+
+
+_operators = _Operators()
+
+
 @functools.cache
 def plain_forms() -> dict:
-    """{fused rotary op: comfy_kitchen's own plain-torch form of it}."""
-    import comfy_kitchen.backends.eager.rope as eager
-    return {getattr(torch.ops.comfy_kitchen, name): getattr(eager, name) for name in FUSED if hasattr(eager, name)}
+    """{fused operation: comfy_kitchen's own plain-torch form of it}, where both take the same arguments; operations on
+    quantised weights are left out, for frozen layers run those without a gradient."""
+    import comfy_kitchen.backends.eager as eager
+    fused, found = torch.ops.comfy_kitchen, {}
+    for name, form in vars(eager).items():
+        if callable(form) and hasattr(fused, name) and form.__module__.rpartition(".")[2] not in QUANTISED:
+            operation = getattr(fused, name)
+            taken = [argument.name for argument in operation.default._schema.arguments]
+            if taken == [*inspect.signature(form).parameters]:
+                found[operation] = form
+    return found
 
 
 def _normal_beside_gradients(args, kwargs):
@@ -77,13 +143,47 @@ def attend_with_sdpa(func, *args, **kwargs):
 
 
 @contextmanager
-def training_mode(patcher):
-    """Turns on the host's own training branches and marks `patcher` as running; undone on exit."""
-    before = comfy.model_management.in_training
-    patcher.pre_run()
+def gradients_wanted():
+    """Turns on the host's own training branches, and off its compiling of blocks, where it has that: what autograd
+    keeps outlives the memory of a compiled block. Undone on exit."""
+    before, compiles = comfy.model_management.in_training, hasattr(launched, "disable_comfy_compiler")
+    without = getattr(launched, "disable_comfy_compiler", None)
     comfy.model_management.in_training = True
+    if compiles:
+        launched.disable_comfy_compiler = True
     try:
         yield
     finally:
         comfy.model_management.in_training = before
+        if compiles:
+            launched.disable_comfy_compiler = without
+
+
+@contextmanager
+def training_mode(patcher):
+    """gradients_wanted() with `patcher` marked as running."""
+    patcher.pre_run()
+    try:
+        with gradients_wanted():
+            yield
+    finally:
         patcher.cleanup()
+
+
+@contextmanager
+def private_copies():
+    """Autograd keeps copies, which nothing can write into; gives an object whose `bytes` says how much they are."""
+    saved = SimpleNamespace(bytes=0)
+
+    def keep(tensor):
+        saved.bytes += tensor.numel() * tensor.element_size()
+        return tensor.clone()
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield saved
+
+
+def operation_without_gradient(error: BaseException) -> str:
+    """The name of the fused operation that a backward stopped at, "" where it was something else."""
+    found = re.search(r"backward through ([\w.]+?)(\.default)? but no autograd formula", str(error))
+    return found[1] if found else ""

@@ -19,12 +19,12 @@ CONV_INPUT_GRADIENT = {
 @contextmanager
 def fetched(module: torch.nn.Module, device, dtype: torch.dtype) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
     """Weight and bias as the host's forward would fetch them, dequantised; they may be gone afterwards."""
-    weight, bias, stream = comfy.ops.cast_bias_weight(
+    weight, bias, *handle = comfy.ops.cast_bias_weight(
         module, dtype=dtype, device=device, bias_dtype=dtype, offloadable=True)
     try:
         yield (weight.dequantize() if isinstance(weight, QuantizedTensor) else weight), bias
     finally:
-        comfy.ops.uncast_bias_weight(module, weight, bias, stream)
+        comfy.ops.uncast_bias_weight(module, weight, bias, *handle)
 
 
 class _HostLayer:

@@ -8,8 +8,10 @@ from .frozen import is_conv, is_linear, takes_adapter
 
 CONTAINERS = (torch.nn.ModuleList, torch.nn.Sequential, torch.nn.ModuleDict)
 
-# Layers that carry no picture tokens: modulation, time and guidance embeddings, caption refiners and adapters, routers.
-NOT_TRAINED = re.compile(r"mod(?!el|al)|norm|emb|time|guidance|refiner|adapter|router", re.IGNORECASE)
+# Layers that carry no picture tokens: modulation, time and guidance embeddings, routers, and what works on captions,
+# lyrics or music alone: refiners, adapters, encoders, the text blocks of Krea 2 (txtfusion) and Kandinsky 5.
+NOT_TRAINED = re.compile(r"mod(?!el|al)|norm|emb|time|guidance|router|refiner|adapter|encoder"
+                         r"|txtfusion|text_transformer", re.IGNORECASE)
 
 
 def repeated_blocks(network: torch.nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.nn.Module]]:
@@ -32,6 +34,12 @@ def default_layers(network: torch.nn.Module, convolutions: bool = False) -> dict
         if takes_adapter(module) and (convolutions or not is_conv(module))
         and not NOT_TRAINED.search(f"{block_name}.{name}")
     }
+
+
+def largest_side(network: torch.nn.Module) -> int | None:
+    """The largest side of a latent that a model's table of positions covers; None where it has no such table."""
+    most = getattr(network, "pos_embed_max_size", None)
+    return most * network.patch_size if most else None
 
 
 def _weighted_layers(module):

@@ -2,12 +2,16 @@
 import re
 from typing import NamedTuple
 
+import comfy.model_management
 import torch
 
-from ...lora.block_weights.language import DEFAULT, Statement, parse, shorten, write
-from ...lora.block_weights.weights import BlockWeights, Rule, means_encoders, resolve
+from ...lora.block_weights.block_language import DEFAULT, Statement, parse, write
+from ...lora.block_weights.selectors import means_encoders
+from ...lora.block_weights.weights import BlockWeights, Rule, resolve
 from ...lora.model.blocks import Place, encoder_places, model_places
 from ...lora.model.parts import matches
+from ...shared.text_syntax import lines, shorten
+from ..data.dataset import TrainingSet, outlines
 from .frozen import takes_adapter
 from .layers import default_layers
 
@@ -24,7 +28,7 @@ class Target(NamedTuple):
 
 def split_rates(text: str) -> tuple[str, str]:
     """`L*=16@2e-5; MID=8` as the text of ranks, `L*=16; MID=8`, and that of rates, `L*=2e-5; MID=0` (0: the run's)."""
-    text = "\n".join(line.partition("#")[0] for line in text.splitlines())
+    text = "\n".join(lines(text, "targets"))
     return VALUE.sub(r"=\1", text), VALUE.sub(lambda m: f"={m[2] or 0}", text)
 
 
@@ -108,8 +112,10 @@ def _deciding(weights: BlockWeights, place: Place, whole: bool) -> int | None:
 
 
 def _check_used(text, ranks, used):
+    said = {ranks.rules[number].text for number in used if number is not None}
     for number, rule in enumerate(ranks.rules):
-        if number not in used and any(rule.ratios.values()) and not _overruled(rule, ranks.rules[number + 1:]):
+        unused = number not in used and rule.text not in said and any(rule.ratios.values())
+        if unused and not _overruled(rule, ranks.rules[number + 1:]):
             names = ", ".join(rule.ratios)
             part = f"part {rule.part} of " if rule.part else ""
             raise ValueError(f'targets: "{shorten(text.strip())}" asks for {part}{shorten(names)}, where there is no '
@@ -137,16 +143,20 @@ def _statements(text: str) -> list[Statement]:
             raise ValueError(f"targets: expected NAME=RANK, such as L*.attn=16; got {shorten(write((statement,)))} "
                              "without a rank or a name.")
         if any(isinstance(value, str) for value in statement.value):
-            raise ValueError(f"targets: expected a number for {', '.join(statement.selectors)}, "
+            raise ValueError(f"targets: expected a number for {_names(statement)}, "
                              f"got {statement.value.start}.")
         if min(statement.value) < 0:
             raise ValueError(f"targets: expected ranks and rates of 0 or more, got {min(statement.value):g} for "
-                             f"{', '.join(statement.selectors)}.")
+                             f"{_names(statement)}.")
     return read
 
 
+def _names(statement: Statement) -> str:
+    return shorten(", ".join(statement.selectors))
+
+
 def _check_rank(statement: Statement) -> None:
-    names, value = ", ".join(statement.selectors), statement.value
+    names, value = _names(statement), statement.value
     if value.start == value.end and value.start != round(value.start) or max(value) > LARGEST:
         raise ValueError(f"targets: expected whole ranks of at most {LARGEST}, got {max(value):g} for {names}.")
 
@@ -171,3 +181,22 @@ def _names_default(text: str) -> bool:
     return any(DEFAULT in statement.selectors for statement in _statements(split_rates(text)[0]))
 
 
+def encoders_to_train(clip, targets: str, dataset: TrainingSet, device: torch.device):
+    """A loaded clone of the CLIP when the targets name text encoders, else None.
+
+    Raises ValueError when that cannot work: a data set without words, or encoders on another device."""
+    if clip is None or not targets.strip() or not names_encoders(targets):
+        return None
+    if any(sample.is_pair for sample in outlines(dataset.samples)):
+        raise ValueError("targets: TE trains text encoders, which pairs of pictures do not reach: what changes between "
+                         "two pictures with one caption is the model's to learn. Leave TE out of LoRA Shape's targets.")
+    for sample in outlines(dataset.samples):
+        if sample.text is None:
+            raise ValueError("dataset: expected the words of every caption to train text encoders with, as Training "
+                             "Set gives them; got captions that are encoded already.")
+    clip = clip.clone()
+    if clip.patcher.load_device != device:
+        raise ValueError(f"clip: expected text encoders on {device}, where the model is, to train them; they run on "
+                         f"{clip.patcher.load_device}.")
+    comfy.model_management.load_models_gpu([clip.patcher])
+    return clip

@@ -1,8 +1,7 @@
 """The node that says what is trained."""
 from comfy_api.v0_0_2 import io
 
-from . import types
-
+Shape = io.Custom("BOTTEGA_ADAPTER")
 ALGORITHMS = ["LoRA", "LoCon", "DoRA", "LoHa", "LoKr", "OFT"]
 FORMATS = ["native", "kohya", "diffusers"]
 TARGETS_TOOLTIP = """Rank of each block, such as: L*.attn=16; L18-L25.mlp=8@2e-5; default=0
@@ -20,7 +19,7 @@ class Adapter(io.ComfyNode):
             category="bottega/training",
             description="What Train LoRA trains: the algorithm, its size, and which layers of the model it touches.",
             search_aliases=["adapter", "lora rank", "network dim", "locon", "loha", "lokr", "dora", "oft", "lycoris",
-                            "lora targets"],
+                            "lora targets", "lora type", "pissa"],
             inputs=[
                 io.Combo.Input("algorithm", options=ALGORITHMS, default="LoRA",
                                tooltip="LoRA suits most. LoCon also trains convolutions (SD1.5, SDXL). DoRA gives each "
@@ -57,7 +56,7 @@ class Adapter(io.ComfyNode):
                                        "diffusers' names."),
             ],
             outputs=[
-                types.Shape.Output("adapter", tooltip="For the adapter input of Train LoRA."),
+                Shape.Output("adapter", tooltip="For the adapter input of Train LoRA."),
             ],
         )
 
@@ -73,7 +72,7 @@ class Adapter(io.ComfyNode):
     @classmethod
     def execute(cls, algorithm, rank, alpha, targets, scaling="alpha / rank", start="zero", lora_plus_ratio=1.0,
                 rank_dropout=0.0, module_dropout=0.0, lokr_factor=0, oft_constraint=0.0, format="native"):
-        from ..adapters.shape import LoraShape, settings_for
+        from ..adapters.lora_shape import LoraShape, settings_for
         settings = settings_for(algorithm, {
             "rank_stabilised": ("scaling", scaling == "alpha / sqrt(rank)"), "pissa": ("start", start == "PiSSA"),
             "factor": ("lokr_factor", lokr_factor), "constraint": ("oft_constraint", oft_constraint)})

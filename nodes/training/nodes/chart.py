@@ -11,7 +11,7 @@ class TrainingChart(io.ComfyNode):
             category="bottega/training",
             description="Draws the losses of a training with their trend, and the validation loss and the learning "
                         "rate where the training recorded them.",
-            search_aliases=["loss graph", "loss curve", "plot loss", "training curve"],
+            search_aliases=["loss graph", "loss curve", "plot loss", "training curve", "tensorboard"],
             inputs=[
                 io.LossMap.Input("loss_map", tooltip="The losses, from Train LoRA or from ComfyUI's own Train LoRA."),
             ],
@@ -22,5 +22,5 @@ class TrainingChart(io.ComfyNode):
 
     @classmethod
     def execute(cls, loss_map):
-        from ..seen.chart import training_chart
+        from ..monitoring.training_chart import training_chart
         return io.NodeOutput(training_chart(loss_map))

@@ -1,7 +1,7 @@
 """The node that lets prompts say what is learnt."""
 from comfy_api.v0_0_2 import io
 
-from .types import Dataset
+from .dataset import Dataset
 
 
 class Concept(io.ComfyNode):
@@ -14,7 +14,8 @@ class Concept(io.ComfyNode):
             description="Turns a training set into a slider between two prompts, or keeps prompts from changing while "
                         "the pictures are learnt. The model without its LoRA is the teacher.",
             search_aliases=["slider lora", "concept slider", "prior preservation", "regularization",
-                            "differential output preservation", "erase concept"],
+                            "differential output preservation", "erase concept", "slider", "negative training",
+                            "image pairs", "edit lora"],
             inputs=[
                 Dataset.Input("dataset", tooltip="The pictures. For a slider they are where it is taught, and their "
                               "captions the subject it changes."),

@@ -1,10 +1,13 @@
 """Nodes that make a training set."""
 import comfy.utils
-from comfy_api.v0_0_2 import io, ui
+import folder_paths
+from comfy_api.v0_0_2 import io
 
-from .types import Dataset
+from ...shared.node_display import picture_and_text
 
-MASKS, UNREADABLE = ("none", "files", "alpha"), ("stop", "skip")
+Dataset = io.Custom("BOTTEGA_DATASET")
+
+MASKS, UNREADABLE, SYNTAXES = ("none", "files", "alpha"), ("stop", "skip"), ("literal", "weights")
 
 
 class TrainingSet(io.ComfyNode):
@@ -14,10 +17,13 @@ class TrainingSet(io.ComfyNode):
             node_id="BottegaTrainingSet",
             display_name="Training Set",
             category="bottega/training",
-            description="Makes a training set of a folder of pictures with captions beside them, or of pictures from "
-                        "the graph: brought to sizes that suit them, encoded one at a time, shown on a contact sheet.",
-            search_aliases=["dataset", "training data", "load images from folder", "bucket", "captions", "kohya"],
+            description="Makes a training set of a folder of pictures or videos with captions beside them, or of "
+                        "pictures from the graph: brought to sizes that suit them, encoded one at a time, shown on a "
+                        "contact sheet.",
+            search_aliases=["dataset", "training data", "load images from folder", "bucket", "captions", "kohya",
+                            "train on folder", "captions txt", "image folder", "video", "frames"],
             is_input_list=True,
+            has_intermediate_output=True,
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the model that will be trained."),
                 io.Clip.Input("clip", tooltip="The text encoders of the model that will be trained."),
@@ -66,49 +72,101 @@ class TrainingSet(io.ComfyNode):
                                tooltip="What to do about a picture that cannot be read: stop, or leave it out and say "
                                        "so."),
                 io.Boolean.Input("cache", default=False, optional=True, advanced=True,
-                                 tooltip="Keep the latents in ComfyUI's user folder (bottega/latents), so that the "
-                                         "next start need not encode again."),
+                                 tooltip="Keep latents and encoded captions in ComfyUI's user folder "
+                                         "(bottega/latents), so that the next start need not encode again, and "
+                                         "nothing of them in memory."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, optional=True, advanced=True,
                              control_after_generate=io.ControlAfterGenerate.fixed,  # unsaid, the page miscounts values
                              tooltip="Seed of the orders of tags."),
                 io.Image.Input("before", optional=True, tooltip="For pictures from the graph: what each of them was "
                                "before a change, so that only the change is learnt. In a folder 01_before.png is that "
                                "of 01.png."),
+                io.Combo.Input("prompt_syntax", options=list(SYNTAXES), optional=True, advanced=True,
+                               tooltip="literal: captions are learnt as they are written. weights: (word:1.2) and "
+                                       "\\( in captions mean what they mean in a prompt."),
+                io.Boolean.Input("audit", default=True, optional=True, advanced=True,
+                                 tooltip="Look for near-duplicates, blurred, enlarged and JPEG-damaged pictures, and "
+                                         "for captions that repeat or contradict themselves, and say so."),
+                io.String.Input("leave_out", default="", optional=True, advanced=True,
+                                tooltip="What the audit finds and is not to be learnt, such as: duplicate, soft, jpeg, "
+                                        "small, caption; with vision also text, watermark. Empty: everything is "
+                                        "learnt."),
+                io.String.Input("table", default="", optional=True, advanced=True,
+                                tooltip="The table of Critique Gallery, or the name of a gallery: only those pictures "
+                                        "of the folder are learnt that `where` takes. Without a folder, those of the "
+                                        "gallery's."),
+                io.String.Input("where", default="", optional=True, advanced=True,
+                                tooltip="Which pictures of the table: comparisons such as `score > 60; Symmetry < 20`, "
+                                        "weights such as `Balance = 2`, and `first = 200`, the best of them. Empty: "
+                                        "all that could be measured."),
+                io.Float.Input("cache_limit", default=50.0, min=0.0, max=100_000.0, step=1.0, optional=True,
+                               advanced=True,
+                               tooltip="How many gigabytes the cache may take before what was not used for longest is "
+                                       "removed from it. What this set needs stays in any case. 0: no limit."),
+                io.String.Input("frames", default="", optional=True,
+                                tooltip="To learn videos: how many frames a clip of them has, such as 33, or several "
+                                        "numbers, such as 17, 33, 81, of which each video takes the most that it "
+                                        "fills. Videos, animations and folders 01_frames are then read beside "
+                                        "pictures. Empty: pictures alone."),
+                io.Float.Input("fps", default=16.0, min=0.0, max=240.0, step=0.5, optional=True,
+                               tooltip="Frames a second that videos are brought to: 16 for Wan 2.1 and "
+                                       "Wan 2.2 14B, 24 for Wan 2.2 5B and HunyuanVideo, 25 for LTX. 0: those that "
+                                       "each video has."),
+                io.Int.Input("clips", default=1, min=1, max=1000, optional=True, advanced=True,
+                             tooltip="How many clips are taken from each video, evenly spread from its start to its "
+                                     "end. 1: its beginning."),
+                io.Clip.Input("vision", optional=True,
+                              tooltip="A vision-language text encoder, from Load CLIP, such as Qwen3-VL: the audit "
+                                      "asks it about writing and watermarks in every picture."),
+                io.Boolean.Input("start_picture", default=False, optional=True, advanced=True,
+                                 tooltip="For image-to-video models such as Wan I2V: each clip's first frame is the "
+                                         "picture that it begins from, as WanImageToVideo gives it."),
             ],
             outputs=[
                 Dataset.Output("dataset", tooltip="The training set, for Train LoRA."),
                 io.String.Output("report", tooltip="How many pictures in which sizes, what was left out, in Markdown."),
                 io.Image.Output("contact_sheet", tooltip="Every picture as it will be learnt, with its caption."),
+                io.Image.Output("worst", tooltip="The pictures in which the audit found most, with what it found."),
             ],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, folder=None, regularisation_folder=None, **_):
-        from ..data.folder import fingerprint, locate
-        folders = [_first(value) for value in (folder, regularisation_folder)]
+    def validate_inputs(cls, where=None):
+        from ...shared.picture_choice import parse
         try:
-            return [fingerprint(locate(name)) for name in folders if name]
+            parse(_first(where) or "")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, folder=None, regularisation_folder=None, table=None, **_):
+        from ...shared import picture_table
+        from ...shared.picture_folder import fingerprint, locate
+        folders, table = [_first(value) for value in (folder, regularisation_folder)], _first(table)
+        tables = [picture_table.fingerprint(table, folder_paths.get_output_directory)] if table else []
+        try:
+            return [fingerprint(locate(name)) for name in folders if name] + tables
         except ValueError as error:
             return str(error)
 
     @classmethod
-    def execute(cls, vae, clip, folder="", images=None, captions=None, mask=None, before=None, **inputs):
-        from ..data.assemble import assemble
-        from ..data.collect import Preparation
-        from ..data.contact import contact_sheet, report
+    def execute(cls, vae, clip, folder="", images=None, captions=None, mask=None, before=None, vision=None, **inputs):
+        from ..data import sources
+        from ..data.clips import clip_plan
+        from ..data.preparation import Preparation, prepare
+        from ..data.training_set_report import contact_sheet, report, worst_sheet
         inputs = {name: _first(value) for name, value in inputs.items()}
         plan = Preparation(**{name: inputs[name] for name in Preparation._fields if name in inputs})
-        bar = comfy.utils.ProgressBar(1)
-
-        def progress(done, total):
-            bar.update_absolute(done, total)
-
-        made = assemble(_first(vae), _first(clip), _first(folder), _flat(images), captions or [], _flat(mask),
-                        inputs.get("default_caption", ""), inputs.get("regularisation_folder", ""), plan, progress,
-                        _flat(before))
+        found, notes = sources.settled(_first(folder) or "", _flat(images), captions or [], _flat(mask), _flat(before),
+                                       inputs.get("default_caption", ""), inputs.get("regularisation_folder", ""),
+                                       plan.masks, inputs.get("table", ""), inputs.get("where", ""),
+                                       clip_plan(plan.frames, plan.fps, plan.clips))
+        made = prepare(found, _first(vae), _first(clip), plan, comfy.utils.ProgressBar(1).update_absolute, notes,
+                       _first(folder) or "", _first(vision))
         text, sheet = report(made, plan), contact_sheet(made)
-        shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (text,)}
-        return io.NodeOutput(made.dataset, text, sheet, ui=shown)
+        shown = picture_and_text(cls, sheet, text)
+        return io.NodeOutput(made.dataset, text, sheet, worst_sheet(made), ui=shown)
 
 
 class CoreTrainingSet(io.ComfyNode):

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from comfy.model_base import WAN21, WAN21_Camera, WAN21_Vace
 
-from .choices import EXPERTS
-from .recipe import TimestepPlan
+from .recipe import EXPERTS, TimestepPlan
 from .settings import Settings
 
 # Share of noise where the sampler changes over (Wan-Video/Wan2.2, wan/configs/wan_t2v_A14B.py and wan_i2v_A14B.py).
@@ -54,11 +53,16 @@ def _boundary(model) -> float | None:
 
 
 def _named(patcher) -> str | None:
-    """The expert that the name of the model's file speaks of, where a loader of the host told it."""
+    """The expert that the name of the model's file speaks of."""
+    found = re.findall(r"(high|low)[\W_]*noise", model_file(patcher))
+    return f"{found[0]} noise" if len(set(found)) == 1 else None
+
+
+def model_file(patcher) -> str:
+    """The name of the model's file in small letters, where a loader of the host told it, else ""."""
     made = getattr(patcher, "cached_patcher_init", None)
     path = made[1][0] if made and len(made) > 1 and made[1] else None
-    found = re.findall(r"(high|low)[\W_]*noise", Path(path).name.lower()) if isinstance(path, str) else []
-    return f"{found[0]} noise" if len(set(found)) == 1 else None
+    return Path(path).name.lower() if isinstance(path, str) else ""
 
 
 def _ranged(plan: TimestepPlan, asked: str, boundary: float) -> TimestepPlan:

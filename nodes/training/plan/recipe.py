@@ -1,6 +1,17 @@
 """What a training can be told beyond its steps and rate. None stands for what suits the model's family."""
 from dataclasses import dataclass
 
+OPTIMIZERS = ("adamw", "adamw_8bit", "adafactor", "lion", "prodigy", "schedule_free", "came", "muon")
+SCHEDULES = ("cosine", "constant", "linear", "cosine_restarts", "polynomial", "rex")
+DENSITIES = ("uniform", "logit_normal", "cosmap")
+SHIFTS = ("model", "resolution", "none")
+WEIGHTINGS = ("none", "min_snr", "soft_min_snr", "debiased")
+LOSSES = ("mse", "huber", "smooth_l1")
+DELTA_SCHEDULES = ("constant", "exponential", "snr")
+EXPERTS = ("high noise", "low noise")
+METADATA = ("full", "tags only", "none")
+PREDICTIONS = ("flow", "v", "eps")
+
 
 @dataclass(frozen=True)
 class OptimizerPlan:
@@ -66,15 +77,23 @@ class CheckpointPlan:
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """every: steps between two rounds of sample pictures, 0 for ten rounds a run. cfg 0: see seen/samples.py."""
+    """every: steps between two rounds of sample pictures, 0 for ten rounds a run. cfg 0: 4, or 1 without guidance.
+    sampler, scheduler: of the host."""
     every: int = 0
     steps: int = 20
     cfg: float = 0.0
+    sampler: str = "euler"
+    scheduler: str = "simple"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The value of a BOTTEGA_RECIPE link. ema: decay of the averaged weights, 0 for none."""
+    """The value of a BOTTEGA_RECIPE link. ema: decay of the averaged weights, 0 for none. metadata: of METADATA, what
+    files say beside what loaders need. ema_length: sigma_rel of a power-function average, kept instead, 0 for none;
+    second_ema_length: of another that checkpoints hold beside it.
+    prediction: of PREDICTIONS, None for the model's own. base_lora: a LoRA the host lists that is on while training, ""
+    for none. distilled: how the model is used, see distilled.py. exact: a batch is computed in parts that no
+    number of devices changes."""
     optimizer: OptimizerPlan = OptimizerPlan()
     schedule: SchedulePlan = SchedulePlan()
     timesteps: TimestepPlan = TimestepPlan()
@@ -84,3 +103,10 @@ class Recipe:
     samples: SamplePlan = SamplePlan()
     ema: float = 0.0
     guidance: float = 1.0
+    metadata: str = "full"
+    ema_length: float = 0.0
+    second_ema_length: float = 0.0
+    prediction: str | None = None
+    base_lora: str = ""
+    distilled: str = "no"
+    exact: bool = False

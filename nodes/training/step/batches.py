@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 import torch
 
 
-class Order:
+class BatchOrder:
     """Endless batches without replacement: each epoch shows every picture once, in a new order.
 
     Pictures of one batch share their key, which stands for a shape, so that they share a forward pass. The last batch

@@ -1,14 +1,15 @@
 """Runs the host's model on a batch of samples with their own captions, one row each."""
 from typing import NamedTuple
 
+import comfy.hooks
 import comfy.model_patcher
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
-from ..data.dataset import REFERENCE, TEXT, Sample
+from ..data.dataset import PROMPT, REFERENCE, TEXT, Sample
 from ..model.differentiable import attend_with_sdpa
-from .losses import fit_mask
+from .loss import fit_mask
 
 
 class Conds(dict):
@@ -63,6 +64,8 @@ class Denoiser:
         entry = comfy.sampler_helpers.convert_cond([[caption, options]])[0]
         if is_guidance_distilled(self.model.diffusion_model):
             entry.setdefault("guidance", self.guidance)
+        # As for use with patches: a newer host caches what it makes of a prompt's start where there are none.
+        entry.setdefault("hooks", comfy.hooks.HookGroup())
         encoded = comfy.samplers.encode_model_conds(
             self.model.extra_conds, [entry], torch.zeros_like(latent, device=self.device), self.device, "positive",
             latent_image=latent.to(self.device), denoise_mask=None, seed=None, latent_shapes=[latent.shape])
@@ -92,7 +95,7 @@ class Denoiser:
         if not self.clip:
             return sample
         options = sample.conds.options
-        tokens = self.clip.tokenize(options[TEXT])
+        tokens = self.clip.tokenize(options.get(PROMPT, options[TEXT]))
         caption, changed = self.clip.encode_from_tokens_scheduled(tokens, show_pbar=False)[0]
         return sample._replace(conds=self._conds(sample.latent, caption, {**options, **changed}))
 
@@ -126,7 +129,7 @@ def _moved(cond, device):
 def _normal(value, device):
     """Moves tensors at any depth and copies those created in inference mode, which autograd refuses to save."""
     if isinstance(value, torch.Tensor):
-        value = value.to(device)
+        value = value.to(device, non_blocking=torch.device(device).type != "cpu")
         return value.clone() if value.is_inference() else value
     if isinstance(value, dict):
         return {key: _normal(v, device) for key, v in value.items()}

@@ -6,7 +6,7 @@ import torch
 
 from ..adapters import Adapters
 from .denoiser import Denoiser, Encoded, same_shapes
-from .objective import Objective
+from .loss import Objective
 from .pairs import pair_goals, sides
 
 
@@ -24,18 +24,19 @@ class Teacher:
 
 def backward(denoiser: Denoiser, objective: Objective, batch: list[Encoded], noise: list[torch.Tensor],
              sigma: torch.Tensor, rows: int | None = None, share: float = 1.0,
-             teacher: Teacher | None = None) -> torch.Tensor:
+             teacher: Teacher | None = None, of: int | None = None) -> torch.Tensor:
     """Adds `share` of the gradient of the batch's mean loss to the adapters and returns that loss, on the device.
 
     noise[i] is shaped like batch[i].latent, sigma [B] on the CPU. Samples of equal shape share a forward pass, each
-    with its own caption, `rows` of them at most; the result does not depend on how they are grouped.
+    with its own caption, `rows` of them at most; the result does not depend on how they are grouped. of: the length of
+    the whole batch, where this is a part of one; loss and gradient are then the part's share.
     """
     total = torch.zeros((), device=denoiser.device)
     for group in group_by_shape(batch, rows):
         with closing(group_losses(denoiser, objective, [batch[i] for i in group], [noise[i] for i in group],
                                   sigma[group], teacher)) as parts:
             for losses in parts:
-                mean = losses.sum() / len(batch)
+                mean = losses.sum() / (of or len(batch))
                 (mean * share if share != 1 else mean).backward()
                 total = total + mean.detach()
     return total
@@ -62,9 +63,10 @@ def sample_losses(denoiser: Denoiser, objective: Objective, group: list[Encoded]
     Where a mask is 0 the teacher, if given, is what the model should stay with (masked prior preservation); a sample
     with a lesson learns what the teacher makes of it instead of its picture."""
     device = denoiser.device
-    clean = torch.cat([sample.latent for sample in group]).to(device)
-    sigma = sigma.to(device)
-    noisy = objective.add_noise(clean, torch.cat(noise).to(device), sigma)
+    # Without waiting: the CPU goes on to the next layers while the card still computes the last ones.
+    clean, sigma, noise = (part.to(device, non_blocking=True) for part in
+                           (torch.cat([sample.latent for sample in group]), sigma, torch.cat(noise)))
+    noisy = objective.add_noise(clean, noise, sigma)
     conds = [sample.conds for sample in group]
     if goal is not None:
         clean = goal
@@ -78,7 +80,7 @@ def sample_losses(denoiser: Denoiser, objective: Objective, group: list[Encoded]
         outside = (1 - mask).expand_as(clean).flatten(1).mean(1)
         losses = losses + objective.plan.outside_mask * outside * objective.losses(denoised, kept, sigma, 1 - mask)
     weights = [sample.weight for sample in group]
-    return losses if all(w == 1 for w in weights) else losses * torch.tensor(weights, device=device)
+    return losses if all(w == 1 for w in weights) else losses * torch.tensor(weights).to(device, non_blocking=True)
 
 
 def needs_teacher(sample: Encoded) -> bool:
@@ -113,4 +115,5 @@ def _masks(group, clean):
     if all(sample.mask is None for sample in group):
         return None
     whole = torch.ones_like(clean[:1, :1])
-    return torch.cat([whole if s.mask is None else s.mask.to(clean.device).expand_as(whole) for s in group])
+    return torch.cat([whole if s.mask is None else s.mask.to(clean.device, non_blocking=True).expand_as(whole)
+                      for s in group])

@@ -1,14 +1,19 @@
-"""Optimisers over the adapters' one flat buffer, behind one face: clip, step, undo, keep and take back their state."""
+"""Optimisers over the adapters' one flat buffer, behind one interface: clip, step, undo, save and load their state; and
+the average of the weights."""
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-from ....kernels.flat_optimizer import FUSED_DEVICES, FlatAdamW
+from ....kernels.flat_optimizer import FUSED_DEVICES, FlatAdamW, ema_
+from ..averaging.power_function_ema import decay as kept_at
+from ..averaging.power_function_ema import exponent_of
 from ..plan.recipe import OptimizerPlan
 
 OF_THE_PLAN = ("betas", "weight_decay")
+FUSED = (torch.optim.Adam, torch.optim.AdamW, FlatAdamW)
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
 class Optimizer:
@@ -63,13 +68,55 @@ class Optimizer:
         return [part.state_dict() for part in self.parts]
 
     def load(self, state: list[dict]) -> None:
-        """Takes back what state() gave; the plan's own betas and weight decay stay."""
+        """Takes back what state() gave; the plan's own betas and weight decay stay.
+
+        Raises ValueError for tensors that are none of these parameters'."""
         for part, kept in zip(self.parts, state, strict=True):
+            _check_sizes(part, kept["state"])
             own = [{key: group[key] for key in OF_THE_PLAN if key in group} for group in part.param_groups]
             part.load_state_dict(kept)
             for group, values in zip(part.param_groups, own, strict=True):
                 group.update(values)
         self.previous.copy_(self.flat)
+
+
+def _check_sizes(part, state: dict) -> None:
+    """Optimisers keep single numbers, as many as a parameter has, or one a row or column. Fused ones trust the sizes:
+    with a moment that is too short they read beyond its end."""
+    parameters = [parameter for group in part.param_groups for parameter in group["params"]]
+    for number, values in state.items():
+        size = parameters[number].numel()
+        anything = {0, 1, size, *(size // side for side in parameters[number].shape)}
+        for name, value in values.items():
+            allowed = {size} if name in MOMENTS and isinstance(part, FUSED) else {1} if name == "step" else anything
+            if isinstance(value, torch.Tensor) and (value.numel() not in allowed or not value.isfinite().all()):
+                raise ValueError(f"{name} of parameter {number} is no tensor of finite numbers of its size")
+
+
+class WeightAverage:
+    """Exponential moving average of one tensor; young averages forget faster: decay at most (1 + n) / (10 + n).
+
+    length: sigma_rel of a power-function average, which is kept instead where it is not 0."""
+
+    def __init__(self, flat: torch.Tensor, decay: float, length: float = 0.0):
+        self.flat, self.decay, self.mean, self.updates = flat, decay, flat.clone(), 0
+        self.exponent = exponent_of(length) if length else None
+
+    def update(self) -> None:
+        young = (1 + self.updates) / (10 + self.updates)
+        decay = min(self.decay, young) if self.exponent is None else kept_at(self.updates + 1, self.exponent)
+        ema_(self.mean, self.flat, decay)
+        self.updates += 1
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """The average in the place of the weights."""
+        kept = self.flat.clone()
+        self.flat.copy_(self.mean)
+        try:
+            yield
+        finally:
+            self.flat.copy_(kept)
 
 
 def _flat_groups(adapters):

@@ -5,12 +5,12 @@ of their difference is the way from the middle to either; (r(after) + r(before))
 or a hand they share, and is asked of neither side:
 goal = base + strength * reach * (r(after) - r(before)) / 2, at strength 1 on after and -1 on before.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from .denoiser import Encoded
-from .objective import Objective
+from .loss import Objective
 
 Sides = tuple[torch.Tensor, torch.Tensor]       # of after and of before, [B, C, ...] each
 Predict = Callable[..., torch.Tensor]           # called like a Denoiser: the untrained model
@@ -32,18 +32,23 @@ def pair_goals(base: Predict, objective: Objective, group: list[Encoded], noise:
 
 
 @torch.no_grad()
-def place(base: Predict, objective: Objective, pairs: list[Encoded], seed: int) -> float:
+def base_position(base: Predict, objective: Objective, pairs: list[Encoded], seed: int) -> float:
     """Where the untrained model stands: 1 where it draws what comes before, -1 where it draws what comes after, 0 half
-    way; over a few pairs at a few levels of noise."""
+    way; over the pairs, a few of all (spread_over), at a few levels of noise."""
     generator, more, apart = torch.Generator().manual_seed(seed), 0.0, 0.0
     for sigma in objective.levels.sigmas(torch.tensor(LEVELS)):
-        for pair in pairs[::-(-len(pairs) // LOOKED_AT)]:
+        for pair in pairs:
             noise = [torch.randn(pair.latent.shape, generator=generator)]
             both, half = _predicted(base, objective, [pair], noise, sigma.view(1))
             lacks = [side.latent.to(half.device) - made for (_, (side,)), made in zip(sides([pair]), both, strict=True)]
             more += (lacks[0].square() - lacks[1].square()).sum().item()
             apart += 4 * half.square().sum().item()
     return max(-1.0, min(1.0, more / max(apart, 1e-12)))
+
+
+def spread_over(pairs: Sequence) -> Sequence:
+    """LOOKED_AT of them at most."""
+    return pairs[::-(-len(pairs) // LOOKED_AT)]
 
 
 def _predicted(base, objective, group, noise, sigma) -> tuple[Sides, torch.Tensor]:

@@ -1,17 +1,19 @@
 """A micro step before the run: is the model unchanged, are the gradients right, does every adapter get one?"""
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import comfy.model_management
 import torch
 
+from ...shared.host_version import version_of_host
 from ..adapters import Adapters, attached, checkpointed
-from ..data.dataset import Sample
-from ..model.differentiable import DifferentiableHost, training_mode
+from ..data.dataset import START, START_MASK, Sample
+from ..model.differentiable import DifferentiableHost, operation_without_gradient, private_copies, training_mode
 from ..model.layers import repeated_blocks
 from .denoiser import Denoiser
 from .gradient import backward
-from .objective import Objective
+from .loss import Objective
 
 MICRO_SIDE, MICRO_FRAMES = 64, 2
 GRADIENT_TOLERANCE = 0.02
@@ -28,6 +30,8 @@ class SelfCheck(NamedTuple):
     forward_error: float
     gradient_error: float
     saved_bytes: float
+    unreached: tuple[str, ...] = ()
+    """Layers whose adapters receive no gradient."""
 
     def sentence(self) -> str:
         others = "" if self.reached == self.adapters else " (nor do the others in the reference)"
@@ -37,14 +41,21 @@ class SelfCheck(NamedTuple):
 
 
 def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: Adapters, sample: Sample,
-               batch_size: int, seed: int) -> SelfCheck:
+               batch_size: int, seed: int, beside: Callable = nullcontext) -> SelfCheck:
     """Compares a step on a small crop of `sample` with a reference that no in-place code can disturb, and decides
-    whether activations of a whole batch fit half of the free memory.
+    whether activations of a whole batch fit half of the free memory. beside: makes the context of what else is on while
+    training.
 
     Raises RuntimeError when this model cannot be trained correctly."""
-    probe = _Probe(patcher, denoiser, objective, adapters, sample, seed)
+    probe = _Probe(patcher, denoiser, objective, adapters, sample, seed, beside)
     untouched = probe.inference()
-    reference, saved = probe.reference()
+    try:
+        reference, saved = probe.reference()
+    except RuntimeError as error:
+        if name := operation_without_gradient(error):
+            raise RuntimeError(f"model: {type(denoiser.model).__name__} uses the fused operation {name}, which has no "
+                               f"gradient in ComfyUI {version_of_host()}, so it cannot be trained.") from None
+        raise
     saved *= sample.latent.numel() / probe.micro.latent.numel()
     checkpoint = saved * batch_size > comfy.model_management.get_free_memory(denoiser.device) / 2
     gradient = None if checkpoint else probe.gradient(checkpoint=False)
@@ -55,11 +66,19 @@ def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: Adap
         rewrites=checkpoint or probe.rewrites,
         adapters=len(adapters.layers),
         reached=sum(bool(part.any()) for part in gradient.values()),
-        forward_error=_relative(probe.trained_forward(), untouched).item(),
+        forward_error=relative_error(probe.trained_forward(), untouched).item(),
         gradient_error=_worst_layer(gradient, reference),
-        saved_bytes=saved)
+        saved_bytes=saved,
+        unreached=tuple(name for name, part in gradient.items() if not part.any()))
     _judge(result, denoiser.model.get_dtype_inference())
     return result
+
+
+def answer(patcher, denoiser: Denoiser, objective: Objective, adapters: Adapters, sample: Sample,
+           seed: int, beside=nullcontext) -> torch.Tensor:
+    """What the model without its adapters makes of a small crop of `sample` under noise of that seed: tells models
+    apart that call themselves alike. Draws noise levels from the objective."""
+    return _Probe(patcher, denoiser, objective, adapters, sample, seed, beside).inference()
 
 
 def _judge(result, dtype):
@@ -76,17 +95,19 @@ def _judge(result, dtype):
 
 
 class _Probe:
-    def __init__(self, patcher, denoiser, objective, adapters, sample, seed):
+    def __init__(self, patcher, denoiser, objective, adapters, sample, seed, beside):
+        self.beside = beside
         self.patcher, self.denoiser, self.objective, self.adapters = patcher, denoiser, objective, adapters
         self.network = denoiser.model.diffusion_model
         generator = torch.Generator().manual_seed(seed)
-        self.micro = denoiser.encode(sample._replace(latent=_crop(sample.latent), before=None))
+        options = {key: _crop(value) if key in (START, START_MASK) else value for key, value in sample.options.items()}
+        self.micro = denoiser.encode(sample._replace(latent=_crop(sample.latent), before=None, options=options))
         self.noise = torch.randn(self.micro.latent.shape, generator=generator)
         self.sigma = objective.draw_sigmas(1, generator)
 
     def inference(self):
         """The model as it samples, without adapters."""
-        with torch.no_grad():
+        with torch.no_grad(), self.beside():
             return self._denoised(self.micro)
 
     def trained_forward(self):
@@ -95,7 +116,7 @@ class _Probe:
 
     def reference(self):
         """Gradient with private copies of all that autograd saves, and the bytes it saved."""
-        with self._training(), DifferentiableHost(residuals=False), _private_copies() as saved:
+        with self._training(), DifferentiableHost(residuals=False), private_copies() as saved:
             self._backward()
         return self._take(), saved.bytes
 
@@ -116,7 +137,7 @@ class _Probe:
     @contextmanager
     def _training(self):
         with training_mode(self.patcher), attached(
-                self.network, self.adapters, self.denoiser.device, self.denoiser.encoders):
+                self.network, self.adapters, self.denoiser.device, self.denoiser.encoders), self.beside():
             yield
 
     def _denoised(self, sample):
@@ -133,22 +154,6 @@ class _Probe:
         return gradient
 
 
-class _Saved:
-    bytes = 0
-
-
-@contextmanager
-def _private_copies():
-    saved = _Saved()
-
-    def keep(tensor):
-        saved.bytes += tensor.numel() * tensor.element_size()
-        return tensor.clone()
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        yield saved
-
-
 def _crop(latent):
     if latent.ndim < 4:
         return latent
@@ -157,7 +162,7 @@ def _crop(latent):
     return latent[..., :MICRO_SIDE, :MICRO_SIDE]
 
 
-def _relative(value, reference):
+def relative_error(value, reference):
     return (value - reference).norm() / reference.norm().clamp(min=1e-12)
 
 

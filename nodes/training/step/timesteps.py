@@ -46,8 +46,7 @@ class NoiseLevels:
         if not self.flow or self.plan.shift in ("none", None):
             return 1.0
         if self.plan.shift == "resolution":
-            (few, low), (many, high) = FEW_TOKENS, MANY_TOKENS
-            return math.exp(low + (high - low) * (tokens - few) / (many - few))
+            return resolution_shift(tokens)
         return own_shift(self.sampling) if self.plan.shift == "model" else float(self.plan.shift)
 
     def _density(self, u):
@@ -74,6 +73,12 @@ class NoiseLevels:
             most = float(self.sampling.sigma_max)
             return (noise / (1 - noise).clamp(min=1 / (1 + most))).clamp(max=most).float()
         return noise.float()
+
+
+def resolution_shift(tokens: int) -> float:
+    """Flux's shift of pictures of so many tokens."""
+    (few, low), (many, high) = FEW_TOKENS, MANY_TOKENS
+    return math.exp(low + (high - low) * (tokens - few) / (many - few))
 
 
 def own_shift(sampling) -> float:

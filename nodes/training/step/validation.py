@@ -3,9 +3,10 @@ from typing import NamedTuple
 
 import torch
 
+from ..data.dataset import Outline
 from .denoiser import Denoiser, Encoded
 from .gradient import Teacher, group_by_shape, group_losses, needs_teacher
-from .objective import Objective
+from .loss import Objective
 
 SLACK = 1.03        # a validation loss this far above its lowest is no longer noise
 
@@ -38,6 +39,12 @@ class Validation:
                       for group in group_by_shape(samples, rows or 4)]
             levels.append(torch.cat(losses).mean().item())
         return Measured(step, sum(levels) / len(levels), tuple(levels))
+
+
+def held_out(known: list[Outline], count: int) -> list[int]:
+    """The indices of `count` pictures, spread over the set, regularisation pictures never; 0: of all others."""
+    own = [i for i, sample in enumerate(known) if not sample.is_regularisation]
+    return sorted({own[(2 * i + 1) * len(own) // (2 * count)] for i in range(count)}) if count else own
 
 
 def overfits(history: list[Measured]) -> str:

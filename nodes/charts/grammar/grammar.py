@@ -1,0 +1,183 @@
+"""The grammar: marks with channels, and operators that arrange them, written as `chart(rows).flow(...).mark(...)`.
+
+After GoFish Graphics (Pollock et al., MIT): an operator arranges and draws nothing, a mark has an appearance and no
+place. `to_ir` gives the same tree as GoFish's own front end for the same expression. A channel is a number, a colour,
+or the name of a column.
+"""
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...shared.text_syntax import shorten
+
+Rows = Sequence[Mapping[str, Any]]
+LOOK = {"fill", "stroke", "stroke_width", "opacity"}
+BOX = {"x", "y", "w", "h"}
+CHANNELS = {
+    "rect": LOOK | BOX | {"rx"},
+    "circle": LOOK | {"r"},
+    "text": LOOK | {"text", "font_size"},
+    "blank": {"w", "h"},
+    "line": LOOK,
+    "enclose": LOOK | {"padding"},
+}
+ARRANGES = {
+    "spread": {"by", "dir", "spacing", "alignment"},
+    "stack": {"by", "dir", "alignment"},
+    "group": {"by"},
+    "scatter": {"by", "x", "y"},
+}
+FRAME = {"w", "h", "axes", "legend", "coord"}
+
+
+class Mark(NamedTuple):
+    """A mark, or with `children` an operator that arranges marks. Another chart can select what has its `tag`."""
+    kind: str
+    options: dict[str, Any]
+    children: tuple["Mark | Chart", ...] | None = None
+    tag: str = ""
+
+    def name(self, tag: str) -> "Mark":
+        return self._replace(tag=tag)
+
+
+class Operator(NamedTuple):
+    kind: str
+    options: dict[str, Any]
+
+
+class Select(NamedTuple):
+    """In the place of rows: everything that the mark of this name drew."""
+    tag: str
+
+
+class Chart(NamedTuple):
+    rows: Rows | Select
+    options: Mapping[str, Any]
+    operators: tuple[Operator, ...] = ()
+    leaf: Mark | None = None
+
+    def flow(self, *operators: Operator) -> "Chart":
+        return self._replace(operators=self.operators + operators)
+
+    def mark(self, mark: Mark) -> "Chart":
+        return self._replace(leaf=mark)
+
+
+def chart(rows: Rows | Select, **options) -> Chart:
+    return Chart(rows, _known("chart", options, FRAME))
+
+
+def select_all(tag: str) -> Select:
+    return Select(tag)
+
+
+def rect(**channels) -> Mark:
+    return _mark("rect", channels)
+
+
+def circle(**channels) -> Mark:
+    return _mark("circle", channels)
+
+
+def text(**channels) -> Mark:
+    return _mark("text", channels)
+
+
+def blank(**channels) -> Mark:
+    """Takes a place and draws nothing: something for `line` to connect."""
+    return _mark("blank", channels)
+
+
+def line(children: Sequence | None = None, **channels) -> Mark:
+    """Connects what it is given, in order: named marks by `ref`, or everything a `select_all` found."""
+    return _mark("line", channels, children)
+
+
+def ref(tag: str) -> Mark:
+    return Mark("ref", {"selection": tag})
+
+
+def enclose(children: Sequence | None = None, **channels) -> Mark:
+    """A common region around its children, or around everything a `select_all` found."""
+    return _mark("enclose", channels, children)
+
+
+def layer(children: Sequence, **options) -> Mark:
+    """Children on top of one another."""
+    return Mark("layer", _known("layer", options, FRAME), tuple(children))
+
+
+def spread(children: Sequence | None = None, **options) -> Mark | Operator:
+    """One after another along `dir`, `spacing` apart: of marks, or as an operator of the groups of column `by`."""
+    return _arrange("spread", children, options)
+
+
+def stack(children: Sequence | None = None, **options) -> Mark | Operator:
+    """`spread` without a gap, so that lengths add up."""
+    return _arrange("stack", children, options)
+
+
+def group(**options) -> Operator:
+    """The groups of column `by` on top of one another."""
+    return _arrange("group", None, options)
+
+
+def scatter(**options) -> Operator:
+    """Each row, or each group of column `by`, where columns `x` and `y` say."""
+    return _arrange("scatter", None, options)
+
+
+def to_ir(root: Mark | Chart) -> dict:
+    """The tree in GoFish's own interchange form (irVersion 0)."""
+    tables: dict[str, list] = {}
+    document = {"irVersion": 0, "ir": "gofish-frontend", "root": _tree(root, tables)}
+    return {**document, "tables": tables} if tables else document
+
+
+def _mark(kind, channels, children=None):
+    channels = _known(kind, channels, CHANNELS[kind])
+    return Mark(kind, channels, None if children is None else tuple(children))
+
+
+def _arrange(kind, children, options):
+    options = _known(kind, options, ARRANGES[kind])
+    return Operator(kind, options) if children is None else Mark(kind, options, tuple(children))
+
+
+def _known(kind, options, names):
+    """Raises ValueError for an option that is not one of `names`."""
+    if unknown := sorted(options.keys() - names):
+        raise ValueError(f"{kind}: expected one of {', '.join(sorted(names))}, got {shorten(unknown[0], 48)}")
+    return options
+
+
+def _tree(node, tables) -> dict:
+    if isinstance(node, Chart):
+        return {"type": "chart", "data": _data(node.rows, tables), "operators": [_wire(o) for o in node.operators],
+                "mark": _tree(node.leaf, tables), "options": _wire_options(node.options)}
+    if node.children is None:
+        tree = _wire(node)
+    else:
+        tree = {"type": node.kind, "__combinator": True, "options": _wire_options(node.options),
+                "children": [_tree(child, tables) for child in node.children]}
+    return {**tree, "name": node.tag} if node.tag else tree
+
+
+def _data(rows, tables):
+    if isinstance(rows, Select):
+        return {"type": "select", "layer": rows.tag, "mode": "all"}
+    tables[f"t{len(tables)}"] = [dict(row) for row in rows]
+    return {"type": "table", "id": f"t{len(tables) - 1}"}
+
+
+def _wire(node):
+    return {"type": node.kind, **_wire_options(node.options)}
+
+
+def _wire_options(options):
+    return {_camel(key): {"type": value} if key == "coord" else value for key, value in options.items()}
+
+
+def _camel(name):
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

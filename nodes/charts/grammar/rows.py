@@ -1,0 +1,134 @@
+"""Rows for a chart from what other nodes give: JSON rows, JSON columns, or what is nested in records."""
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...shared.text_syntax import shorten
+
+LISTED = 12  # names in an error
+LARGEST, SMALLEST = 1e100, 1e-100  # what is drawn lies between; less is nothing, more is no measure of anything
+QUOTED = 24  # characters of what came, in an error
+
+
+def read(data: str, inside: str | None = None, picture=None) -> list[dict[str, Any]]:
+    """A list of objects; an object of equally long lists; or, with `inside`, the lists of that name in every record.
+
+    An object inside a row gives a column for each of its entries, "measures.RMS contrast". Rows that were nested, or
+    have objects inside, carry the number of their record as `picture`, from 1, where there are several. With `inside`
+    an object gives a row `name`, `value` for each of its entries, and `picture` takes one record.
+    Raises ValueError with one sentence for anything else."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ValueError(f"data: expected JSON, got {data.strip()[:QUOTED]!r} ({str(why)[:120]})") from None
+    if inside:
+        return _in_range(_nested(found, inside, picture))
+    if isinstance(found, Mapping):
+        found = _columns(found)
+    if not isinstance(found, list):
+        raise ValueError(f"data: expected a list of rows, got {type(found).__name__}")
+    return _in_range([_record(row, number, len(found)) for number, row in enumerate(found, 1)])
+
+
+def numbered(rows: Sequence[Mapping], column: str) -> list[dict]:
+    """The rows, where several have one name in a column with a number behind it: each is drawn for itself."""
+    names = [str(row[column]) for row in rows]
+    if len(set(names)) == len(names):
+        return [dict(row) for row in rows]
+    times, taken, made = Counter(names), set(names), []
+    for row, name in zip(rows, names, strict=True):
+        number, own = 1, name
+        while times[name] > 1 and (own == name or own in taken):
+            own, number = f"{name} ({number})", number + 1
+        taken.add(own)
+        made.append({**row, column: own})
+    return made
+
+
+def _in_range(rows: list[dict]) -> list[dict]:
+    """The rows with numbers that can be drawn. Raises ValueError for one that is too large."""
+    return [{column: _drawn(value, column, number) for column, value in row.items()}
+            for number, row in enumerate(rows, 1)]
+
+
+def _drawn(value, column: str, number: int):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value in (
+            float("inf"), -float("inf")):
+        return value
+    if abs(value) > LARGEST:
+        came = f"{value:.4g}" if isinstance(value, float) else f"an integer of {len(str(abs(value)))} digits"
+        raise ValueError(f"data: expected numbers up to {LARGEST:g}, row {number} has {came} in "
+                         f"{str(column)[:QUOTED]!r}")
+    return 0.0 if value and abs(value) < SMALLEST else value
+
+
+def listed(names) -> str:
+    """The names of columns for an error, at most a dozen of them."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "") or "none"
+
+
+def _record(row, number: int, count: int) -> dict:
+    row = _row(row, number)
+    nested = {name: inner for name, inner in row.items() if isinstance(inner, Mapping)}
+    flat = {name: value for name, value in row.items() if name not in nested}
+    tag = {"picture": str(number)} if nested and count > 1 else {}
+    return {**tag, **flat, **{f"{name}.{key}": value for name, inner in nested.items() for key, value in inner.items()}}
+
+
+def _row(row, number: int) -> dict:
+    if isinstance(row, Mapping):
+        return dict(row)
+    if isinstance(row, (int, float, str)):
+        return {"name": str(number), "value": row}
+    raise ValueError(f"data: expected every row to be an object, row {number} is {type(row).__name__}")
+
+
+def _columns(found: Mapping) -> list[dict]:
+    lists = {key: value for key, value in found.items() if isinstance(value, Sequence) and not isinstance(value, str)}
+    if not lists:
+        return [{"name": key, "value": value} for key, value in found.items()]
+    lengths = {len(value) for value in lists.values()}
+    if len(lengths) > 1:
+        raise ValueError("data: expected columns of one length, got "
+                         + ", ".join(f"{key} {len(value)}" for key, value in lists.items()))
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+
+
+def of_one_picture(rows) -> tuple[list[dict], list[str]]:
+    """The rows of the first picture, and a sentence where there are others."""
+    pictures = list(dict.fromkeys(row.get("picture") for row in rows))
+    if len(pictures) < 2:
+        return rows, []
+    return ([row for row in rows if row["picture"] == pictures[0]],
+            [f"picture {pictures[0]} of {len(pictures)}; frame(picture=2) shows the next"])
+
+
+def _nested(found, inside: str, picture) -> list[dict]:
+    records = found if isinstance(found, list) else [found]
+    if picture is not None:
+        if not isinstance(picture, int) or not 1 <= picture <= len(records):
+            raise ValueError(f"spec: picture expected a number from 1 to {len(records)}, got {picture!r}")
+        records = records[picture - 1:picture]
+    rows = []
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, Mapping) or inside not in record:
+            has = listed(record) if isinstance(record, Mapping) else type(record).__name__
+            raise ValueError(f"spec: rows expected a name inside every record of data, got "
+                             f"{shorten(repr(inside), 48)}; record {number} has {has}")
+        tag = {"picture": str(number)} if len(records) > 1 else {}
+        rows += [{**_row(row, i), **tag} for i, row in enumerate(_inner(record[inside], inside, number), 1)]
+    return rows
+
+
+def _inner(inner, inside: str, number: int) -> list:
+    if isinstance(inner, Mapping):
+        return [{"name": name, **(value if isinstance(value, Mapping) else {"value": value})}
+                for name, value in inner.items()]
+    if isinstance(inner, list):
+        return inner
+    has = "nothing" if inner is None else type(inner).__name__
+    raise ValueError(f"spec: rows expected a list or an object at {shorten(repr(inside), 48)}, record "
+                     f"{number} has {has} there")

@@ -1,0 +1,4 @@
+"""The node of this room."""
+from .chart import Chart
+
+__all__ = ["Chart"]

@@ -1,0 +1,1 @@
+"""A gallery: the measures, criteria and scores of any number of pictures, in a table that grows on the disk."""

@@ -1,0 +1,117 @@
+"""A gallery made, or continued: what is left is measured by one engine or another, and the page is drawn."""
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ...shared.picture_table import PictureTable
+from . import entries, page, parts, pool, ray_engine
+from .measuring import Measurer, Settings
+
+RECENT = 30.0   # seconds over which the rate is told
+
+
+class Request(NamedTuple):
+    """source: folder, tar file, Parquet list or address. ray: the address of a cluster, "local", or empty for a pool
+    of `workers` processes. again: measure those anew whose row has an error."""
+    source: Path | str
+    folder: Path
+    settings: Settings
+    workers: int
+    ray: str = ""
+    again: bool = False
+
+
+class Made(NamedTuple):
+    """What came of it: pictures found, measured now, of them with an error, seconds; sentences about the source; the
+    files of the table and of the page."""
+    found: int
+    done: int
+    errors: int
+    seconds: float
+    notes: list[str]
+    table: Path
+    page: Path
+
+
+class Pace:
+    """How far a run is, how fast and how long it will still take."""
+
+    def __init__(self, total: int):
+        self.total, self.done, self.errors, self.began = total, 0, 0, time.monotonic()
+        self.marks = [(self.began, 0)]
+
+    def add(self, done: int, errors: int) -> None:
+        self.done, self.errors = self.done + done, self.errors + errors
+        now = time.monotonic()
+        if now - self.marks[-1][0] >= 1:
+            self.marks = [mark for mark in self.marks if now - mark[0] <= RECENT] or self.marks[-1:]
+            self.marks.append((now, self.done))
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second, lately."""
+        since, before = self.marks[0]
+        return (self.done - before) / max(time.monotonic() - since, 1e-9)
+
+    def __str__(self) -> str:
+        left = round((self.total - self.done) / self.rate) if self.rate else 0
+        wrong = f", {self.errors} with an error" if self.errors else ""
+        return (f"{self.done} of {self.total} pictures{wrong}, {self.rate:.3g} a second, "
+                f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")
+
+
+def make(request: Request, halt: Callable[[], object], tell: Callable[[Pace], object]) -> Made:
+    """Measures what the table in `request.folder` does not hold yet. halt: called often, may raise; what was measured
+    until then is kept. tell: called after each picture, before the first one too.
+
+    Raises ValueError with one sentence for what is asked wrongly, before anything is written, and where the disk takes
+    no more."""
+    try:
+        return _make(request, halt, tell)
+    except OSError as error:
+        raise ValueError(f"out: the gallery could not go on ({error.strerror or error}); what its table held before is "
+                         "kept, and the same run goes on from there") from None
+
+
+def _make(request: Request, halt, tell) -> Made:
+    columns = Measurer(request.settings).columns
+    found = entries.find(request.source, halt)
+    parts.begin(request.folder, about(request.settings, found.root, columns))
+    known, notes = parts.known(request.folder, request.again)
+    left = [entry for entry in found.entries if known.get(entry.path) != entry.key]
+    del known
+    pace = Pace(len(left))
+    tell(pace)
+    for done, errors in _measured(request, left, columns, halt) if left else ():
+        pace.add(done, errors)
+        tell(pace)
+    seconds = time.monotonic() - pace.began
+    drawn = page.write(PictureTable(request.folder), halt)
+    return Made(len(found.entries), pace.done, pace.errors, seconds, [*found.notes, *notes], request.folder, drawn)
+
+
+def about(settings: Settings, root: str, columns: list[str]) -> dict:
+    """What a table is of; it goes on only with the same."""
+    whole = json.dumps(settings.reference, sort_keys=True)
+    reference = f"{settings.reference['name']} {hashlib.sha256(whole.encode()).hexdigest()[:16]}" if (
+        settings.reference) else "paintings"
+    return {"measures": settings.measures, "rubric": settings.rubric.strip(), "reference": reference, "root": root,
+            "columns": columns}
+
+
+def _measured(request: Request, left: list, columns: list[str], halt) -> Iterator[tuple[int, int]]:
+    """(pictures done, of them with an error), over and over; their rows are on the disk when it ends, however."""
+    if request.ray:
+        yield from ray_engine.counts(left, request.settings, request.ray, request.workers, request.folder, columns,
+                                     halt)
+        return
+    writer = parts.PartWriter(request.folder, columns)
+    try:
+        for row in pool.rows(left, request.settings, request.workers, halt):
+            writer.add(row)
+            yield 1, int(bool(row["error"]))
+    finally:
+        writer.flush()

@@ -1,0 +1,54 @@
+"""A patch whose effect is linear in its strength, also where that of the host's own is not."""
+from comfy.weight_adapter import BOFTAdapter, OFTAdapter, WeightAdapterBase
+
+
+def as_linear(patch, strength: float) -> tuple[object, float, float]:
+    """(patch, strength of the change, strength of the weight), such that the effect is linear in strength."""
+    if strength != 1 and type(patch) in _BLENDED:
+        return _blend(patch), strength, 1.0
+    if strength != 1 and isinstance(patch, tuple) and patch[0] == "set":
+        return ("diff", patch[1]), strength, 1.0 - strength
+    return patch, strength, 1.0
+
+
+class _Blend:
+    """Mixes in the whole change by strength: the host squares the strength of OFT and bends that of BOFT."""
+
+    def calculate_weight(self, weight, key, strength, *args, **kwargs):
+        whole = super().calculate_weight(weight.clone(), key, 1.0, *args, **kwargs)
+        return weight.lerp_(whole, strength)
+
+
+class BlendedOFT(_Blend, OFTAdapter):
+    """OFT whose effect is linear in strength. A class, because the host rebuilds adapters and keeps only their type."""
+
+
+class BlendedBOFT(_Blend, BOFTAdapter):
+    """BOFT whose effect is linear in strength."""
+
+
+class BlendedSet(WeightAdapterBase):
+    """set_weight whose effect is linear in strength."""
+    name = "set"
+
+    def __init__(self, loaded_keys, weights):
+        self.loaded_keys, self.weights = loaded_keys, weights
+
+    def calculate_weight(self, weight, key, strength, *args, **kwargs):
+        return weight.lerp_(self.weights[0].to(weight), strength)
+
+
+def blended(patch):
+    """The patch, such that its effect is linear in whatever strength the host gives it later, as its hooks do."""
+    if isinstance(patch, tuple):
+        return BlendedSet(set(), patch[1]) if patch[0] == "set" else patch
+    return _blend(patch) if type(patch) in _BLENDED else patch
+
+
+def _blend(patch):
+    made = _BLENDED[type(patch)](patch.loaded_keys, patch.weights)
+    vars(made).update(vars(patch))  # what newer hosts set on an adapter after it is made
+    return made
+
+
+_BLENDED = {OFTAdapter: BlendedOFT, BOFTAdapter: BlendedBOFT}

@@ -1,0 +1,150 @@
+"""A table of pictures and what was measured of them, as Critique Gallery writes it: parts in a folder, of one schema.
+
+A part is a Parquet file, or a CSV file where pyarrow is not installed. Later parts hold what is newer: of a picture
+that was measured twice the last row counts.
+"""
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .picture_folder import quoted
+
+ABOUT = "gallery.json"
+PART = "part-"
+WORDS = ("path", "error")           # the columns that are no numbers
+WHOLE = ("size", "mtime_ns")
+
+
+def parquet(name: str):
+    """pyarrow.parquet. Raises ValueError, which begins with the input's name, where it is not installed."""
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise ValueError(f"{name}: Parquet files need pyarrow, which is not installed; install it into ComfyUI's "
+                         "Python with pip install pyarrow") from None
+    return pyarrow.parquet
+
+
+def has_parquet() -> bool:
+    try:
+        parquet("table")
+        return True
+    except ValueError:
+        return False
+
+
+def parts(folder: Path) -> list[Path]:
+    """The parts of a table, the oldest first."""
+    return sorted(path for path in folder.glob(f"{PART}*") if path.suffix in (".parquet", ".csv"))
+
+
+def read_part(part: Path, names: Sequence[str]) -> dict[str, list | np.ndarray]:
+    """Columns of a part: lists of str for WORDS, int64 arrays for WHOLE, float64 arrays for the others.
+
+    Raises ValueError with one sentence for a part that cannot be read."""
+    try:
+        return (_from_parquet if part.suffix == ".parquet" else _from_csv)(part, names)
+    except (OSError, LookupError, ValueError, StopIteration, csv.Error) as error:   # pyarrow's own are of these kinds
+        raise ValueError(f"table: {part.name} cannot be read ({quoted(str(error))})") from None
+
+
+def _from_parquet(part: Path, names: Sequence[str]) -> dict:
+    held = parquet("table").read_table(part, columns=list(names))
+    return {name: held[name].to_pylist() if name in WORDS else held[name].to_numpy() for name in names}
+
+
+def _from_csv(part: Path, names: Sequence[str]) -> dict:
+    with open(part, encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        header = next(rows)
+        places = [header.index(name) for name in names]
+        found = [[row[place] for place in places] for row in rows]
+    columns = list(map(list, zip(*found, strict=True))) or [[] for _ in names]
+    return {name: column if name in WORDS else np.array(column, np.int64 if name in WHOLE else np.float64)
+            for name, column in zip(names, columns, strict=True)}
+
+
+class PictureTable:
+    """The pictures of a gallery that were measured, by name, with their numbers; read a column at a time."""
+
+    def __init__(self, folder: Path):
+        """Raises ValueError with one sentence where there is no table in the folder, or it cannot be read."""
+        try:
+            self.about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+            self.columns: list[str] = self.about["columns"]
+            self.root: str = self.about["root"]
+        except (OSError, ValueError, LookupError, TypeError):
+            raise ValueError(f"table: expected a folder that Critique Gallery made, got "
+                             f"{quoted(folder.name)}") from None
+        self.folder, self.parts = folder, parts(folder)
+
+    @cached_property
+    def _known(self) -> tuple[list[str], np.ndarray, dict[str, str]]:
+        """(names, the row of each, errors by name): the last row of each picture, by name."""
+        rows, errors, at = {}, {}, 0
+        for part in self.parts:
+            held = read_part(part, WORDS)
+            for path, error in zip(held["path"], held["error"], strict=True):
+                rows[path] = at
+                at += 1
+                if error:
+                    errors[path] = error
+                else:
+                    errors.pop(path, None)
+        names = sorted(path for path in rows if path not in errors)
+        return names, np.array([rows[name] for name in names], np.int64), errors
+
+    @property
+    def names(self) -> list[str]:
+        """Of the pictures that were measured, in order; what has an error is not among them."""
+        return self._known[0]
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Why the others were not, by name."""
+        return self._known[2]
+
+    def numbers(self, column: str) -> np.ndarray:
+        """float64, one for each of `names`; NaN where it was not measured."""
+        held = [read_part(part, [column])[column] for part in self.parts]
+        return np.concatenate([np.asarray(each, np.float64) for each in held] or [np.zeros(0)])[self._known[1]]
+
+    def path(self, name: str) -> Path:
+        """Where a picture lies. Raises ValueError where it is no file of its own, as in a tar file."""
+        if not self.root:
+            raise ValueError(f"table: {quoted(name)} is no file of its own; make the gallery of a folder of pictures")
+        return Path(os.path.join(self.root, name))
+
+    def rows(self, columns: Sequence[str]) -> Iterator[dict[str, float]]:
+        """Of each of `names` its numbers in the columns."""
+        held = np.stack([self.numbers(column) for column in columns], 1) if columns else np.zeros((len(self.names), 0))
+        return (dict(zip(columns, row.tolist(), strict=True)) for row in held)
+
+
+def locate(table: str, output: Callable[[], str]) -> Path:
+    """The folder of a table that was typed or connected: an absolute path, or the name of a gallery in the output
+    folder. Raises ValueError with one sentence where there is none."""
+    typed = Path(table.strip())
+    if ".." in typed.parts:
+        raise ValueError(f"table: expected the name of a gallery or an absolute path, got {quoted(table)}")
+    try:
+        typed = typed.expanduser()
+        places = [typed] if typed.is_absolute() else [Path(output()) / "galleries" / typed, Path(output()) / typed]
+        if place := next((place for place in places if (place / ABOUT).is_file()), None):
+            return place
+    except (OSError, RuntimeError, ValueError):     # a name that no file system takes, or the home of nobody
+        pass
+    raise ValueError(f"table: expected what Critique Gallery gives, or the name of a gallery, got {quoted(table)}")
+
+
+def fingerprint(table: str, output: Callable[[], str]) -> str:
+    """Changes when the table does; the text itself where there is none, which the run then says."""
+    try:
+        return " ".join(part.name for part in parts(locate(table, output)))
+    except (ValueError, OSError, RuntimeError):
+        return table

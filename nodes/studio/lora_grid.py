@@ -1,0 +1,300 @@
+"""LoRAs x strengths x block weights, each drawn from the same seeds and judged: which checkpoint at which strength."""
+import json
+import math
+from collections.abc import Callable, Sequence
+from statistics import mean, stdev
+from typing import NamedTuple
+
+import comfy.model_management
+import torch
+from torch import Tensor
+
+from ..charts.chart_types.contact_sheet import SIDE, thumbnail
+from ..charts.drawing.draw import render
+from ..charts.drawing.scene import Node, fitted, image, layer, place, rect, text
+from ..charts.drawing.theme import LIGHT, Theme
+from ..critique.compare.veto import Base
+from ..critique.examination import measured
+from ..critique.reference.distributions import Reference
+from ..critique.report import what_counts
+from ..critique.rubric.criteria import Rubric
+from ..critique.score.judge import judge, needed
+from ..lora.applying.patching import apply_lora, dry_run
+from ..lora.block_weights.block_language import parse
+from ..lora.file.lora_files import LoraFile
+from ..shared.text_syntax import lines, shorten
+from .sampling import Sampling, shrunk_for_sheet
+from .shared_sampling import Share
+from .tuning.likeness import Likeness
+
+SCORE, LIKENESS = BEST_BY = ("score", "likeness")
+MOST = 1000         # cells of a grid
+LOOKED_AT = 4       # pictures of a setting, at most, that are held against those without the LoRA
+HEAD, ROW, GAP, SIZE, HIGH = 46, 150, 14, 14, SIDE + 56
+
+
+class Setting(NamedTuple):
+    """One cell: the LoRA's place among the rows, its strength, and its block weights as text."""
+    lora: int
+    strength: float
+    blocks: str
+
+
+class Grid(NamedTuple):
+    """names: of the LoRAs, one a row; every combination of strength and blocks is a column.
+
+    open: gives the LoRA of a row, so that no more than one is in memory."""
+    names: Sequence[str]
+    open: Callable[[int], LoraFile]
+    strengths: Sequence[float]
+    blocks: Sequence[str]
+
+    @property
+    def columns(self) -> list[tuple[float, str]]:
+        return [(strength, blocks) for blocks in self.blocks for strength in self.strengths]
+
+    @property
+    def settings(self) -> list[Setting]:
+        return [Setting(row, *column) for row in range(len(self.names)) for column in self.columns]
+
+
+class Judged(NamedTuple):
+    """What came of one cell: the mean score, the mean likeness or None, and the spread of scores over its pictures.
+
+    spoiled: what its pictures suffer from beside those without the LoRA, such as "too red"; "" where they do not."""
+    setting: Setting
+    score: float
+    likeness: float | None
+    error: float | None
+    small: Tensor
+    picture: Tensor
+    spoiled: str = ""
+
+
+class Judge(NamedTuple):
+    """What cells are judged by."""
+    rubric: Rubric
+    reference: Reference
+    likeness: Likeness | None
+    best_by: str
+
+    @property
+    def columns(self) -> set[str]:
+        """What has to be measured of every picture."""
+        return needed(self.reference, self.rubric) | (self.likeness.columns if self.likeness else set())
+
+    def value(self, cell: Judged) -> float:
+        return cell.likeness if self.best_by == LIKENESS else cell.score
+
+
+def numbers(written: str) -> list[float]:
+    """Strengths from `0.5, 0.75, 1`, each once. Raises ValueError for what is no number or not from -100 to 100."""
+    parts = [part.strip() for line in lines(written, "strengths") for part in line.replace(";", ",").split(",")]
+    found = list(dict.fromkeys(_strength(part) for part in parts if part))
+    if not found:
+        raise ValueError("strengths: expected at least one number, such as 0.5, 0.75, 1, got none")
+    return found
+
+
+def _strength(part: str) -> float:
+    try:
+        value = float(part)
+    except ValueError:
+        value = math.nan
+    if not -100 <= value <= 100:
+        raise ValueError(f'strengths: expected numbers from -100 to 100, such as 0.5, 1, got "{shorten(part)}"')
+    return value
+
+
+def variants(written: str) -> list[str]:
+    """Texts of block weights, one a line; nothing written: every block at 1. Raises ValueError for what is none."""
+    found = list(dict.fromkeys(filter(None, map(str.strip, lines(written, "blocks"))))) or [""]
+    for line in found:
+        parse(line)
+    return found
+
+
+def check(grid: Grid, model) -> None:
+    """Raises ValueError before anything is drawn: for too many cells, and for blocks that the model does not have."""
+    if len(grid.settings) > MOST:
+        raise ValueError(f"loras: expected at most {MOST} pictures of LoRAs, strengths and block weights together, got "
+                         f"{len(grid.settings)}")
+    for blocks in grid.blocks:
+        dry_run(model, None, grid.open(0), 1.0, 1.0, parse(blocks))
+
+
+class Job(NamedTuple):
+    """What is drawn at once: the pictures of (prompt, seed) at a setting, None for the model without a LoRA. looked_at:
+    how many of them are held against others. name: of the setting's LoRA, whose place may be another one in a process
+    that lists the files a moment later."""
+    setting: Setting | None
+    samples: tuple[tuple[int, int], ...]
+    looked_at: int
+    name: str = ""
+
+
+class DrawnJob(NamedTuple):
+    """pictures: those that are looked at; measures: of all."""
+    pictures: list[Tensor]
+    measures: list[dict[str, float]]
+
+
+class Drawing(NamedTuple):
+    """Draws and measures the pictures of a grid."""
+    model: object
+    grid: Grid
+    sampling: Sampling
+    by: Judge
+
+    def draw(self, job: Job) -> DrawnJob:
+        model, setting = self.model, job.setting
+        if setting:
+            model = apply_lora(model, None, self.grid.open(self.grid.names.index(job.name)), setting.strength, 1.0,
+                               parse(setting.blocks))[0]
+        done = DrawnJob([], [])
+        for prompt, seed in job.samples:
+            picture = self.sampling.draw(model, prompt, seed).picture
+            if setting:
+                done.measures.append(measured(picture, self.by.columns, self.by.reference))
+            if len(done.pictures) < job.looked_at:
+                done.pictures.append(picture)
+        return done
+
+
+def fill(model, grid: Grid, sampling: Sampling, seeds: Sequence[int], by: Judge,
+         show: Callable[[list[Judged]], None], share: Share = map) -> tuple[list[Judged], bool]:
+    """Every cell judged, and whether a Cancel ended it early; `show` is told all so far after each. share: the devices
+    that draw them, a cell each.
+
+    A Cancel before the first cell is a Cancel."""
+    done: list[Judged] = []
+    draw = Drawing(model, grid, sampling, by).draw
+    samples = tuple((prompt, seed) for prompt in range(sampling.prompts) for seed in seeds)
+    try:
+        bases = without_lora(draw, samples, share)
+        jobs = [Job(setting, samples, len(bases), grid.names[setting.lora]) for setting in grid.settings]
+        for setting, drawn in zip(grid.settings, share(draw, jobs), strict=True):
+            done.append(_judged(setting, drawn, by, bases))
+            show(done)
+    except comfy.model_management.InterruptProcessingException:
+        if not done:
+            raise
+        return done, True
+    return done, False
+
+
+def without_lora(draw: Callable[[Job], DrawnJob], samples: Sequence[tuple[int, int]], share: Share) -> list[Base]:
+    """The first pictures of the model without a LoRA, in the order in which those of a setting are drawn."""
+    jobs = [Job(None, (sample,), 1) for sample in samples[:LOOKED_AT]]
+    return [Base(drawn.pictures[0][..., :3]) for drawn in share(draw, jobs)]
+
+
+def spoiled(found: Sequence[str]) -> str:
+    """Why a setting looks spoiled, from what each of its pictures suffers from: where at least half of them do."""
+    reasons = [each for each in found if each]
+    return max(reasons, key=reasons.count) if reasons and 2 * len(reasons) >= len(found) else ""
+
+
+def _judged(setting: Setting, drawn: DrawnJob, by: Judge, bases: Sequence[Base]) -> Judged:
+    scores = [judge(measures, by.reference, by.rubric).score for measures in drawn.measures]
+    near = [by.likeness.of(measures) for measures in drawn.measures] if by.likeness else []
+    found = [base.why_spoiled(picture[..., :3]) for base, picture in zip(bases, drawn.pictures, strict=True)]
+    error = stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None
+    first = drawn.pictures[0]
+    return Judged(setting, mean(scores), mean(near) if near else None, error, shrunk_for_sheet(first), first,
+                  spoiled(found))
+
+
+def best(cells: Sequence[Judged], by: Judge) -> Judged:
+    """The cell with the highest value of those that do not look spoiled, or of all where all do; of equals the first.
+    """
+    return max([cell for cell in cells if not cell.spoiled] or cells, key=by.value)
+
+
+def sheet(grid: Grid, cells: Sequence[Judged], by: Judge) -> Tensor:
+    """IMAGE of the grid with its axes: a row for each LoRA, a column for each strength and text of block weights."""
+    columns = grid.columns
+    at = {cell.setting: cell for cell in cells}
+    chosen = best(cells, by).setting
+    heads = [place(ROW + number * (SIDE + GAP), 4, _head(*column, LIGHT)) for number, column in enumerate(columns)]
+    rows = [place(GAP, HEAD + row * HIGH + 8, fitted(name.removesuffix(".safetensors"), SIZE, LIGHT.ink, ROW - 24))
+            for row, name in enumerate(grid.names)]
+    drawn = [place(ROW + (number % len(columns)) * (SIDE + GAP), HEAD + number // len(columns) * HIGH,
+                   _cell(at[setting], by, setting == chosen, LIGHT))
+             for number, setting in enumerate(grid.settings) if setting in at]
+    width = ROW + len(columns) * (SIDE + GAP)
+    return render(layer([*heads, *rows, *drawn], max(width, 320), HEAD + len(grid.names) * HIGH), LIGHT.paper)
+
+
+def _head(strength: float, blocks: str, theme: Theme) -> Node:
+    return layer([place(0, 0, text(f"strength {strength:g}", SIZE, theme.ink)),
+                  place(0, 20, fitted(blocks or "every block", SIZE, theme.muted, SIDE))], SIDE, HEAD)
+
+
+def _cell(cell: Judged, by: Judge, chosen: bool, theme: Theme) -> Node:
+    pixels = thumbnail(cell.small.cpu()[..., :3])
+    picture = image(pixels)
+    colour = theme.loss if cell.spoiled else theme.gain if chosen else None
+    frame = [place(-4, -4, rect(picture.w + 8, picture.h + 8, colour))] if colour else []
+    near = "" if cell.likeness is None else f", likeness {cell.likeness:.1f}"
+    words = [place(0, picture.h + 6, fitted(f"{cell.score:.1f}{near}", SIZE, theme.ink, SIDE))]
+    if cell.spoiled:
+        words.append(place(0, picture.h + 22, fitted(f"spoiled: {cell.spoiled}", SIZE, theme.loss, SIDE)))
+    return layer([*frame, place(0, 0, picture), *words], SIDE, SIDE + 44)
+
+
+def report(grid: Grid, cells: Sequence[Judged], by: Judge, cancelled: bool, notes: Sequence[str] = ()) -> str:
+    """Markdown: the best cell in words that can be typed into Load LoRA, and every cell, the best first; then notes."""
+    top, pictures = best(cells, by), len(grid.settings)
+    told = [f"**{grid.names[top.setting.lora]} at strength {top.setting.strength:g}"
+            + (f" with {top.setting.blocks}" if top.setting.blocks else "") + f"**: {by.best_by} {by.value(top):.1f}, "
+            f"the highest of {_of_which(cells)}.", *_told_of_spoiled(cells, by),
+            *what_counts.left_out(by.rubric, by.reference)]
+    if cancelled:
+        told.append(f"Cancelled after {len(cells)} of {pictures} settings; these were drawn.")
+    if top.error is None:
+        told.append("Each setting was judged by one picture: raise seeds to know how much of a difference is luck.")
+    marked = any(cell.spoiled for cell in cells)
+    head = ("| LoRA | strength | blocks | score |" + (" likeness |" if by.likeness else "")
+            + (" looks spoiled |" if marked else ""))
+    rows = [f"| {grid.names[cell.setting.lora]} | {cell.setting.strength:g} | {cell.setting.blocks or 'all at 1'} | "
+            f"{cell.score:.1f}" + (f" ± {cell.error:.1f}" if cell.error is not None else "") + " |"
+            + (f" {cell.likeness:.1f} |" if by.likeness else "") + (f" {cell.spoiled} |" if marked else "")
+            for cell in sorted(cells, key=by.value, reverse=True)]
+    ruled = "|---|---:|---|---:|" + ("---:|" if by.likeness else "") + ("---|" if marked else "")
+    return "\n\n".join([*told, "\n".join([head, ruled, *rows]), *filter(None, notes)])
+
+
+def _of_which(cells: Sequence[Judged]) -> str:
+    whole = sum(not cell.spoiled for cell in cells)
+    if whole in (0, len(cells)):
+        return f"{len(cells)} settings"
+    return f"the settings that do not look spoiled ({whole} of {len(cells)})"
+
+
+def _told_of_spoiled(cells: Sequence[Judged], by: Judge) -> list[str]:
+    """Which settings were passed over, and why."""
+    marked = [cell for cell in cells if cell.spoiled]
+    if not marked:
+        return []
+    if len(marked) == len(cells):
+        return [f"**Every setting looks spoiled** in light and colour beside the picture without the LoRA "
+                f"({marked[0].spoiled}): this is the one with the highest {by.best_by}, and none that is recommended. "
+                "Try lower strengths."]
+    top = max(marked, key=by.value)
+    return [f"**{len(marked)} of {len(cells)} settings look spoiled** in light and colour beside the picture without "
+            f"the LoRA and are never chosen; the highest of them has {by.best_by} {by.value(top):.1f} ({top.spoiled}). "
+            "Whoever wants such colours can read its settings in the table."]
+
+
+def data(grid: Grid, cells: Sequence[Judged]) -> str:
+    """JSON: a row for each cell, for Chart."""
+    return json.dumps([{"lora": grid.names[cell.setting.lora], "strength": cell.setting.strength,
+                        "blocks": cell.setting.blocks, "score": cell.score, "likeness": cell.likeness,
+                        "spoiled": cell.spoiled}
+                       for cell in cells])
+
+
+def pictures(cells: Sequence[Judged]) -> Tensor:
+    """IMAGE of every cell's first picture, in the order of the grid."""
+    return torch.cat([cell.picture for cell in cells])

@@ -1,0 +1,1 @@
+"""Averages of the checkpoints of one training, and averages kept while training."""

@@ -1,0 +1,344 @@
+"""From pictures, captions and masks to a training set, one picture at a time."""
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
+
+import comfy.model_management
+import torch
+
+from ...shared.picture_file import sentences
+from ...shared.picture_folder import shown
+from . import encoded_picture as parts
+from .audit import findings
+from .buckets import bucket_sizes, pixel_step
+from .captions import Encoder, variants
+from .clips import check_vae, clip_plan
+from .dataset import REFERENCE, START, START_MASK, Lazy, LazySamples, Outline, Sample, TrainingSet
+from .disk_cache import FOLDER, DiskCache, FileContents, Tensors, digest, weights_identity
+from .encoded_picture import Encoded, encode_picture, opened
+from .packed_rows import PackedRows
+from .read_ahead import MOST
+from .sign_reader import SignReader
+from .sources import Source
+
+SHOWN = 60                  # pictures on the contact sheet
+UNREADABLE = ("stop", "skip")
+
+
+class Preparation(NamedTuple):
+    """resolution in pixels, of the side of a square with as many; cache_limit in GB; the rest as on the node."""
+    resolution: int = 1024
+    buckets: bool = True
+    repeats: int = 1
+    flip: bool = False
+    masks: str = "none"
+    tag_shuffles: int = 0
+    keep_first: int = 1
+    caption_dropout: float = 0.0
+    regularisation_weight: float = 1.0
+    unreadable: str = "stop"
+    cache: bool = False
+    seed: int = 0
+    prompt_syntax: str = "literal"
+    audit: bool = True
+    leave_out: str = ""
+    cache_limit: float = 50.0
+    frames: str = ""
+    fps: float = 16.0
+    clips: int = 1
+    start_picture: bool = False
+
+
+class Prepared(NamedTuple):
+    """A picture of the set: for the report, and for the contact sheet. tensors: gives what encode_picture made, which
+    is made anew where an entry of the cache was lost. key: of that entry, "" where there is none."""
+    source: Source
+    encoded: Encoded
+    tensors: Callable[[], Tensors]
+    key: str = ""
+
+
+class Collected(NamedTuple):
+    """reused: how many pictures were in the cache; worst: (source, its findings), the worst first; cached: what there
+    is to say of the cache."""
+    dataset: TrainingSet
+    prepared: Sequence[Prepared]
+    reused: int
+    worst: Sequence[tuple[Source, list[findings.Finding]]] = ()
+    cached: str = ""
+
+
+def prepare(sources: list[Source], vae, clip, plan: Preparation, progress: Callable[[int, int], None],
+            notes: Sequence[str] = (), folder: str = "", vision=None) -> Collected:
+    """Opens, crops, encodes. progress: told (pictures done, of all) after each; may raise to stop. notes: for the
+    report. folder: the name of the set, by which a cache knows the files of its last start. vision: a CLIP that sees,
+    which the audit asks about writing and watermarks.
+
+    Raises ValueError for a picture that cannot be read, unless the plan says to skip it, and when none is left."""
+    leave_out = findings.to_leave_out(plan.leave_out)
+    if leave_out & findings.SEEN and vision is None:
+        raise ValueError(f"leave_out: expected a vision-language model connected to vision, which alone can see "
+                         f"{' and '.join(sorted(leave_out & findings.SEEN))}, got none.")
+    # Twice what the pictures that are read ahead have: a latent, a caption and its variants each.
+    cache = DiskCache(2 * MOST * (2 + plan.tag_shuffles)) if plan.cache else None
+    encode, audited, notes, looked_at = Encoder(clip, plan.prompt_syntax, cache), None, list(notes), 0
+    with ExitStack() as stack:
+        contents = stack.enter_context(FileContents(cache.folder, folder)) if cache else None
+        if any(source.clip for source in sources):
+            check_vae(vae, clip_plan(plan.frames, plan.fps, plan.clips))
+        maker = Maker(vae, plan, cache, contents)
+        prepared = Packed(maker) if cache else []
+        signs = SignReader(vision, cache, contents) if vision and (plan.audit or leave_out) else None
+        if leave_out:
+            looked_at = len(sources)
+            sources, audited = _without_faults(sources, leave_out, maker, progress, notes, signs)
+        from_earlier_runs = maker.reused if leave_out else None     # what the first pass made is no earlier run's
+        for done, source in enumerate(sources, 1):
+            try:
+                made = maker(source)
+            except ValueError as error:
+                if plan.unreadable != "skip":
+                    raise
+                notes.append(f"Left out: {error}")
+            else:
+                prepared.append(made)
+                _warm(encode, source.caption, plan)
+            progress(looked_at + done, looked_at + len(sources))
+        seen = signs.of([each.source for each in prepared], progress, notes) if signs and not audited else []
+    if not any(not each.source.is_regularisation for each in prepared):
+        raise ValueError("folder: expected at least one picture that can be read, got none. " + " ".join(notes[:3]))
+    notes += _notes(prepared) + _syntax(prepared, encode, plan.prompt_syntax)
+    if plan.audit or leave_out:
+        audited = audited or _audit(*(Lazy(len(prepared), each) for each in (
+            lambda number: prepared[number].source, lambda number: prepared[number].encoded.look)), seen)
+        notes += audited.notes
+    if cache and cache.trouble:
+        notes.append(f"The cache could not be written ({cache.trouble}), so that this set is held in memory.")
+    fps = plan.fps if any(each.encoded.frames > 1 for each in prepared) else 0.0
+    dataset = TrainingSet(_samples(prepared, encode, plan), notes, encode(""), plan.caption_dropout, plan.resolution,
+                          fps)
+    reused = maker.reused if from_earlier_runs is None else from_earlier_runs
+    return Collected(dataset, prepared, reused, audited.worst if audited else (), cache and _trimmed(cache, plan))
+
+
+class Maker:
+    """Makes what is learnt of a picture, or finds it in the cache, where there is one."""
+
+    def __init__(self, vae, plan: Preparation, cache: DiskCache | None, contents: FileContents | None):
+        sizes = bucket_sizes(plan.resolution, pixel_step(vae))
+        self.sizes = sizes if plan.buckets else sizes[:1]
+        self.vae, self.plan, self.cache, self.contents = vae, plan, cache, contents
+        self.reused = 0
+        if cache:
+            self.identity = digest(weights_identity([vae.first_stage_model]), str(vae.vae_dtype), repr(
+                (plan.resolution, plan.buckets, plan.masks, plan.flip, *["start picture"] * plan.start_picture)))
+
+    def __call__(self, source: Source) -> Prepared:
+        """Raises ValueError for what cannot be read or does not fit together."""
+        key = self.cache and self._key(source)
+        kept = self.cache.find(key) if key else None
+        if kept is not None:
+            self.reused += 1
+            return self.of_entry(source, Encoded.from_kept(kept), key)
+        encoded, tensors = self._encode(source)
+        if key and self.cache.keep(key, tensors, encoded.as_kept()):
+            return self.of_entry(source, encoded, key)
+        return Prepared(source, encoded, lambda: tensors)
+
+    def of_entry(self, source: Source, encoded: Encoded, key: str) -> Prepared:
+        return Prepared(source, encoded, partial(self._kept, key, source), key)
+
+    def _key(self, source: Source) -> str:
+        return digest("picture", self.identity, source.content(self.contents))
+
+    def _encode(self, source: Source) -> tuple[Encoded, Tensors]:
+        # What is kept is kept with its look: the next start may ask for it.
+        audit = bool(self.plan.audit or self.plan.leave_out or self.cache)
+        return encode_picture(source, self.sizes, self.plan.masks, self.plan.flip, audit, self.vae,
+                              self.plan.start_picture)
+
+    def _kept(self, key: str, source: Source) -> Tensors:
+        """What the cache holds of a picture; made anew, perhaps in the middle of a training, where it was lost."""
+        found = self.cache.load(key)
+        if found is not None:
+            return found
+        if self._key(source) != key:
+            raise ValueError(f"cache: what was kept of {source.name} is gone from {FOLDER}, and its file has changed "
+                             "since; run Training Set again.")
+        before, comfy.model_management.in_training = comfy.model_management.in_training, False
+        try:
+            with torch.inference_mode():
+                encoded, tensors = self._encode(source)
+        finally:
+            comfy.model_management.in_training = before
+        self.cache.keep(key, tensors, encoded.as_kept())
+        return tensors
+
+    def look(self, source: Source) -> findings.Look:
+        """What the audit sees; with a cache all else is made on the way, so that no start opens the picture again."""
+        if self.cache:
+            return self(source).encoded.look
+        return opened(source, self.sizes, self.plan.masks, True)[0].look
+
+
+class Packed(Lazy):
+    """The pictures of a set whose entries lie in the cache, each packed as long as nobody looks at it. Those that are
+    not in the cache, or not of a folder's files, are held as they are."""
+
+    def __init__(self, maker: Maker):
+        super().__init__(0, self._prepared)
+        self.maker, self.rows, self.held = maker, PackedRows(), {}
+
+    def append(self, made: Prepared) -> None:
+        is_packed = made.key and made.source.files
+        self.rows.append([made.source.as_row(), made.encoded.as_kept(), made.key] if is_packed else None)
+        if not is_packed:
+            self.held[self.count] = made
+        self.count += 1
+
+    def _prepared(self, number: int) -> Prepared:
+        if number in self.held:
+            return self.held[number]
+        source, kept, key = self.rows[number]
+        return self.maker.of_entry(Source.from_row(source), Encoded.from_kept(kept), key)
+
+
+class Audited(NamedTuple):
+    worst: list[tuple[Source, list[findings.Finding]]]
+    notes: list[str]
+
+
+def _audit(sources: Sequence[Source], looks: Sequence[findings.Look | None], signs: Sequence[str | None]) -> Audited:
+    names, captions = [source.name for source in sources], [source.caption for source in sources]
+    found = findings.findings(names, captions, looks, comfy.model_management.throw_exception_if_processing_interrupted,
+                              signs)
+    of = {}
+    for each in found:
+        of.setdefault(each.number, []).append(each)
+    worst = sorted(of, key=lambda number: -sum(each.size for each in of[number]))
+    return Audited([(sources[number], of[number]) for number in worst],
+                   findings.notes(names, captions, [source.repeats for source in sources], found))
+
+
+def _without_faults(sources, leave_out: frozenset[str], maker: Maker, progress, notes: list[str],
+                    signs: SignReader | None) -> tuple[list[Source], Audited]:
+    """The sources without those that have a fault that is to be left out. Appends to notes what was left out."""
+    looks = []
+    for done, source in enumerate(sources, 1):
+        try:
+            looks.append(maker.look(source))
+        except ValueError:
+            if maker.plan.unreadable != "skip":
+                raise
+            looks.append(None)          # named when it is opened again
+        progress(done, 2 * len(sources))
+    audited = _audit(sources, looks, signs.of(sources, progress, notes) if signs else ())
+    dropped = {source.name for source, found in audited.worst if leave_out & {each.fault for each in found}}
+    if dropped:
+        notes.append(f"Left out, as leave_out asks: {shown(sorted(dropped), 20)}.")
+    return [source for source in sources if source.name not in dropped], audited
+
+
+def _trimmed(cache: DiskCache, plan: Preparation) -> str:
+    """What the cache holds, once what is too much of it was removed."""
+    entries, size, removed = cache.trim(plan.cache_limit * 1e9)
+    said = f"The cache ({FOLDER} in ComfyUI's user folder) holds {entries} entries, {size / 1e9:.3g} GB"
+    said += f" of {plan.cache_limit:g}" if plan.cache_limit else ""
+    said += f"; {removed} that were not used for longest were removed" if removed else ""
+    if plan.cache_limit and size > plan.cache_limit * 1e9:
+        said += ", which is more than cache_limit, because this set needs them"
+    return said + "."
+
+
+def _warm(encode: Encoder, caption: str, plan: Preparation) -> None:
+    """Encodes a caption and its variants while the text encoders are at hand."""
+    for text in _texts(caption, plan):
+        encode.warm(text)
+
+
+def _samples(prepared: Sequence[Prepared], encode: Encoder, plan: Preparation) -> Sequence[Sample]:
+    """Each picture, and with `flip` its mirror image after it; lazily where a cache holds them."""
+    def make(number: int) -> Sample:
+        return _sample(prepared[number // (1 + plan.flip)], bool(number % (1 + plan.flip)), encode, plan)
+
+    def outlined(number: int) -> Outline:
+        return _outline(prepared[number // (1 + plan.flip)], number % (1 + plan.flip), plan)
+
+    def read_ahead(number: int | None) -> None:
+        if number is None:
+            prepared.maker.cache.ahead.clear()
+            return
+        each = prepared[number // (1 + plan.flip)]
+        if each.key:
+            prepared.maker.cache.read_ahead(each.key)
+        for text in _texts(each.source.caption, plan):
+            encode.read_ahead(text)
+
+    count = len(prepared) * (1 + plan.flip)
+    if plan.cache:
+        return LazySamples(count, make, outlined, read_ahead)
+    return [make(number) for number in range(count)]
+
+
+def _texts(caption: str, plan: Preparation) -> list[str]:
+    return [caption, *variants(caption, plan.tag_shuffles, plan.keep_first, plan.seed)]
+
+
+def _outline(each: Prepared, mirrored: int, plan: Preparation) -> Outline:
+    source, (shape, identity) = each.source, each.encoded.latents[mirrored]
+    return Outline(shape, identity, _name(source, bool(mirrored)), source.caption, source.is_regularisation,
+                   source.repeats * plan.repeats, source.before is not None, source.reference is not None,
+                   weight=_weight(source, plan))
+
+
+def _weight(source: Source, plan: Preparation) -> float:
+    return plan.regularisation_weight if source.is_regularisation else 1.0
+
+
+def _name(source: Source, is_mirrored: bool) -> str:
+    return source.name + (" (mirrored)" if is_mirrored else "")
+
+
+def _sample(each: Prepared, is_mirrored: bool, encode: Encoder, plan: Preparation) -> Sample:
+    source, tensors, ending = each.source, each.tensors(), parts.MIRRORED if is_mirrored else ""
+    reference = {REFERENCE: [tensors[parts.REFERENCE + ending]]} if parts.REFERENCE in tensors else {}
+    if parts.START in tensors:
+        reference |= _start(tensors[parts.START + ending])
+    dressed = [(embedding, {**options, **reference})
+               for embedding, options in map(encode, _texts(source.caption, plan))]
+    mask = tensors[parts.MASK].float() / 255 if parts.MASK in tensors else None
+    return Sample(
+        tensors[parts.LATENT + ending], *dressed[0], mask=mask.flip(3) if is_mirrored and mask is not None else mask,
+        weight=_weight(source, plan),
+        is_regularisation=source.is_regularisation, variants=tuple(dressed[1:]), repeats=source.repeats * plan.repeats,
+        name=_name(source, is_mirrored), before=tensors.get(parts.BEFORE + ending))
+
+
+def _start(latent: torch.Tensor) -> dict:
+    """What the host's WanImageToVideo gives for the latent [1, C, T, h, w] of a first frame before grey ones."""
+    mask = latent.new_ones(1, 1, *latent.shape[2:])
+    mask[:, :, :1] = 0
+    return {START: latent, START_MASK: mask}
+
+
+def _notes(prepared: Sequence[Prepared]) -> list[str]:
+    grown = [(p.encoded.scale, p.source.name) for p in prepared if p.encoded.scale > 1.0]
+    notes = sentences([(p.source.name, remark) for p in prepared for remark in p.encoded.remarks])
+    if grown:
+        scale, name = max(grown, key=lambda each: each[0])
+        notes.insert(0, f"{len(grown)} of {len(prepared)} pictures are smaller than their size in training and were "
+                     f"enlarged, {name} most ({scale:.1f} times); a lower resolution keeps them sharp.")
+    return notes
+
+
+def _syntax(prepared: Sequence[Prepared], encode: Encoder, syntax: str) -> list[str]:
+    """How captions with parentheses are read."""
+    holding = {caption for caption in {p.source.caption for p in prepared} if encode.holds_syntax(caption)}
+    names = [p.source.name for p in prepared if p.source.caption in holding]
+    if not names:
+        return []
+    how = ("they are learnt as they are written, where a prompt of the same words reads weights; prompt_syntax set to "
+           "weights reads them as a prompt does" if syntax == "literal" else
+           "they are read as a prompt's weights; prompt_syntax set to literal learns them as they are written")
+    return [f"{len(names)} captions hold parentheses or backslashes before them: {how} ({shown(names)})."]

@@ -1,0 +1,173 @@
+"""A session as a tree of tensors and numbers, and back: what resume continues from, bit for bit."""
+import copy
+import hashlib
+from typing import Any
+
+import torch
+
+from ...shared.text_syntax import shorten
+from ..data.dataset import TrainingSet, outlines
+from ..step.session import Session
+from ..step.validation import Measured
+from .state_schema import check_fits, check_state
+
+PROBED, PROBE_BYTES = 16, 4096
+
+
+def state_of(session: Session) -> dict[str, Any]:
+    """Everything the next step depends on, as it was after the last whole step."""
+    return {
+        "step": session.step, "seconds": session.seconds,
+        "losses": torch.tensor(session.losses, dtype=torch.float64),
+        "rates": torch.tensor(session.rates, dtype=torch.float64),
+        "validated": [tuple(m) for m in session.validated],
+        "weights": session.adapters.flat, "optimizer": session.optimizer.state(),
+        "average": _kept(session.average), "second_average": _kept(session.second_average),
+        "cursor": session.cursor, "identity": identity(session),
+        "batch_size": session.settings.batch_size, "seed": session.settings.seed,
+        "critique": session.step_ranking.state() if session.step_ranking else None,
+        "memory": {"rows": session.memory.rows, "checkpoint": session.memory.checkpoint}, "aim": session.aim(),
+    }
+
+
+def identity(session: Session) -> dict[str, str]:
+    return {"model": model_identity(session.model), "kind": type(session.model).__name__,
+            "adapters": adapters_identity(session.adapters.tensors(torch.float32)),
+            "algorithm": f"{session.shape.algorithm} of rank {session.shape.rank}",
+            "dataset": dataset_identity(session.dataset), "optimizer": session.settings.recipe.optimizer.name,
+            "prediction": session.objective.kind, "base_lora": session.settings.recipe.base_lora}
+
+
+def restore(session: Session, state: dict[str, Any], where: str) -> None:
+    """Puts a prepared session where the state was taken; notes what could not be continued exactly.
+
+    Raises ValueError when the state belongs to another model, other adapters, another optimiser or another aim."""
+    check_state(state, where)
+    own, kept = identity(session), state["identity"]
+    _same(own, kept, where)
+    _same_aim(session.aim(), state.get("aim", {}), where)
+    same_order = (session.settings.batch_size == state["batch_size"]
+                  and (own["dataset"] == kept["dataset"] or _is_of_earlier_version(session.dataset, kept)))
+    check_fits(state, where, session.adapters.flat.numel(), len(session.samples) if same_order else 0,
+               max(1, session.settings.recipe.timesteps.strata))
+    _restore_optimizer(session, state["optimizer"], where)
+    session.adapters.flat.copy_(state["weights"])
+    session.optimizer.previous.copy_(session.adapters.flat)
+    _restore_average(session, session.average, state["average"])
+    _restore_average(session, session.second_average, state.get("second_average"))
+    session.losses, session.rates = state["losses"].tolist(), state["rates"].tolist()
+    session.validated, session.seconds = [Measured(*m) for m in state["validated"]], state["seconds"]
+    session.notes.append(f"Continued after step {session.step} from {where}.")
+    if session.step_ranking:
+        note = session.step_ranking.restore(state.get("critique"), session.adapters.flat.device)
+        session.notes += [note] if note else []
+    cursor = dict(state["cursor"])
+    if not same_order:
+        cursor["order"] = []
+        session.notes.append("The data set or the batch size is another one than before: its order starts anew.")
+    session.rewind(cursor)
+
+
+def _restore_optimizer(session, state, where):
+    """Loads the state, once a step has shown that the optimiser can work with it; the weights are restored after."""
+    name = session.settings.recipe.optimizer.name
+    try:
+        session.optimizer.load(copy.deepcopy(state))
+        session.optimizer.step(session.settings.rate(0), 0.0)
+        session.optimizer.load(state)
+    except Exception as error:                  # what an optimiser makes of a damaged state is of any kind
+        raise ValueError(f"resume: {where} is damaged: its optimizer state does not fit {name} "
+                         f"({shorten(str(error).partition(chr(10))[0])}).") from None
+
+
+def _kept(average) -> dict[str, Any] | None:
+    if average is None:
+        return None
+    return {"mean": average.mean, "updates": average.updates, "exponent": average.exponent or 0.0}
+
+
+def _restore_average(session: Session, average, kept: dict[str, Any] | None) -> None:
+    """The average goes on; one of another kind, whose files would claim what is not so, begins anew at the weights."""
+    if average and kept and kept.get("exponent", 0.0) == (average.exponent or 0.0):
+        average.mean.copy_(kept["mean"])
+        average.updates = kept["updates"]
+    elif average:
+        average.mean.copy_(session.adapters.flat)
+        session.notes += ["The average is of another length than before and begins anew."] if kept else []
+
+
+def _same(own, kept, where):
+    if own["model"] != kept["model"]:
+        other = "other weights" if own["kind"] == kept["kind"] else f"a {shorten(kept['kind'])} model"
+        raise ValueError(f"resume: {where} was trained on {other}, the connected model is {own['kind']}. "
+                         "Connect the model it was trained on.")
+    if own["adapters"] != kept["adapters"]:
+        raise ValueError(f"resume: {where} holds {shorten(kept['algorithm'])}, this run trains {own['algorithm']} on "
+                         "other layers or in another size. Set rank and adapter as they were.")
+    if own["optimizer"] != kept["optimizer"]:
+        raise ValueError(f"resume: {where} was trained with {shorten(kept['optimizer'])}, the recipe now says "
+                         f"{own['optimizer']}. Choose the optimizer it was trained with.")
+    if own["prediction"] != kept.get("prediction", own["prediction"]):
+        raise ValueError(f"resume: {where} was trained to predict {shorten(kept['prediction'])}, this run trains "
+                         f"{own['prediction']}. Set prediction of Training Recipe as it was.")
+    if own["base_lora"] != kept.get("base_lora", own["base_lora"]):
+        with_lora = [shorten(each["base_lora"]) or "none" for each in (kept, own)]
+        raise ValueError(f"resume: {where} was trained with base_lora {with_lora[0]}, the recipe now says "
+                         f"{with_lora[1]}. Set it as it was.")
+
+
+def _same_aim(own, kept, where):
+    if bool(own) != bool(kept):
+        raise ValueError(f"resume: {where} was written by another node, or by an older version of this one. Begin a "
+                         "new run with its LoRA.")
+    other = [name for name in own if own[name] != kept[name]]
+    if other:
+        raise ValueError(f"resume: {where} was trained with {', '.join(_as_kept(name, own, kept) for name in other)}. "
+                         "Set that as it was, or begin a new run with its LoRA.")
+
+
+def _as_kept(name, own, kept):
+    """That an input is another, and which it was and is, where that can be read; what stands after a # cannot."""
+    was, now = (shorten(each[name].partition("#")[0]) for each in (kept, own))
+    return f"another {name} ({was}; now {now})" if was != now else f"another {name}"
+
+
+def model_identity(model: torch.nn.Module) -> str:
+    """A hash of the names and shapes of all weights and of the values of a few small ones."""
+    parts = list(model.diffusion_model.named_parameters())
+    small = [p for _, p in parts if p.ndim == 1] or [p for _, p in parts]
+    names = "".join(f"{name}{tuple(p.shape)}" for name, p in parts)
+    return _hash(type(model).__name__, names, *small[::max(1, len(small) // PROBED)])
+
+
+def adapters_identity(tensors: dict[str, torch.Tensor]) -> str:
+    """A hash of the names and shapes of a LoRA."""
+    return _hash(*(f"{name}{tuple(tensor.shape)}" for name, tensor in tensors.items()))
+
+
+def dataset_identity(dataset: TrainingSet) -> str:
+    """A hash of every picture's shape and first values, in order, and of those it is paired with."""
+    return _hash(*(sample.identity for sample in outlines(dataset.samples)))
+
+
+def _is_of_earlier_version(dataset: TrainingSet, kept: dict[str, str]) -> bool:
+    """Whether a state of before there were outlines is of the data set: it hashed the latents themselves, all at once.
+    Such states name no prediction, so that no large set is read from the disk for others."""
+    if "prediction" in kept:
+        return False
+    latents = (latent for sample in dataset.samples for latent in (sample.latent, sample.before) if latent is not None)
+    return kept["dataset"] == _hash(*(part for latent in latents for part in (str(tuple(latent.shape)), latent)))
+
+
+def content_identity(*parts: torch.Tensor | str) -> str:
+    """A hash of words and of all values of tensors."""
+    return _hash(*parts, values=None)
+
+
+def _hash(*parts, values=PROBE_BYTES // 4):
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, torch.Tensor):
+            part = part.detach().flatten()[:values].to("cpu", torch.float32).numpy().tobytes()
+        digest.update(part if isinstance(part, bytes) else part.encode())
+    return digest.hexdigest()
