@@ -2,26 +2,46 @@
 
 import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
-import { blocksWidget, TYPE } from "./block_weights/widget.js";
+import { BlocksWidget, TYPE as BLOCKS } from "./block_weights/widget.js";
 import { showCritique } from "./critique/panel.js";
+import { showHelp } from "./help/panel.js";
+import { RowsWidget, TYPE as ROWS } from "./lora_rows/widget.js";
+import { followOpening } from "./opened.js";
+import { followOutputs, recallOutputs } from "./outputs.js";
 import { styleSheet } from "./panel.js";
+import { followPrompts } from "./prompts.js";
 import { showReport } from "./report/panel.js";
 import { showResult } from "./result.js";
-import { followTrainings, showTraining } from "./training/panel.js";
+import { showPromoted } from "./text_widget/promoted.js";
+import { followSubgraphs } from "./text_widget/promotion.js";
+import { refreshEditors, textWidget } from "./text_widget/widget.js";
+import { followTrainings, recallTrainings, showTraining } from "./training/panel.js";
+
+const EDITORS = { [BLOCKS]: BlocksWidget, [ROWS]: RowsWidget }; // by the type of the widget
 
 app.registerExtension({
   name: "bottega",
   init() {
-    for (const room of ["block_weights", "critique", "report", "training"]) {
+    for (const room of ["block_weights", "critique", "help", "lora_rows", "report", "text_widget", "training"]) {
       styleSheet(new URL(`./${room}/style.css`, import.meta.url));
     }
+    followPrompts({ app, api });
+    followOutputs({ app, api });
     followTrainings({ app, api });
+    followOpening({ app }, () => recallOutputs({ app, api }), () => recallTrainings({ app, api }));
   },
-  getCustomWidgets: () => ({ [TYPE]: blocksWidget({ app, api }) }),
+  getCustomWidgets: () => Object.fromEntries(
+    Object.entries(EDITORS).map(([type, Kind]) => [type, textWidget(Kind, type, { app, api })])),
+  setup() {
+    followSubgraphs(app.canvas.canvas, () => refreshEditors());
+  },
+  refreshComboInNodes: () => refreshEditors(), // a file may have been deleted, or be another one
   nodeCreated(node) {
-    showCritique({ api })(node);
-    showTraining({ api })(node);
-    showReport(node);
+    showPromoted(EDITORS, { app, api })(node);
+    showCritique({ app, api })(node);
+    showTraining({ app, api })(node);
+    showHelp(node);
+    showReport({ app })(node);
     showResult({ app })(node);
   },
 });

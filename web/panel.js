@@ -11,6 +11,7 @@ export function addPanel(node, name, root, height) {
     margin: 8,
   });
   widget.serialize = false;
+  widget.label = name.replace("bottega_", ""); // what an app calls it
   return widget;
 }
 

@@ -1,6 +1,6 @@
 /** What a node shows when its run is over. */
 
-import { chain } from "./panel.js";
+import { onOutput } from "./outputs.js";
 
 /**
  * Lets the live preview of a node go once its pictures are there: the host would show it instead of them, or both.
@@ -10,12 +10,14 @@ import { chain } from "./panel.js";
  */
 export const showResult = ({ app }) => (node) => {
   if (!node.comfyClass?.startsWith("Bottega")) return;
-  chain(node, "onExecuted", (output) => {
-    if (output?.images?.length) previews(app)?.revokePreviewsByLocatorId?.(locator(app, node));
+  onOutput(node, (output) => {
+    if (!output?.images?.length) return;
+    store(app)?.revokePreviewsByLocatorId?.(locator(app, node));
+    store(app)?.refreshNodeOutputs?.(node); // Nodes 2.0 look again only when the outputs are other ones
   });
 };
 
-const previews = (app) => app.extensionManager?._p?._s?.get("nodeOutput");
+const store = (app) => app.extensionManager?._p?._s?.get("nodeOutput");
 
 /** How the host names a node of any graph of the workflow. */
 function locator(app, node) {

@@ -72,7 +72,7 @@ export class Editor {
 
   /** Shows the text as it is now. */
   update() {
-    const text = this.host.read();
+    const text = (this.shown = this.host.read());
     const known = this.book.blocks.length > 0;
     const asText = this.host.view.text || !known;
     if (this.text.value !== text) this.text.value = text;

@@ -57,3 +57,17 @@ export function fitting(all, blocks) {
     texts: new Map((all.families ?? []).flatMap(({ presets: found }) => found.map(({ name, blocks: text }) => [name.toLowerCase(), text]))),
   };
 }
+
+/**
+ * What an editor of block weights learns. found, all, table: the answers of lora, presets and architectures; ran, chosen, file:
+ * as for `merge`, `chosen` by name; settings: {vectorMode, a, b} of the node.
+ */
+export function knowledge({ found, all, table, ran, chosen, file, settings: { vectorMode, a, b } }) {
+  const blocks = merge(found, ran ?? null, table[chosen] ?? null, file);
+  const { menu, layouts, texts } = fitting(all, blocks);
+  return {
+    blocks, architecture: found?.architecture || (blocks.length && !ran ? chosen : ""), message: found?.error ?? "",
+    presets: menu, texts, layouts: vectorMode === "inspire" ? undefined : layouts,
+    letters: a === undefined ? {} : { A: a, a: a / 2, B: b, b: b / 2 }, // small letters are half of them
+  };
+}

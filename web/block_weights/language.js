@@ -1,16 +1,41 @@
 /**
- * The language of block weights, as far as bars can show it: the twin of language.py and weights.py
+ * The language of block weights, as far as bars can show it: the twin of block_language.py, selectors.py and weights.py
  * in nodes/lora/block_weights.
  *
  * What the bars cannot express (parts of blocks, letters, vectors, names of presets) is told apart, not interpreted.
  */
 
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 const LINEAR = /^linear\s*\(([^,()]*),([^,()]*)\)$/i;
 const LETTER = /^[AaBbRrUu]$/;
 
 /** Lower case and without leading zeros, so that D7 and d07 are one name. */
 const plain = (name) => name.toLowerCase().replace(/(?<!\d)0+(?=\d)/g, "");
+
+/** Characters of a text that are read, and of one that a sentence about it quotes, as on the server. */
+const LONGEST = 20000;
+const QUOTED = 120;
+
+const cut = (text) => (text.length <= QUOTED ? text : `${text.slice(0, QUOTED - 3)}...`);
+
+/**
+ * Whether a name is that of a pattern, in which * stands for any characters. Each piece between two stars is looked for
+ * once, after the one before, so many stars take no longer than few.
+ */
+export function fits(pattern, name) {
+  const [first, ...inner] = pattern.split("*");
+  if (!inner.length) return pattern === name;
+  const last = inner.pop();
+  if (!name.startsWith(first) || !name.endsWith(last) || name.length < first.length + last.length) return false;
+  const end = name.length - last.length;
+  let at = first.length;
+  for (const piece of inner) {
+    const found = name.indexOf(piece, at);
+    if (found < 0 || found + piece.length > end) return false;
+    at = found + piece.length;
+  }
+  return true;
+}
 
 /** Letters of an alias without its number: S for S07. */
 export const stem = (alias) => alias.replace(/\d+$/, "");
@@ -26,6 +51,7 @@ export function family(alias) {
  * kind "weights" has selectors and value; "default" has value; "other" is left to the server; "bad" has problem.
  */
 export function parse(text) {
+  if (text.length > LONGEST) return [tooLong(text)];
   const bare = text.replace(/#[^\r\n]*/g, (note) => " ".repeat(note.length));
   const items = [];
   let start = 0;
@@ -34,6 +60,11 @@ export function parse(text) {
     start += piece.length + 1;
   }
   return items;
+}
+
+function tooLong(text) {
+  const problem = `expected at most ${LONGEST} characters, got ${text.length}`;
+  return { kind: "bad", text: cut(text), start: 0, end: text.length, problem };
 }
 
 function readPiece(piece, offset) {
@@ -66,12 +97,12 @@ function readStatement(item) {
   const selectors = left.split(",").map((name) => name.trim());
   const value = readValue(right);
   const bad = (problem) => ({ ...item, kind: "bad", problem });
-  if (!selectors.every(Boolean)) return bad(`"${item.text}" is not of the form NAME=NUMBER, such as IN04=0.5`);
-  if (!value) return bad(`"${right}" in "${item.text}" is not a number, nor A, B, R or U`);
+  if (!selectors.every(Boolean)) return bad(`"${cut(item.text)}" is not of the form NAME=NUMBER, such as IN04=0.5`);
+  if (!value) return bad(`"${cut(right)}" in "${cut(item.text)}" is not a number, nor A, B, R or U`);
   const valueStart = item.end - right.length;
   if (selectors.some((name) => name.toLowerCase() === "default")) {
     if (selectors.length > 1 || value.to !== undefined) {
-      return bad(`"${item.text}" asks too much of default, which stands alone and takes one number`);
+      return bad(`"${cut(item.text)}" asks too much of default, which stands alone and takes one number`);
     }
     return { ...item, kind: "default", value, valueStart };
   }
@@ -90,8 +121,12 @@ function readValue(text) {
 
 /** What a selector names: {whole: aliases} or {parts: aliases}; null if no block known here answers to it. */
 export function select(selector, blocks) {
+  const every = partOfEveryBlock(selector, blocks);
+  if (every) return every;
   const words = selector.split(".");
-  for (let end = words.length; end > 0; end--) {
+  // No block, and no two that a range joins, has more dots: longer beginnings are not tried.
+  const dots = Math.max(0, ...blocks.flatMap(({ block, path }) => [block, path ?? ""]).map((n) => n.split(".").length - 1));
+  for (let end = Math.min(words.length, 2 * dots + 1); end > 0; end--) {
     const name = words.slice(0, end).join(".");
     const found = named(name, blocks) ?? range(name, blocks) ?? group(name, blocks);
     if (found) return end === words.length ? { whole: found } : { parts: found };
@@ -99,25 +134,41 @@ export function select(selector, blocks) {
   return null;
 }
 
+/** What * or a family before a dotted part means: the part of every block, and after * also what is named so outside. */
+function partOfEveryBlock(selector, blocks) {
+  const [name, ...part] = selector.split(".");
+  const aliases = name === "*" ? blocks.map(({ block }) => block) : ofFamily(name, blocks);
+  if (!part.length || !aliases?.length) return null;
+  const outside = (name === "*" && fitting(selector, blocks)) || [];
+  return { parts: aliases.filter((alias) => !outside.includes(alias)), whole: outside };
+}
+
 const some = (list) => (list.length ? list : null);
 
 function named(name, blocks) {
   const key = plain(name);
-  const asPattern = name.toLowerCase().replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");
-  const pattern = new RegExp(`^${asPattern}$`);
-  const ofFamily = /^[a-z]+\*$/i.test(name) ? name.slice(0, -1).toLowerCase() : null;
-  const tests = [
-    ({ block }) => plain(block) === key,
-    ({ path }) => path != null && plain(path) === key,
-    ({ block }) => ofFamily !== null && stem(block).toLowerCase() === ofFamily,
-    ({ block }) => pattern.test(block.toLowerCase()),
-    ({ path }) => path != null && pattern.test(path.toLowerCase()),
-  ];
-  for (const test of tests) {
-    const found = blocks.filter(test).map(({ block }) => block);
-    if (found.length) return found;
-  }
-  return null;
+  const exact = (test) => some(blocks.filter(test).map(({ block }) => block));
+  return exact(({ block }) => plain(block) === key) ?? exact(({ path }) => path != null && plain(path) === key)
+    ?? ofFamily(name, blocks) ?? fitting(name, blocks);
+}
+
+function ofFamily(name, blocks) {
+  if (!/^[a-z]+\*$/i.test(name)) return null;
+  const letters = name.slice(0, -1).toLowerCase();
+  return some(blocks.map(({ block }) => block).filter((block) => stem(block).toLowerCase() === letters));
+}
+
+const firstLetters = (name) => /^[a-z]*/.exec(name.toLowerCase())[0];
+
+/** Blocks whose alias, or else whose path, a pattern fits. Letters before its first * are a family's: B* is not BASE. */
+function fitting(name, blocks) {
+  const pattern = name.toLowerCase();
+  const letters = firstLetters(name);
+  const other = (block) => block.includes(".") && letters && name[letters.length] === "*" && firstLetters(block) !== letters;
+  const aliases = blocks.map(({ block }) => block);
+  const found = some(aliases.filter((block) => fits(pattern, block.toLowerCase()) && !other(block)));
+  if (found || /^[A-Z]+\*$/.test(name)) return found;
+  return some(blocks.filter(({ path }) => path != null && fits(pattern, path.toLowerCase())).map(({ block }) => block));
 }
 
 function group(name, blocks) {
@@ -144,14 +195,19 @@ function range(name, blocks) {
  * where they are known, and letters: {A: number}.
  */
 export function understand(text, book) {
+  const found = new Map(); // what is written again means the same
+  const lookup = (selector) => {
+    if (!found.has(selector)) found.set(selector, select(selector, book.blocks));
+    return found.get(selector);
+  };
   return parse(text).flatMap((item) => (item.kind === "other" && expand(item, book)) || [item])
-    .map((item) => ({ ...item, ...reach(item, book.blocks) }));
+    .map((item) => ({ ...item, ...reach(item, lookup) }));
 }
 
-function reach(item, blocks) {
+function reach(item, lookup) {
   const reached = { whole: new Set(), parts: new Set(), lost: [], unknown: item.kind === "other" };
   for (const selector of item.selectors ?? []) {
-    const found = select(selector, blocks);
+    const found = lookup(selector);
     found?.whole?.forEach((alias) => reached.whole.add(alias));
     found?.parts?.forEach((alias) => reached.parts.add(alias));
     if (!found) reached.lost.push(selector);

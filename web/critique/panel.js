@@ -1,7 +1,10 @@
 /** What Art Critique found, on the node: score, radar, reasons, and the heat map of whatever criterion is pointed at. */
 
-import { addPanel, chain, element, fit } from "../panel.js";
-import { levels, poles } from "./poles.js";
+import { keep, recall } from "../kept.js";
+import { onOpened } from "../opened.js";
+import { onOutput } from "../outputs.js";
+import { addPanel, element, fit } from "../panel.js";
+import { levels, opposites } from "./opposites.js";
 import { radar } from "./radar.js";
 import { shape } from "./svg.js";
 
@@ -11,15 +14,16 @@ const HEIGHT = 390;
 const WITHOUT_REASONS = 300;
 
 /** What to do with a new node of the page. */
-export const showCritique = ({ api }) => (node) => {
+export const showCritique = ({ app, api }) => (node) => {
   if (node.comfyClass !== NODE) return;
-  const panel = new Panel(node, api);
-  chain(node, "onExecuted", (output) => panel.read(output));
+  const panel = new Panel(node, app, api);
+  onOutput(node, (output) => panel.read(output));
+  onOpened(node, () => panel.restore());
 };
 
 class Panel {
-  constructor(node, api) {
-    Object.assign(this, { node, api, pictures: [], shown: 0, pinned: null });
+  constructor(node, app, api) {
+    Object.assign(this, { node, app, api, pictures: [], shown: 0, pinned: null });
     this.root = element("div", "bottega-critique");
     this.root.hidden = true;
     this.widget = addPanel(node, OUTPUT, this.root, () => (this.pictures.length ? this.height : 0));
@@ -28,7 +32,18 @@ class Panel {
   read(output) {
     const found = output?.[OUTPUT]?.[0];
     if (!found) return;
-    this.pictures = JSON.parse(found);
+    this.show(JSON.parse(found));
+    keep(this.app, this.node, OUTPUT, this.pictures);
+  }
+
+  /** What this node showed before the graph was loaded anew. */
+  restore() {
+    const pictures = recall(this.app, this.node, OUTPUT);
+    if (pictures?.length) this.show(pictures);
+  }
+
+  show(pictures) {
+    this.pictures = pictures;
     this.shown = Math.min(this.shown, this.pictures.length - 1);
     this.root.hidden = false;
     this.height = this.pictures.some(({ reasons }) => reasons.length) ? HEIGHT : WITHOUT_REASONS;
@@ -43,7 +58,7 @@ class Panel {
     this.heat = shape("svg", { class: "heat" });
     this.caption = element("div", "caption");
     const values = rated.map(({ id, name, typicality }) => ({ id, name, value: typicality }));
-    const draw = picture.score === null ? poles : values.length < 3 ? levels : radar; // two make no shape
+    const draw = picture.score === null ? opposites : values.length < 3 ? levels : radar; // two make no shape
     const drawn = draw(picture.score === null ? picture.positions : values, (id) => this.point(id));
     const upper = element("div", "upper");
     const stage = element("div", "stage");
@@ -88,7 +103,7 @@ class Panel {
   #head({ score, band, rubric }) {
     const head = element("div", "head");
     const words = element("div", "words");
-    words.append(element("div", "band", score === null ? "Positions only: neither pole is better"
+    words.append(element("div", "band", score === null ? "Positions only: neither end is better"
       : `95 % band ${band.map(Math.round).join(" to ")}`), element("div", "rubric", rubric || "default rubric"));
     head.append(...(score === null ? [] : [element("div", "score", String(Math.round(score)))]), words,
       ...this.#pager());
@@ -119,7 +134,7 @@ class Panel {
   }
 }
 
-/** The criterion that moves the score most; of pairs of poles the one furthest from the middle. */
+/** The criterion that moves the score most; of pairs of opposites the one furthest from the middle. */
 function strongest(criteria) {
   const moves = ({ contribution, place }) => Math.abs(contribution ?? place ?? 0);
   return criteria.reduce((best, each) => (!best || moves(each) > moves(best) ? each : best), null);

@@ -48,7 +48,9 @@ function tableAt(lines, at) {
   return [lines[at], ...lines.slice(at + 2, end)].map(cells);
 }
 
-const cells = (row) => row.trim().replace(/^\|/, "").replace(/\|$/, "").split("|").map((cell) => cell.trim());
+/** The cells of a row; `\|` is a bar that belongs to a cell. */
+const cells = (row) => row.trim().replace(/^\|/, "").replace(/(?<!\\)\|$/, "").split(/(?<!\\)\|/)
+  .map((cell) => cell.trim().replaceAll("\\|", "|"));
 
 function table([head, ...rows]) {
   const made = element("table");

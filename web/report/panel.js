@@ -1,11 +1,13 @@
 /** What a node reports of its last run, on the node: a few lines, and all of it when unfolded. */
 
+import { keep, recall } from "../kept.js";
+import { onOpened } from "../opened.js";
+import { onOutput } from "../outputs.js";
 import { addPanel, chain, element, fit } from "../panel.js";
-import { keep, recall } from "./kept.js";
 import { blocks } from "./markdown.js";
 
 const OURS = /^Bottega/;
-const SAY_IT_THEMSELVES = new Set(["BottegaCritique"]); // nodes whose own panel says what their text says
+const PANEL = "bottega_report";
 const FOLDED = 96; // pixels of text
 const UNFOLDED = 420;
 const NARROWEST = 300; // pixels of a node whose report can be read
@@ -13,16 +15,16 @@ const FOOT = 24;
 const MARGINS = 16;
 
 /** What to do with a new node of the page. */
-export const showReport = (node) => {
-  if (!OURS.test(node.comfyClass ?? "") || SAY_IT_THEMSELVES.has(node.comfyClass)) return;
-  const report = new Report(node);
-  chain(node, "onExecuted", (output) => report.read(output));
-  chain(node, "onConfigure", () => report.restore());
+export const showReport = ({ app }) => (node) => {
+  if (!OURS.test(node.comfyClass ?? "")) return;
+  const report = new Report(node, app);
+  onOutput(node, (output) => report.read(output));
+  onOpened(node, () => report.restore());
 };
 
 class Report {
-  constructor(node) {
-    Object.assign(this, { node, text: "", open: false, height: 0 });
+  constructor(node, app) {
+    Object.assign(this, { node, app, text: "", open: false, height: 0 });
   }
 
   read(output) {
@@ -30,13 +32,13 @@ class Report {
     const said = [output.text].flat().filter((part) => typeof part === "string").join("\n\n").trim();
     if (said === this.text) return;
     this.show(said, this.open);
-    keep(this.node, said ? { text: said, open: this.open } : null);
+    keep(this.app, this.node, PANEL, said ? { text: said, open: this.open } : null);
     fit(this.node);
   }
 
   /** What this node said before the graph was loaded anew. */
   restore() {
-    const { text, open } = recall(this.node) ?? {};
+    const { text, open } = recall(this.app, this.node, PANEL) ?? {};
     if (text && text !== this.text) this.show(text, Boolean(open));
   }
 
@@ -66,7 +68,7 @@ class Report {
     this.root.append(this.body, foot);
     for (const name of ["pointerdown", "copy", "keydown"]) this.body.addEventListener(name, (event) => event.stopPropagation());
     this.body.addEventListener("wheel", (event) => this.#scrolls() && event.stopPropagation());
-    addPanel(this.node, "bottega_report", this.root, () => (this.text ? this.height + MARGINS : 0));
+    addPanel(this.node, PANEL, this.root, () => (this.text ? this.height + MARGINS : 0));
     const [width, height] = this.node.size;
     if (width < NARROWEST) this.node.setSize([NARROWEST, height]);
     const observer = new ResizeObserver(() => this.measure());
@@ -78,7 +80,7 @@ class Report {
 
   unfold(open) {
     this.open = open;
-    keep(this.node, { text: this.text, open });
+    keep(this.app, this.node, PANEL, { text: this.text, open });
     const [width, height] = this.node.size;
     const before = this.height;
     this.body.scrollTop = 0;

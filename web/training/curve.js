@@ -1,17 +1,18 @@
 /** Losses of a running training as a curve: single steps faint, their running mean strong. */
 
 const SMOOTH = 0.95;
+const UNKNOWN = undefined;
 
 export class Losses {
   constructor() {
     this.values = [];
   }
 
-  /** first: the step, from 1, of the first of these losses. A step that starts over begins a new curve. */
+  /** first: the step, from 1, of the first of these losses. False if there are steps whose loss is not known. */
   add(first, losses) {
-    this.values.length = Math.min(this.values.length, first - 1);
-    while (this.values.length < first - 1) this.values.push(NaN);
-    this.values.push(...losses);
+    while (this.values.length < first - 1) this.values.push(UNKNOWN);
+    losses.forEach((loss, i) => { this.values[first - 1 + i] = loss ?? NaN; });
+    return !this.values.includes(UNKNOWN);
   }
 
   /** The mean so far at each step, in which older losses fade. */

@@ -1,19 +1,32 @@
 /** A training as it runs, on its node: the curve of its losses, its pace, and a button that stops it and keeps the result. */
 
+import { settled } from "../opened.js";
+import { nodeOf } from "../outputs.js";
 import { addPanel, chain, element, fit } from "../panel.js";
+import { isMine, workflowId } from "../prompts.js";
 import { drawCurve, Losses } from "./curve.js";
 
-const NODE = "BottegaTrainLora";
+const NODES = new Set(["BottegaTrainLora", "BottegaCriticTrain"]);
 const EVENT = "bottega.training";
 const STOP = "/bottega/training/stop";
+const CURVES = "/bottega/training/curves";
 const HEIGHT = 150;
+const MOST_ASKED = 3; // times for losses that have passed this page by: a long curve has no beginning any more
+
+const ENDS = {
+  finished: ({ steps }) => `Finished: ${steps} steps`,
+  stopped: ({ step, steps }) => `Stopped at step ${step} of ${steps}, and kept`,
+  cancelled: ({ step, steps }) => `Cancelled at step ${step} of ${steps}`,
+  failed: ({ step, steps }) => `Failed after step ${step} of ${steps}`,
+  lost: ({ step, steps }) => `Over after step ${step} of ${steps}`,
+};
 
 const panels = new Map(); // by node, while the node is in the graph
 
 /** What to do with a new node of the page. */
-export const showTraining = ({ api }) => (node) => {
-  if (node.comfyClass !== NODE) return;
-  const panel = new Panel(node, api);
+export const showTraining = ({ app, api }) => (node) => {
+  if (!NODES.has(node.comfyClass)) return;
+  const panel = new Panel(node, app, api);
   panels.set(node, panel);
   chain(node, "onRemoved", () => {
     panels.delete(node);
@@ -23,26 +36,39 @@ export const showTraining = ({ api }) => (node) => {
 
 /** Listens for trainings, once a page. */
 export function followTrainings({ app, api }) {
-  api.addEventListener(EVENT, ({ detail }) => panels.get(nodeOf(app.graph, detail.node))?.update(detail));
-  const over = () => panels.forEach((panel) => panel.rest());
-  for (const name of ["execution_success", "execution_error", "execution_interrupted"]) api.addEventListener(name, over);
+  api.addEventListener(EVENT, async ({ detail }) => {
+    await settled();
+    show(app, detail);
+  });
+  for (const name of ["execution_success", "execution_error", "execution_interrupted"]) {
+    api.addEventListener(name, ({ detail }) => panels.forEach((panel) => panel.over(detail.prompt_id)));
+  }
 }
 
-/** The node of an execution id; `3:1` is node 1 inside the subgraph node 3. Ids are numbers or names. */
-function nodeOf(graph, id) {
-  const find = (within, part) => within?.getNodeById(part) ?? within?.getNodeById(Number(part));
-  const [first, ...rest] = String(id).split(":");
-  return rest.reduce((node, part) => find(node?.subgraph, part), find(graph.rootGraph ?? graph, first));
+/** Gives the nodes of a workflow that was just opened the curves that the server keeps. */
+export async function recallTrainings({ app, api }) {
+  if (!panels.size) return;
+  const workflow = workflowId(app);
+  if (!workflow) return;
+  const answer = await api.fetchApi(`${CURVES}?${new URLSearchParams({ workflow_id: workflow })}`);
+  if (!answer.ok || workflow !== workflowId(app)) return;
+  for (const state of await answer.json()) show(app, state);
+}
+
+function show(app, state) {
+  if (isMine(app, state.prompt_id, state.workflow_id)) panels.get(nodeOf(app, state.display_node))?.update(state);
 }
 
 class Panel {
-  constructor(node, api) {
-    Object.assign(this, { node, api, losses: new Losses(), state: null, drawn: false });
+  constructor(node, app, api) {
+    Object.assign(this, { node, app, api, losses: new Losses(), state: null, drawn: false });
     this.root = element("div", "bottega-training");
     this.root.hidden = true;
     this.canvas = element("canvas");
     this.words = element("div", "words");
+    this.words.setAttribute("role", "status");
     this.button = element("button", "", "Stop and keep");
+    this.button.type = "button";
     this.button.title = "Ends the training after this step; the LoRA so far is saved and the graph goes on with it.";
     this.button.addEventListener("click", () => this.stop());
     const foot = element("div", "foot");
@@ -58,40 +84,51 @@ class Panel {
   }
 
   update(state) {
-    const first = !this.state;
-    if (!this.state || state.step < this.state.step) this.losses = new Losses();
-    this.state = state;
-    this.losses.add(state.first, state.losses);
-    this.root.hidden = false;
-    this.root.style.minHeight = `${HEIGHT}px`;
-    if (!this.stopping) this.button.disabled = state.step >= state.steps;
-    this.words.textContent = this.#sentence();
-    if (first) fit(this.node);
-    this.#draw();
+    const same = state.prompt_id === this.state?.prompt_id && state.node === this.state.node;
+    if (same && this.state.ended && !state.ended) return; // a late event
+    if (!same) Object.assign(this, { losses: new Losses(), asked: 0 });
+    if (!same || state.ended || state.step >= this.state.step) this.state = state; // or what was asked for comes late
+    if (!this.losses.add(state.first, state.losses) && this.asked++ < MOST_ASKED) recallTrainings(this);
+    if (!same || state.ended) this.#rest();
+    this.#show();
   }
 
-  /** The training is over, however it ended. */
-  rest() {
-    this.stopping = false;
-    this.button.disabled = true;
+  #show() {
+    this.button.hidden = Boolean(this.state.ended);
+    this.words.textContent = this.#sentence();
+    this.#draw();
+    if (!this.root.hidden) return;
+    this.root.hidden = false;
+    this.root.style.minHeight = `${HEIGHT}px`;
+    fit(this.node);
+  }
+
+  #rest() {
+    this.button.disabled = false;
     this.button.textContent = "Stop and keep";
   }
 
+  /** The prompt is over; a server that went away says nothing of its training. */
+  over(prompt) {
+    if (this.state?.prompt_id !== prompt || this.state.ended) return;
+    this.update({ ...this.state, first: this.state.step + 1, losses: [], ended: "lost" });
+  }
+
   async stop() {
-    this.stopping = true;
     this.button.disabled = true;
     this.button.textContent = "Stopping …";
+    const { prompt_id, node } = this.state;
     const answer = await this.api.fetchApi(STOP, {
-      method: "POST", headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ node_id: this.state.node }),
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt_id, node }),
     });
-    if (!answer.ok || !(await answer.json()).stopping) this.rest();
+    if (!answer.ok || !(await answer.json()).stopping) this.#rest();
   }
 
   #sentence() {
-    const { step, steps, rate, seconds_a_step: pace, eta } = this.state;
-    const loss = this.losses.smoothed().at(-1);
-    return `${step} / ${steps}   loss ${loss?.toPrecision(3)}   rate ${rate.toPrecision(2)}   `
+    const { step, steps, rate, seconds_a_step: pace, eta, ended } = this.state;
+    const loss = `loss ${this.losses.smoothed().at(-1)?.toPrecision(3)}`;
+    if (ended) return `${ENDS[ended](this.state)}   ${loss}`;
+    return `${step} / ${steps}   ${loss}   rate ${rate.toPrecision(2)}   `
       + `${pace < 1 ? `${(1 / pace).toFixed(1)} it/s` : `${pace.toFixed(1)} s/it`}   ${clock(eta)} left`;
   }
 

@@ -3,7 +3,7 @@
 import { element } from "../panel.js";
 
 /** positions: [{id, name, place -1..1 or null, low, high}]; `pointed(id or null)` is called as in the radar. */
-export function poles(positions, pointed) {
+export function opposites(positions, pointed) {
   return rows(positions.map(({ id, name, place, low, high }) => {
     const told = place === null ? "not measured" : place.toFixed(2);
     const title = `${name}: ${told}, from -1 (${low}) to 1 (${high})`;
@@ -19,7 +19,7 @@ export function levels(criteria, pointed) {
 }
 
 function rows(ends, pointed) {
-  const made = element("div", "poles");
+  const made = element("div", "opposites");
   made.append(...ends.map((each) => row(each, pointed)));
   return made;
 }

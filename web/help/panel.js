@@ -1,0 +1,17 @@
+/** Help pages of the pack's nodes, which the host shows beside the graph: marks the page while it can only be one of ours. */
+
+import { chain } from "../panel.js";
+
+const chosen = new Set();
+
+/** What to do with a new node of the page. */
+export const showHelp = (node) => {
+  if (!node.comfyClass?.startsWith("Bottega")) return;
+  chain(node, "onSelected", () => mark(() => chosen.add(node)));
+  for (const name of ["onDeselected", "onRemoved"]) chain(node, name, () => mark(() => chosen.delete(node)));
+};
+
+function mark(change) {
+  change();
+  document.body.classList.toggle("bottega-help", chosen.size > 0);
+}

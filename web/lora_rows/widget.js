@@ -1,0 +1,54 @@
+/** Rows of LoRAs as a widget of a node: which rows are open, and as text or not, is kept with the node. */
+
+import { architectures, knowledge, lora, presets } from "../block_weights/knowledge.js";
+import { settingsOf } from "../block_weights/widget.js";
+import { refreshEditors, TextWidget } from "../text_widget/widget.js";
+import { RowsEditor } from "./editor.js";
+
+export const TYPE = "BOTTEGA_LORA_ROWS";
+
+export class RowsWidget extends TextWidget {
+  followed = ["vector_mode", "a", "b"];
+
+  make() {
+    return new RowsEditor(this.root, this);
+  }
+
+  async learn(isLatest) {
+    const files = await listedLoras(this.api);
+    if (!isLatest()) return;
+    this.editor.update();
+    this.editor.offer(files);
+  }
+
+  /** What the editor of a row's block weights learns of a file: from the file, and from the node's last run. */
+  async know(file) {
+    const [found, all, table] = await Promise.all([lora(this.api, file), presets(this.api), architectures(this.api)]);
+    const { bottega_rows: runs, bottega_architecture: chosen } = this.source?.node.properties ?? {};
+    const ran = runs?.[file] && { lora: file, blocks: runs[file] };
+    return knowledge({ found, all, table, ran, chosen, file, settings: settingsOf(this) });
+  }
+
+  architectures = async () => Object.keys(await architectures(this.api));
+
+  choose(name) {
+    const { node } = this.source ?? this;
+    node.properties.bottega_architecture = name;
+    this.changed(true);
+    refreshEditors(node);
+  }
+
+  executed(output) {
+    const text = output?.bottega_rows?.[0];
+    if (text === undefined) return;
+    this.node.properties.bottega_rows = typeof text === "string" ? JSON.parse(text) : text;
+    refreshEditors(this.node);
+  }
+}
+
+/** The files of the loras folders, as the host lists them now. */
+async function listedLoras(api) {
+  const answer = await api.fetchApi("/models/loras", { cache: "no-cache" });
+  const files = answer.ok ? await answer.json() : [];
+  return files.filter((file) => typeof file === "string");
+}
