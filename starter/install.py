@@ -1,7 +1,8 @@
 """Puts the starter where a ComfyUI looks: `python starter/install.py MODELS_DIR INPUT_DIR`.
 
-The diffusion model is copied; the VAE and the text encoder are written down (see vae.py and text.py); twelve pictures
-with captions go to INPUT_DIR/bottega_woodcut for the training example. Running it again changes nothing.
+The diffusion model and two LoRAs for it are copied; the VAE and the text encoder are written down (see vae.py and
+text.py); twelve pictures with captions go to INPUT_DIR/bottega_woodcut. The painter is put beside it with its own (see
+painter/install.py), and a picture of its generator for the critique's example. Running it again changes nothing.
 """
 import os
 import shutil
@@ -12,7 +13,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 MODEL, VAE, TEXT = "bottega_starter.safetensors", "bottega_starter_vae.safetensors", "bottega_starter_text.safetensors"
-PICTURES = "bottega_woodcut"
+LORAS = ("bottega_woodcut.safetensors", "bottega_night.safetensors")
+PICTURES, PICTURE = "bottega_woodcut", "bottega_picture.png"    # PICTURE lies beside the folders: *Load Image* lists it
 
 
 def beside(path: Path, write):
@@ -26,7 +28,8 @@ def beside(path: Path, write):
         part.unlink(missing_ok=True)
 
 
-def newer(path: Path, *sources: str) -> bool:
+def newer(path: Path, *sources: str | Path) -> bool:
+    """Whether a file is there and younger than its sources, paths or names beside this script."""
     return path.exists() and path.stat().st_mtime >= max((HERE / s).stat().st_mtime for s in sources)
 
 
@@ -34,9 +37,10 @@ def install_models(models: Path):
     import text
     import vae
     from safetensors.torch import save_file
-    model = models / "diffusion_models" / MODEL
-    if not newer(model, MODEL):
-        beside(model, lambda part: shutil.copyfile(HERE / MODEL, part))
+    copied = {MODEL: "diffusion_models"} | dict.fromkeys(LORAS, "loras")
+    for name, kind in copied.items():
+        if not newer(models / kind / name, name):
+            beside(models / kind / name, lambda part, name=name: shutil.copyfile(HERE / name, part))
     written = ((models / "vae" / VAE, "vae.py", vae), (models / "text_encoders" / TEXT, "text.py", text))
     for path, source, module in written:
         if not newer(path, source):
@@ -54,8 +58,17 @@ def install_pictures(folder: Path):
             beside(folder / f"{i:02}.txt", lambda part, t=thing: part.write_text(woodcut.caption(t), encoding="utf-8"))
 
 
+def install_painter(models: Path, pictures: Path):
+    """The second starter, twelve woodcuts for it to learn from, and a picture to criticise (painter/install.py)."""
+    from painter import install as painter
+    painter.install(models)
+    painter.install_pictures(pictures / painter.PICTURES)
+    painter.install_picture(pictures / PICTURE)
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python starter/install.py MODELS_DIR INPUT_DIR")
     install_models(Path(sys.argv[1]))
     install_pictures(Path(sys.argv[2]) / PICTURES)
+    install_painter(Path(sys.argv[1]), Path(sys.argv[2]))

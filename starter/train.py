@@ -23,47 +23,21 @@ comfy.options.args_parsing = False
 from comfy.cli_args import args as host_args  # noqa: E402
 
 host_args.cpu = not torch.cuda.is_available()
-import comfy.ops  # noqa: E402
 import pictures  # noqa: E402
 import text  # noqa: E402
+import transformer  # noqa: E402
 import vae  # noqa: E402
-from comfy.ldm.modules.diffusionmodules.mmdit import OpenAISignatureMMDITWrapper  # noqa: E402
 from comfy.sd1_clip import SDTokenizer  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 DEPTH, CONTEXT, POOLED, POSITIONS = 3, 4096, 2048, 16
-HIDDEN = 64 * DEPTH
 BATCH, TIME_SHIFT, EMPTY_PROMPTS = 64, 2.0, 0.1
 TOKENS = 24                      # one length for all batches: oneDNN prepares its kernels once a shape
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def build(seed: int) -> torch.nn.Module:
-    """The host's SD3 transformer, depth 3; only the dimensions that the text encoder writes are read."""
-    reader = {"target": "torch.nn.Linear", "params": {"in_features": text.READ, "out_features": HIDDEN}}
-    net = OpenAISignatureMMDITWrapper(
-        input_size=None, patch_size=2, in_channels=vae.LATENT_CHANNELS, depth=DEPTH, adm_in_channels=text.READ,
-        context_embedder_config=reader, num_patches=POSITIONS ** 2, pos_embed_max_size=POSITIONS,
-        pos_embed_scaling_factor=None, qk_norm="rms", dtype=torch.float32, device="cpu",
-        operations=comfy.ops.disable_weight_init)
-    generator = torch.Generator().manual_seed(seed)
-    for name, p in net.named_parameters():
-        with torch.no_grad():
-            if p.ndim > 1:
-                quiet = "adaLN" in name or "final_layer" in name
-                p.normal_(0, 0.002 if quiet else p[0].numel() ** -0.5 * 0.7, generator=generator)
-            else:
-                p.fill_(1.0 if ".ln_" in name else 0.0)
-    net.pos_embed.copy_(position_table())
-    return net.to(DEVICE)
-
-
-def position_table() -> torch.Tensor:
-    line = torch.arange(POSITIONS, dtype=torch.float64)
-    rate = 0.02 ** (torch.arange(HIDDEN // 4, dtype=torch.float64) / (HIDDEN // 4)) * 1.5
-    wave = torch.cat([(line[:, None] * rate).sin(), (line[:, None] * rate).cos()], 1)
-    y, x = torch.meshgrid(torch.arange(POSITIONS), torch.arange(POSITIONS), indexing="ij")
-    return torch.cat([wave[x.flatten()], wave[y.flatten()]], 1)[None].float()
+    return transformer.build(seed, DEPTH, POSITIONS, vae.LATENT_CHANNELS).to(DEVICE)
 
 
 class Prompts:
