@@ -9,7 +9,10 @@ WORKSHOP = ROOT / ".workshop"
 STAMP = WORKSHOP / "packages.txt"
 HOST = WORKSHOP / "host" / "ComfyUI"
 BASE = WORKSHOP / "base"
+FRONT_ENDS = WORKSHOP / "front_end"
 BENCHMARKS = ROOT / "tests" / "benchmarks"
+TORTURE = ROOT / "tests" / "faults" / "torture.py"
+CARD_CASES = ROOT / "tests" / "card" / "cases"
 
 
 def venv_python():

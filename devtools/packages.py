@@ -79,6 +79,24 @@ def install_other_host(requirements, pinned):
         pip("install", "-r", requirements)
 
 
+def newest_front_end():
+    """The folder of the newest front end's page, which `install_newest_front_end` fills."""
+    (requirement,) = read_pins()["newest front end"]
+    return places.FRONT_ENDS / requirement.partition("==")[2] / "comfyui_frontend_package" / "static"
+
+
+def install_newest_front_end():
+    """Puts the newest front end beside the host's own, once."""
+    page = newest_front_end()
+    if page.exists():
+        return
+    (requirement,) = read_pins()["newest front end"]
+    half = places.FRONT_ENDS / UNFINISHED
+    shutil.rmtree(half, ignore_errors=True)
+    pip("install", "--no-deps", "--target", half, requirement)
+    half.rename(page.parents[1])
+
+
 def pip(*arguments):
     """Runs pip in the .venv, shows what it is busy with, keeps its words in a log."""
     command = [places.venv_python(), "-m", "pip", "--disable-pip-version-check", "--no-input", *map(str, arguments)]
@@ -101,6 +119,7 @@ def pip(*arguments):
                          + last_line("".join(errors)))
 
 
-def in_venv(host, *arguments):
-    environment = {**os.environ, "COMFYUI_PATH": str(host)}
+def in_venv(host, *arguments, **variables):
+    """The exit status of the .venv's Python with these arguments; variables are set where the environment has none."""
+    environment = {**variables, **os.environ, "COMFYUI_PATH": str(host)}
     return subprocess.run([places.venv_python(), *arguments], cwd=places.ROOT, env=environment).returncode

@@ -11,10 +11,11 @@ from pathlib import Path
 from . import places
 from .bundle import bundle_gpu
 from .host import check_host
-from .machine import check_python, install_chromium
-from .packages import in_venv
+from .machine import check_python, has_nvidia_gpu, install_chromium
+from .packages import in_venv, install_newest_front_end
 from .server import run_server, stop_server
 from .setting_up import setup
+from .side_by_side import run_all
 from .terminal import SetupError
 
 
@@ -38,16 +39,16 @@ def read_arguments(usage, arguments):
     parser = argparse.ArgumentParser(prog="dev.py", description=usage,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (demo, serve):
+    for command in (demo, serve, templates):
         sub = commands.add_parser(command.__name__)
         sub.set_defaults(run=command)
         sub.add_argument("--port", type=int, help="fail if it is taken, instead of taking another")
     commands.choices["demo"].add_argument("--keep", action="store_true", help="leave the server running")
-    for command in (test, bench, bundle_gpu):
+    for command in (test, bench, gpu, torture, doctor, bundle_gpu):
         name = command.__name__.replace("_", "-")
         commands.add_parser(name, add_help=False).set_defaults(run=command)
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command in ("demo", "serve"):
+    if rest and options.command in ("demo", "serve", "templates"):
         parser.error("unrecognized arguments: " + " ".join(rest))
     return options, rest
 
@@ -77,11 +78,39 @@ def serve(options, _):
         stop_server(process)
 
 
+def templates(options, _):
+    """Writes example_workflows anew: which inputs a node has, only the running host can say."""
+    process, page = run_server(setup(), options.port)
+    try:
+        return subprocess.run([places.venv_python(), "-m", "devtools.templates.write_templates", page.split("/?")[0],
+                               str(places.ROOT / "example_workflows")], cwd=places.ROOT).returncode
+    finally:
+        stop_server(process)
+
+
 def test(_, arguments):
+    if "--gpu" in arguments:
+        return test_gpu([argument for argument in arguments if argument != "--gpu"])
     host = setup()
     install_chromium()
-    named = any(Path(argument.split("::")[0]).exists() for argument in arguments)
-    return in_venv(host, "-m", "pytest", *([] if named else ["tests"]), *arguments)
+    install_newest_front_end()
+    if any(Path(argument.split("::")[0]).exists() for argument in arguments):
+        return in_venv(host, "-m", "pytest", *arguments)
+    return run_all(host, arguments)
+
+
+def test_gpu(arguments):
+    """The node tests that otherwise run on the pretended card, on the first CUDA device."""
+    host = setup()
+    if not has_nvidia_gpu():
+        raise SetupError("test --gpu: expected a CUDA device that torch can use, got none.")
+    cases = map(str, sorted(places.CARD_CASES.glob("cases_*.py")))
+    return in_venv(host, "-m", "pytest", *cases, *arguments, BOTTEGA_DEVICE="gpu")
+
+
+def gpu(_, arguments):
+    """Everything there is for a real card: the node tests, then the benchmark, which takes the arguments."""
+    return max(test_gpu([]), bench_gpu(arguments))
 
 
 def bench(_, arguments):
@@ -90,6 +119,18 @@ def bench(_, arguments):
     host = setup()
     scripts, options = chosen_benchmarks(arguments)
     return max(in_venv(host, str(script), *options) for script in scripts)
+
+
+def doctor(_, arguments):
+    """In the .venv, because it asks the host."""
+    return in_venv(setup(), "-m", "devtools.doctor", *arguments)
+
+
+def torture(_, arguments):
+    """One thread, because the faults are put into forks."""
+    host = setup()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    return in_venv(host, str(places.TORTURE), *arguments)
 
 
 def chosen_benchmarks(arguments):

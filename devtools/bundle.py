@@ -7,7 +7,7 @@ from .setting_up import setup
 from .terminal import SetupError
 
 BUNDLE_MB = 60
-BUNDLED = ("dev.py", "workshop", "__init__.py", "kernels", "nodes", "tests", ".ci")
+BUNDLED = ("dev.py", "devtools", "__init__.py", "kernels", "nodes", "tests", ".ci")
 NOT_BUNDLED = ("__pycache__", "custom_nodes", "models", "input", "output", "blueprints", "tests-unit", "*_tokenizer")
 GPU_WHEELS = ("einops", "psutil", "safetensors", "comfy-aimdo", "numpy")
 PURE_WHEELS = ("comfy-kitchen",)  # its wheel with CUDA kernels is 45 MB, and what is measured is its fallback in torch
