@@ -43,7 +43,7 @@ def starter(host, tmp_path_factory):
     import install
     models = tmp_path_factory.mktemp("starter")
     install.install_models(models)
-    for kind in ("vae", "text_encoders", "diffusion_models"):
+    for kind in ("vae", "text_encoders", "diffusion_models", "loras"):
         folder_paths.add_model_folder_path(kind, str(models / kind))
     return install
 

@@ -10,14 +10,16 @@ PACK = Path(__file__).resolve().parents[1]
 
 
 def find_host():
-    """Makes the host importable, on the CPU. Raises ValueError when COMFYUI_PATH does not name one."""
+    """Makes the host importable, on the CPU, or on the GPU where BOTTEGA_DEVICE=gpu.
+
+    Raises ValueError when COMFYUI_PATH does not name a host."""
     root = os.environ.get("COMFYUI_PATH")
     if not root or not (Path(root) / "nodes.py").is_file():
         raise ValueError(f"COMFYUI_PATH: expected the folder of a ComfyUI checkout, got {root!r}; "
                          "`python dev.py test` sets it for you")
     sys.path.insert(0, root)             # before the pack: both have a top-level name `nodes`
     from comfy.cli_args import args
-    args.cpu = True                      # read once, when comfy.model_management is imported
+    args.cpu = os.environ.get("BOTTEGA_DEVICE") != "gpu"     # read once, when comfy.model_management is imported
 
 
 def load_pack():

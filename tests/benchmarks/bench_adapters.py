@@ -37,13 +37,13 @@ def step(pack, name, batch, sizes):
     training = pack.nodes.training
     latents, captions = data(STARTER)
     algorithm = name.partition(",")[0]
-    settings = training.adapters.table.ALGORITHMS[algorithm].settings(**SHAPES[name])
+    settings = training.adapters.lora_shape.ALGORITHMS[algorithm].settings(**SHAPES[name])
     shape = training.adapters.LoraShape(algorithm, rank=RANK, settings=settings)
     asked = training.plan.settings.Settings(STARTER.steps, batch, 1e-4, RANK, 0)
     dataset = training.data.dataset.from_core_nodes([{"samples": latents}], captions)
     with StepClock() as clock:
-        trained = training.run.train(model(STARTER), dataset, asked, "benchmark",
-                                     training.seen.progress.Progress(STARTER.steps, "1"), shape)
+        trained = training.training_run.train(model(STARTER), dataset, asked, "benchmark",
+                                     training.monitoring.progress.Progress(STARTER.steps, "1"), shape)
     sizes[name] = trained.parameters
     return clock.seconds_a_step()
 

@@ -58,7 +58,7 @@ def main():
         base = workshop.held_out(None)
         for course in (PLAIN, WEIGHED, HOT):
             runs[course] = [workshop.run(course, seed) for seed in range(options.seeds)]
-        publish(base, runs, workshop.weighed(workshop.critic), workshop.weighed(workshop.blind))
+        publish(base, runs, workshop.picture_weights(workshop.critic), workshop.picture_weights(workshop.blind))
 
 
 class Workshop(OnStarter):
@@ -81,17 +81,20 @@ class Workshop(OnStarter):
 
     def learned_critic(self, things, text):
         import torch
-        own, picture = self.part("critique.critic"), self.part("critique.picture")
-        rubric, paintings = self.part("critique.language").parse(text), self.part("critique.reference").paintings()
-        columns = sorted(self.part("critique.score").needed(paintings, rubric))
+        own, picture = self.part("critique.examination"), self.part("critique.picture.planes")
+        rubric, paintings = (
+            self.part("critique.rubric.rubric_language").parse(text),
+            self.part("critique.reference.distributions").paintings(),
+        )
+        columns = sorted(self.part("critique.score.judge").needed(paintings, rubric))
         rows = []
         for thing in things:
             drawn = picture.Picture.from_images(self.woodcut.draw_woodcut(thing).movedim(0, -1)[None])
-            found = own.numbers(drawn.at_longer_side(picture.CANONICAL), columns=columns)
+            found = own.measure_columns(drawn.at_longer_side(picture.CANONICAL), columns=columns)
             rows.append([found[column] for column in columns])
         rows = torch.tensor(rows, dtype=torch.float64)
-        reference = self.part("critique.reference").fit("woodcuts", "the starter", columns, rows, columns)
-        return self.part("studio.critic").TrainingCritic(rubric, reference)
+        reference = self.part("critique.reference.distributions").fit("woodcuts", "the starter", columns, rows, columns)
+        return self.part("studio.rubric_critic").TrainingCritic(rubric, reference)
 
     def training_set(self, things):
         import torch
@@ -101,9 +104,9 @@ class Workshop(OnStarter):
         names = [f"woodcut {i + 1}" if i < WHOLE else f"inverted {i + 1 - WHOLE}" for i in range(len(things))]
         return made._replace(samples=[s._replace(name=n) for s, n in zip(made.samples, names, strict=True)])
 
-    def weighed(self, critic):
+    def picture_weights(self, critic):
         """What each picture of the data set counts with a critic."""
-        return self.part("training.seen.critic").weigh(
+        return self.part("training.monitoring.sample_critic").weigh(
             self.learnt, critic, WEIGHED.weighting, self.starter.model.model, self.starter.vae)[1]
 
     def run(self, course, seed):
@@ -114,9 +117,9 @@ class Workshop(OnStarter):
             prompts = [self.starter.encode(prompt)[0] for prompt in self.looks]
         done = self.train(self.learnt, STEPS, 1, course.rate, 16, seed, recipe, name=name, sample_prompts=prompts,
                           vae=self.starter.vae, critic=self.critic, critic_weighting=course.weighting)
-        kept, best = done.favourite.step, self.held_out(done.path)
+        kept, best = done.step_ranking.step, self.held_out(done.path)
         last = best if kept == STEPS else self.held_out(done.path.replace(".safetensors", "_last.safetensors"))
-        made = Run(done.favourite.judged, kept, best, last)
+        made = Run(done.step_ranking.judged, kept, best, last)
         print(name, f"keeps {kept}, held out {mean(best, 'score'):.1f} against {mean(last, 'score'):.1f}, ground "
               f"{mean(best, 'ground'):.1f} against {mean(last, 'ground'):.1f}", flush=True)
         return made
@@ -151,11 +154,11 @@ def mean(held, what):
     return statistics.mean(getattr(each, what) for each in held)
 
 
-def share_of_inverted(weighed):
-    return sum(each.weight for each in weighed if each.name.startswith("inverted")) / len(weighed)
+def share_of_inverted(picture_weights):
+    return sum(each.weight for each in picture_weights if each.name.startswith("inverted")) / len(picture_weights)
 
 
-def publish(base, runs, weighed, blind):
+def publish(base, runs, picture_weights, blind):
     rows = [("without a LoRA", "", f"{mean(base, 'score'):.1f}", "", "", "", f"{mean(base, 'ground'):.1f}",
              f"{100 * mean(base, 'spoiled'):.0f} %")]
     rows += [kept_row(course, each) for course, each in runs.items()]
@@ -172,11 +175,11 @@ def publish(base, runs, weighed, blind):
         "Scores of the sample pictures after so many steps:",
         timing.table(["training", *(str(judged.step) for judged in runs[PLAIN][0].judged)], looks),
         f"What each picture counts at a weighting of {WEIGHED.weighting:g}. The inverted ones are "
-        f"{SPOILED / (WHOLE + SPOILED):.0%} of the pictures and {share_of_inverted(weighed):.0%} of the loss; with a "
-        f"critic under `{BLIND}`, who does not see their tones, {share_of_inverted(blind):.0%}:",
+        f"{SPOILED / (WHOLE + SPOILED):.0%} of the pictures and {share_of_inverted(picture_weights):.0%} of the loss; "
+        f"with a critic under `{BLIND}`, who does not see their tones, {share_of_inverted(blind):.0%}:",
         timing.table(["picture", "score", "weight", "score without tones", "weight"],
                      [(a.name, f"{a.score:.1f}", f"{a.weight:.2f}", f"{b.score:.1f}", f"{b.weight:.2f}")
-                      for a, b in sorted(zip(weighed, blind, strict=True), key=lambda pair: -pair[0].score)]))
+                      for a, b in sorted(zip(picture_weights, blind, strict=True), key=lambda pair: -pair[0].score)]))
 
 
 def kept_row(course, each):

@@ -4,7 +4,7 @@ A new LoRA is trained on seen prompts for one criterion, once for each penalty i
 costs no more than MOST_LOST of the right prompts of CHOOSING pictures. That one is then measured on other prompts and
 other seeds. None of these prompts has a combination of shapes, colours, ground and style that the starter was trained
 on, and each is drawn with the same seed before and after. The criterion is measured as Art Critique measures it, not
-in the soft form that was climbed. The prompt check is the starter's own judge: exactly the things that were asked
+in the soft form that was climbed. The prompt check is the starter's own judge: exactly the things that were request
 for, each with its shape and colour. Variety, whose second-order edge entropy takes most of a critique's time, is left
 out.
 """
@@ -43,7 +43,7 @@ WAYS = [Way(SATURATION, DRAFT), Way(BALANCE, REFL), Way(SATURATION, DRAFT, FITTE
 
 class Found(NamedTuple):
     """What one picture is. aims: the score under each rubric, hard; right: by the prompt check; score, positions: under
-    REST, where asked for."""
+    REST, where request for."""
     aims: dict
     right: bool
     picture: object
@@ -91,7 +91,7 @@ class Studio(OnStarter):
                                       for scenes, seed in ((choosing, CHOOSING_SEED), (judged, JUDGED_SEED)))
         rng = random.Random(TRAINING_SEED)
         self.prompts = [random_scene(rng).prompt for _ in range(PROMPTS)]
-        self.reference = self.part("critique.reference").paintings()
+        self.reference = self.part("critique.reference.distributions").paintings()
 
     def tries(self, way, before):
         """Trainings with ever more penalty, the last of which loses little."""
@@ -113,19 +113,20 @@ class Studio(OnStarter):
         train, session, rewards = (self.part(f"studio.{name}")
                                    for name in ("learning.run", "learning.session", "gradient.reward"))
         with torch.inference_mode():
-            starter, rubric = self.starter, self.part("critique.language").parse(way.rubric)
+            starter, rubric = self.starter, self.part("critique.rubric.rubric_language").parse(way.rubric)
             positive = [entry for prompt in self.prompts for entry in starter.encode(prompt)]
-            seen = self.part("studio.gradient.decoder").decoder(starter.model, way.decoder, starter.vae)
-            goal = session.Goal(rewards.reward(rewards.named(rubric), self.reference, seen.detail), seen, way.method, 1,
-                                penalty)
+            seen = self.part("studio.gradient.latent_decoder").decoder(starter.model, way.decoder, starter.vae)
+            reward = rewards.reward(rewards.named(rubric), self.reference, seen.detail)
+            goal = session.RewardGoal(reward, seen, way.method, 1, penalty)
             sampling = self.part("studio.sampling").Sampling(
                 positive, starter.empty, {"samples": torch.zeros(1, 16, 16, 16)}, starter.vae, SAMPLING_STEPS, 3.0,
                 "euler", "simple")
             settings = self.part("training.plan.settings").Settings(
                 self.steps, BATCH, 0.0, 16, TRAINING_SEED, train.RECIPE)
-            asked = train.Asked(None, sampling, goal, rubric, self.reference, settings, "critic", [], 0, "")
+            request = train.CriticTrainingRequest(None, sampling, goal, rubric, self.reference, settings, "critic", [],
+                                                  0, "")
             began = time.process_time()
-            done = train.train(starter.model, asked, train.RewardProgress(self.steps, "1"))
+            done = train.train(starter.model, request, train.RewardProgress(self.steps, "1"))
         return done, (time.process_time() - began) / self.steps
 
     def measure(self, lora, pictures, thorough=False):
@@ -145,12 +146,14 @@ class Studio(OnStarter):
         return found
 
     def judge(self, image, agrees, thorough):
-        critic, score = self.part("critique.critic"), self.part("critique.score")
-        rubrics = {text: self.part("critique.language").parse(text) for text in (SATURATION, BALANCE, REST)}
-        asked = {text: rubric for text, rubric in rubrics.items() if thorough or text != REST}
-        columns = {column for rubric in asked.values() for column in score.needed(self.reference, rubric)}
+        critic, score = self.part("critique.examination"), self.part("critique.score.judge")
+        rubrics = {
+            text: self.part("critique.rubric.rubric_language").parse(text) for text in (SATURATION, BALANCE, REST)
+        }
+        request = {text: rubric for text, rubric in rubrics.items() if thorough or text != REST}
+        columns = {column for rubric in request.values() for column in score.needed(self.reference, rubric)}
         measures = critic.measured(image, columns)
-        critiques = {text: score.judge(measures, self.reference, rubric) for text, rubric in asked.items()}
+        critiques = {text: score.judge(measures, self.reference, rubric) for text, rubric in request.items()}
         aims = {text: critiques[text].score for text in (SATURATION, BALANCE)}
         if not thorough:
             return Found(aims, agrees, image)
@@ -164,7 +167,7 @@ def right(found):
 
 
 def aimed(way, before, after):
-    """The change of what was asked for, in standard deviations of the pictures before, with its standard error."""
+    """The change of what was request for, in standard deviations of the pictures before, with its standard error."""
     return shown(*change(*([each.aims[way.rubric] for each in side] for side in (before, after))))
 
 

@@ -84,14 +84,14 @@ def toolbox(sizes):
 
 
 def by_size(pack, rounds, memory):
-    critic, asked = pack.nodes.critique.critic, pack.nodes.critique.critic.standard()
+    critic, asked = pack.nodes.critique.examination, pack.nodes.critique.examination.default_request()
     images = {size: photograph((size, size)) for size in SIZES}
 
     def several():
         for _ in range(BATCH):
-            critic.study(images[1024], asked)
+            critic.criticise(images[1024], asked)
 
-    work = {size: lambda image=image: critic.study(image, asked) for size, image in images.items()}
+    work = {size: lambda image=image: critic.criticise(image, asked) for size, image in images.items()}
     seconds = timing.interleave({name: timing.timed(job) for name, job in {**work, "batch": several}.items()}, rounds)
     none = ("", "", "")
     return [(f"{size} x {size}" if size in SIZES else f"{BATCH} of 1024 x 1024", f"{statistics.median(values):.2f}",
@@ -112,21 +112,27 @@ def by_part(pack, rounds):
 
 def parts_of_one_run(pack):
     critique = pack.nodes.critique
-    picture, paintings = critique.picture.Picture.from_images(photograph((1024, 1024))), critique.reference.paintings()
+    picture, paintings = (
+        critique.picture.planes.Picture.from_images(photograph((1024, 1024))),
+        critique.reference.distributions.paintings(),
+    )
     seconds = {f"planes shared by measures ({', '.join(PLANES)})":
                timing.timed(lambda: [getattr(picture, plane) for plane in PLANES])()}
     for name, function in critique.measures.MEASURES.items():
         seconds[name] = timing.timed(lambda function=function: function(picture))()
     measures = {name: value.item() for name, value in critique.measures.measure(picture).items()}
-    judged, paper = critique.score.judge(measures, paintings), pack.nodes.charts.theme.LIGHT.paper
-    column = critique.explain.evidence(judged).column
-    heat = critique.heat.HeatMap(column, critique.heat.EXACT[column](picture)[0], True)
+    judged, paper = critique.score.judge.judge(measures, paintings), pack.nodes.charts.drawing.theme.LIGHT.paper
+    column = critique.explain.reasons.evidence(judged).column
+    heat = critique.explain.heat_maps.HeatMap(
+        column, critique.explain.heat_maps.EXACT[column](picture)[0], True
+    )
     seconds["heat map"] = timing.timed(
-        lambda: pack.nodes.charts.draw.render(critique.explain.heatmap(picture, heat), paper))()
+        lambda: pack.nodes.charts.drawing.draw.render(critique.report.heat_map_picture.heatmap(picture, heat), paper))()
     seconds["strip of heat maps for the page"] = timing.timed(
-        lambda: critique.heat.tiles(picture, critique.rubric.RUBRIC))()
+        lambda: critique.explain.heat_maps.tiles(picture, critique.rubric.default_rubric.RUBRIC)
+    )()
     seconds["chart"] = timing.timed(
-        lambda: pack.nodes.charts.draw.render(critique.critic.chart(judged, paintings), paper))()
+        lambda: pack.nodes.charts.drawing.draw.render(critique.examination.chart(judged, paintings), paper))()
     return seconds
 
 
@@ -158,10 +164,10 @@ def with_added(peak):
 
 def peak_memory(size):
     pack = start()
-    critic, image = pack.nodes.critique.critic, photograph(size)
-    asked = critic.standard()
+    critic, image = pack.nodes.critique.examination, photograph(size)
+    asked = critic.default_request()
     before = megabytes()
-    critic.study(image, asked)
+    critic.criticise(image, asked)
     return before, megabytes()
 
 
@@ -180,13 +186,16 @@ def peak_of_folder(kind):
     with tempfile.TemporaryDirectory() as folder:
         pictures(Path(folder), last)
         began = time.perf_counter()
-        pack.nodes.critique.nodes.CritiqueReference.execute(folder=folder)
+        pack.nodes.critique.nodes.critique_reference.CritiqueReference.execute(folder=folder)
         return seen["first"], megabytes(), round(time.perf_counter() - began)
 
 
 def measure_less(critique):
     """A reference without the slow columns, at 256 pixels."""
-    collection, left = critique.collection, [name for name in critique.measures.MEASURES if name not in SLOW]
+    collection, left = (
+        critique.reference.collection,
+        [name for name in critique.measures.MEASURES if name not in SLOW],
+    )
     measure = collection.measure
     collection.measure = lambda picture, bank: measure(picture, bank, left)
     collection.MEASURES, collection.CANONICAL = left, 256

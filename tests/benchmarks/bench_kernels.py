@@ -143,10 +143,10 @@ def linear(pack, rounds):
 def statistics(pack, rounds):
     import torch
     module = importlib.import_module(f"{pack.__name__}.kernels.image_statistics")
-    separately = importlib.import_module(f"{pack.__name__}.kernels.benchmarks.separate").separately
+    eager_statistics = importlib.import_module(f"{pack.__name__}.kernels.benchmarks.eager_statistics").eager_statistics
     rgb = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 4 - 1.5
     rgb = (torch.nn.functional.avg_pool2d(rgb, 9, 1, 4) * 2).clamp(0, 1).mul(255).round().byte()
-    forms = {"separate torch operations": lambda: separately(rgb), "ours": lambda: module.image_statistics(rgb)}
+    forms = {"separate torch operations": lambda: eager_statistics(rgb), "ours": lambda: module.image_statistics(rgb)}
     seconds = timing.interleave({name: timing.timed(form) for name, form in forms.items()}, rounds)
     base = seconds["separate torch operations"]
     return [(name, timing.milliseconds(s), f"{timing.ratio(base, s):.2f}x") for name, s in seconds.items()]

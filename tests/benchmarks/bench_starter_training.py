@@ -70,7 +70,7 @@ class Workshop(OnStarter):
         """(LoRA, steps done): ends early when `seconds` are over, as a person's stop-and-keep does."""
         t, until = self.pack.nodes.training, time.perf_counter() + seconds
 
-        class Timed(t.seen.progress.Progress):
+        class Timed(t.monitoring.progress.Progress):
             def update(self, session):
                 super().update(session)
                 if time.perf_counter() > until:

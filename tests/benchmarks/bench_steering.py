@@ -1,29 +1,31 @@
 """What guidance does: each criterion steered on the starter, and what that does to everything else.
 
 The same prompts and noises are sampled without and with guidance, which sees through a linear map fitted to the VAE;
-strengths were chosen on other prompts and noises. What a prompt leaves open bounds what guidance can honestly move:
-beside each shift stands how far two noises of one prompt lie apart.
+strengths were chosen on other prompts and noises, of the flat starter. What a prompt leaves open bounds what guidance
+can honestly move: beside each shift, with its standard error, stands how far two noises of one prompt lie apart.
 Every picture is measured at 1024 pixels by the measures of the critique, not by their soft forms, and held against
-other pictures of the starter, because colour harmony and the thirds have no published distribution. The slow measures
-(orientation entropies, PHOG, fractals, permutations) are left out. Shifts are in standard deviations of
-the unguided pictures. The prompt check is starter/judge.py. Held out is what no criterion measures: the error with
-which the starter, unguided, denoises the finished picture, at fixed noises.
+other pictures of the same starter, because colour harmony and the thirds have no published distribution. The slow
+measures (orientation entropies, PHOG, fractals, permutations) are left out. Shifts are in standard deviations of
+the unguided pictures; a criterion is read as the node reads it when more of it is wanted. The prompt check is the judge
+of the starter that drew. Held out is what no criterion measures: the error with which the starter, unguided, denoises
+the finished picture, at fixed noises.
 """
 import importlib
 import time
 from statistics import median
 
 import timing
+from drawn_by import add_option
 
-PICTURES, REFERENCE, BATCH, STEPS, SCALE = 64, 64, 16, 20, 3.0
+PICTURES, REFERENCE, BATCH = 64, 64, 16
 ANEW = 10_000                     # the seed of other noises for the same prompts
 LEVELS, NOISES = (0.2, 0.4, 0.6), 2
 HARMONIES = tuple(f"Harmony {template}" for template in ("i", "V", "L", "I", "Y"))
 COLUMNS = ("RMS contrast", "Luminance entropy", "Edge density", "Color entropy", "mean S channel", "std a channel",
-           "std b channel (Lab)", "std S channel", "Mirror symmetry", "DCM distance", "Balance", "Slope Redies",
-           "Homogeneity", "Colorfulness", "Warm-cold contrast", "Complementary contrast", *HARMONIES,
-           "Symmetry left-right", "Saliency entropy", "Saliency peak share", "Coherence", "Obliqueness", "Dark share",
-           "Thirds distance")
+           "std b channel (Lab)", "std S channel", "Mirror symmetry", "DCM distance", "Balance", "Tilt",
+           "Slope Redies", "Homogeneity", "Colorfulness", "Warm-cold contrast", "Complementary contrast", *HARMONIES,
+           "Likeness left-right", "Symmetry left-right", "Saliency entropy", "Saliency peak share", "Coherence",
+           "Obliqueness", "Dark share", "Thirds distance")
 ALONE = ("Symmetry left-right", "Colorfulness", "Thirds distance")  # steered as single columns
 FEWER = ("Thirds distance",)  # of which less is asked for
 TARGETS = {  # what is steered: its rubric and what departs from the node's defaults
@@ -46,6 +48,9 @@ def main():
     parser.add_argument("--targets", nargs="*", default=list(TARGETS))
     parser.add_argument("--scenes", type=int, default=1, help="the seed of the prompts")
     parser.add_argument("--noise", type=int, default=0, help="the first seed of the noises")
+    parser.add_argument("--reference", type=int, default=REFERENCE, help="other pictures that they are held against")
+    parser.add_argument("--steps", type=int, help="of the sampler; else those of the starter's own evaluation")
+    add_option(parser)
     options = parser.parse_args()
     pack = timing.start_host("../starter")
     with timing.output_folder() as folder:
@@ -60,63 +65,62 @@ def main():
 
 class Bench:
     def __init__(self, pack, folder, options):
-        import evaluate
-        import install
         import torch
-        install.install_models(folder)
         self.torch = torch
         self.room = lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
         with torch.inference_mode():
-            self.starter = evaluate.Starter(folder)
-        others = evaluate.unseen_scenes(REFERENCE, 77)
+            self.starter = options.drawn_by(folder, options.steps)
+        self.rubric = self.room("critique.rubric.rubric_language").parse(
+            "; ".join(rubric for name, (rubric, _) in TARGETS.items() if name not in ALONE))
+        others = self.starter.unseen(options.reference, 77)
         self.reference = self._fit(self.draw(self.starter.model, others, 900))
-        self.scenes, self.noise = evaluate.unseen_scenes(options.pictures, options.scenes), options.noise
+        self.scenes, self.noise = self.starter.unseen(options.pictures, options.scenes), options.noise
         self.plain = self.draw(self.starter.model, self.scenes, self.noise)
         self.before = self.judged(self.plain)
         self.others = self.judged(self.draw(self.starter.model, self.scenes, self.noise + ANEW))
 
-    def draw(self, model, scenes, seed, steps=STEPS):
+    def draw(self, model, scenes, seed):
         """[N, H, W, 3], batches of BATCH, each picture with its own prompt and noise."""
         import comfy.sample
 
         import nodes
-        torch, done = self.torch, []
+        torch, starter, done = self.torch, self.starter, []
+        side = starter.size // 8
         with torch.inference_mode():
             for at in range(0, len(scenes), BATCH):
                 part = scenes[at:at + BATCH]
-                words = [self.starter.encode(scene.prompt)[0] for scene in part]
+                words = [starter.encode(starter.caption(scene))[0] for scene in part]
                 words = [[torch.cat([each[0] for each in words]),
                           {"pooled_output": torch.cat([each[1]["pooled_output"] for each in words])}]]
-                noise = torch.randn(len(part), 16, 16, 16, generator=torch.Generator().manual_seed(seed + at))
+                noise = torch.randn(len(part), 16, side, side, generator=torch.Generator().manual_seed(seed + at))
                 empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros_like(noise))
-                latent = comfy.sample.sample(model, noise, steps, SCALE, "euler", "simple", words, self.starter.empty,
-                                             empty, disable_pbar=True, seed=seed)
-                done.append(nodes.VAEDecode().decode(self.starter.vae, {"samples": latent})[0])
+                latent = comfy.sample.sample(model, noise, starter.steps, starter.guidance, "euler", "simple", words,
+                                             starter.empty, empty, disable_pbar=True, seed=seed)
+                done.append(nodes.VAEDecode().decode(starter.vae, {"samples": latent})[0])
         return torch.cat(done)
 
     def measured(self, images):
         """{column: number} of each picture."""
-        own, measures, found = self.room("critique.picture"), self.room("critique.measures").MEASURES, []
+        own, measures, found = self.room("critique.picture.planes"), self.room("critique.measures").MEASURES, []
         for image in images.split(1):
             picture = own.Picture.from_images(image).at_longer_side(own.CANONICAL)
             found.append({name: measures[name](picture).item() for name in COLUMNS})
         return found
 
     def _fit(self, images):
-        reference = self.room("critique.reference")
+        reference = self.room("critique.reference.distributions")
         rows = self.torch.tensor([list(each.values()) for each in self.measured(images)], dtype=self.torch.float64)
         scored = [name for name in reference.SCORED if name in COLUMNS]
-        return reference.fit("the starter", "", list(COLUMNS), rows, scored)
+        return reference.fit(self.starter.name, "", list(COLUMNS), rows, scored)
 
     def judged(self, images):
         """{what: [N]}: positions of the criteria and of single columns, right prompts, the starter's own error."""
-        import judge
-        measured, score = self.measured(images), self.room("critique.score")
-        verdicts = [score.judge(each, self.reference).verdicts for each in measured]
+        measured, score = self.measured(images), self.room("critique.score.judge")
+        verdicts = [score.judge(each, self.reference, self.rubric).verdicts for each in measured]
         found = {verdict.criterion.name: [each[number].position for each in verdicts]
                  for number, verdict in enumerate(verdicts[0]) if verdict.position is not None}
         found |= {name: [each[name] for each in measured] for name in ALONE}
-        found["right"] = [100.0 * judge.agrees(judge.find(image.movedim(-1, 0).clone(), scene.ground), scene)
+        found["right"] = [100.0 * self.starter.right(image, scene)
                           for image, scene in zip(images, self.scenes, strict=False)]
         found["surprise"] = self.surprise(images)
         return {name: self.torch.tensor(values, dtype=self.torch.float64) for name, values in found.items()}
@@ -129,7 +133,7 @@ class Bench:
         with torch.inference_mode():
             for number, (image, scene) in enumerate(zip(images, self.scenes, strict=False)):
                 latent = nodes.VAEEncode().encode(self.starter.vae, image[None])[0]["samples"]
-                clean, words = model.process_latent_in(latent), self.starter.encode(scene.prompt)[0]
+                clean, words = model.process_latent_in(latent), self.starter.encode(self.starter.caption(scene))[0]
                 noise = torch.randn(NOISES, *clean.shape[1:], generator=torch.Generator().manual_seed(number))
                 total = 0.0
                 for level in LEVELS:
@@ -155,6 +159,7 @@ class Bench:
         began, model = time.perf_counter(), self.guided(name)
         after = self.judged(self.draw(model, self.scenes, self.noise))
         shifts = {what: self.shift(what, after) for what in after}
+        shifts["error"] = self.error(name, after)
         shifts["cost"] = self.cost(model, rounds)
         shown = {what: round(value, 2) for what, value in shifts.items()}
         print(name, f"{time.perf_counter() - began:.0f} s", shown, flush=True)
@@ -164,6 +169,11 @@ class Bench:
         before = self.before[what]
         change = (after[what] - before).mean().item()
         return change if what == "right" else change / before.std().clamp(min=1e-9).item()
+
+    def error(self, what, after):
+        """The standard error of a shift, over the pairs of pictures."""
+        change = after[what] - self.before[what]
+        return (change.std() / len(change) ** 0.5 / self.before[what].std().clamp(min=1e-9)).item()
 
     def open(self, what):
         """How far other noises take a criterion, the prompt kept, in standard deviations of all pictures."""
@@ -185,16 +195,17 @@ class Bench:
                   "right prompts (points)", "own error (sd)", "cost (ratio)")
         first = timing.table(header, [
             (name, f"`{TARGETS[name][0]}`", ", ".join(f"{key} {value}" for key, value in TARGETS[name][1].items()),
-             f"{aim(name):+.2f}", f"{self.open(name):.2f}", f"{row['right']:+.1f}", f"{row['surprise']:+.2f}",
-             f"{row['cost']:.2f}") for name, row in rows.items()])
+             f"{aim(name):+.2f} ± {row['error']:.2f}", f"{self.open(name):.2f}", f"{row['right']:+.1f}",
+             f"{row['surprise']:+.2f}", f"{row['cost']:.2f}") for name, row in rows.items()])
         others = [what for what in self.before if what not in ("right", "surprise", *ALONE)]
         second = timing.table(("steered", *others), [
             (name, *(f"{row[what]:+.2f}" for what in others)) for name, row in rows.items()])
         right = self.before["right"].mean().item()
         usual = median(row["cost"] for row in rows.values())
-        timing.publish("steering", "Critique guidance on the starter",
-                       f"{len(self.plain)} unseen prompts, {STEPS} steps. Without guidance "
-                       f"{right:.1f} % of the prompts are right. Median cost {usual:.2f} times the unguided sampling.",
+        timing.publish(f"steering{self.starter.suffix}", f"Critique guidance on {self.starter.name}",
+                       f"{len(self.plain)} unseen prompts, {self.starter.steps} steps, held against "
+                       f"{self.reference.count} others. Without guidance {right:.1f} % of the prompts are right. "
+                       f"Median cost {usual:.2f} times the unguided sampling.",
                        first, "## What happened to every criterion (sd)", second,
                        __doc__.split("\n\n", 1)[1].strip())
 

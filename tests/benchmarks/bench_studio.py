@@ -1,14 +1,15 @@
-"""The studio's claims on the starter: shares of blocks, and what the best of 8 is worth.
+"""The studio's claims on the starter: shares of blocks, and what the best of 8 is measure.
 
-Shares: a weak LoRA in every part of every block, one part of it planted strongly, each part in turn. Best of 8:
-disjoint groups of 8 pictures against the order statistic of the whole pool. All seeds are fixed.
+Shares, of the flat starter alone: a weak LoRA in every part of every block, one part of it planted strongly, each part
+in turn. Best of 8: disjoint groups of 8 pictures against the order statistic of the whole pool. All seeds are fixed.
 """
 import statistics
 
 import timing
+from drawn_by import Flat, add_option
 from on_starter import OnStarter, opened
 
-STEPS, GUIDANCE = 12, 3.0
+STEPS = 12
 PARTS = [f"J0{block}.{part}" for block in range(3) for part in ("attn", "mlp")]
 PROMPTS = [f"a {thing}, woodcut style" for thing in ("red circle", "blue star", "green square", "purple heart")]
 CHEAP = "*=0; Balance=1; Value=1; Symmetry=1; Colour richness=1"
@@ -17,34 +18,38 @@ CHEAP = "*=0; Balance=1; Value=1; Symmetry=1; Colour richness=1"
 def main():
     parser = timing.parser(__doc__, 1)
     parser.add_argument("--pool", type=int, default=128, help="pictures that the best of 8 are taken from")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
+    add_option(parser)
     options = parser.parse_args()
-    with opened(Studio) as studio:
+    with opened(Studio, options.drawn_by, options.steps) as studio:
         import torch
+        starter = studio.starter
         with torch.inference_mode():
-            parts = [*studio.shares(), *studio.best(options.pool)]
-    timing.publish("studio", "What the studio's claims are worth on the starter",
-                   f"128 x 128 pictures, {STEPS} steps, guidance {GUIDANCE:g}, fixed seeds.", *parts)
+            parts = [*(studio.shares() if options.drawn_by is Flat else []), *studio.best(options.pool)]
+        timing.publish(f"studio{starter.suffix}", f"What the studio's claims are worth on {starter.name}",
+                       f"{starter.size} x {starter.size} pictures, {starter.steps} steps, guidance "
+                       f"{starter.guidance:g}, fixed seeds.", *parts)
 
 
 class Studio(OnStarter):
     """What the studio is asked with."""
 
-    def __init__(self, pack, folder):
+    def __init__(self, pack, folder, drawn_by: type[Flat] = Flat, steps: int = STEPS):
         import nodes
-        super().__init__(pack, folder)
-        self.size, = nodes.EmptyLatentImage().generate(128, 128, 1)
+        super().__init__(pack, folder, steps, drawn_by)
+        self.size, = nodes.EmptyLatentImage().generate(self.starter.size, self.starter.size, 1)
 
     def sampling(self, prompts):
         words = [entry for prompt in prompts for entry in self.starter.encode(prompt)]
-        return self.part("studio.sampling").Sampling(words, self.starter.empty, self.size, self.starter.vae, STEPS,
-                                                       GUIDANCE, "euler", "simple")
+        return self.part("studio.sampling").Sampling(words, self.starter.empty, self.size, self.starter.vae,
+                                                     self.starter.steps, self.starter.guidance, "euler", "simple")
 
-    def divided(self, tensors, groups):
-        file = self.part("lora.file.files").LoraFile(tensors, {})
-        return self.part("studio.groups").divide(self.starter.model, file, 1.0, groups)
+    def grouped(self, tensors, groups):
+        file = self.part("lora.file.lora_files").LoraFile(tensors, {})
+        return self.part("studio.block_groups").group_blocks(self.starter.model, file, 1.0, groups)
 
     def paintings(self):
-        return self.part("critique.reference").paintings()
+        return self.part("critique.reference.distributions").paintings()
 
     def planted(self, number):
         """A weak random LoRA in every part, ten times as strong in PARTS[number]."""
@@ -59,27 +64,34 @@ class Studio(OnStarter):
                 tensors[f"{name}.lora_down.weight"] = torch.randn(2, weight.shape[1], generator=generator) * 0.1
         return tensors
 
-    def sitting(self, prompts, seeds):
-        return self.part("studio.effect.observe").Sitting(self.sampling(prompts), 0, seeds, self.paintings(),
-                                                          self.part("critique.language").parse("*=0; Balance=1"))
+    def settings(self, prompts, seeds):
+        return self.part("studio.block_effect.observations").EffectSettings(
+            self.sampling(prompts),
+            0,
+            seeds,
+            self.paintings(),
+            self.part("critique.rubric.rubric_language").parse("*=0; Balance=1"),
+        )
 
     def shares(self):
         """Which part is named when each is planted, the gap of the sum, and random orders against all coalitions."""
-        game, effect = self.part("studio.effect.game"), self.part("studio.effect.observe")
-        sitting, rows, off = self.sitting(PROMPTS[:1], 1), [], []
+        attribution = self.part("studio.block_effect.block_attribution")
+        effect = self.part("studio.block_effect.observations")
+        settings, rows, off = self.settings(PROMPTS[:1], 1), [], []
         for number, name in enumerate(PARTS):
-            divided = self.divided(self.planted(number), "; ".join(PARTS))
-            viewer = effect.Viewer(divided, game.game("shapley", 6, 1, 0, 0), sitting)
-            worths, _ = game.play(viewer.played, viewer.worth, lambda done: None, KeyboardInterrupt)
-            exact = game.values(viewer.played, worths)
-            gap = abs(exact.by_player.sum(0) - exact.whole).max()
-            shares, score = exact.by_player[:, 1], exact.by_player[:, 0]
+            grouped = self.grouped(self.planted(number), "; ".join(PARTS))
+            measurer = effect.CoalitionMeasurer(grouped, attribution.plan_attribution("shapley", 6, 1, 0, 0), settings)
+            measurements, _ = attribution.measure_all(measurer.plan, measurer.measure_each(), lambda done: None,
+                                                      KeyboardInterrupt)
+            exact = attribution.attribute(measurer.plan, measurements)
+            gap = abs(exact.by_group.sum(0) - exact.whole).max()
+            shares, score = exact.by_group[:, 1], exact.by_group[:, 0]
             by_size, by_score = (PARTS[abs(column).argmax()] for column in (shares, score))
-            estimate = self.estimated(worths)
-            off += (abs(estimate.by_player[:, 1] - shares) / estimate.errors[:, 1]).tolist()
+            estimate = self.estimated(measurements)
+            off += (abs(estimate.by_group[:, 1] - shares) / estimate.errors[:, 1]).tolist()
             rows.append((name, by_size, by_score, f"{shares[number]:.1f}", f"{sorted(shares)[-2]:.1f}",
                          f"{exact.whole[1]:.1f}", f"{gap:.0e}",
-                         f"{abs(estimate.by_player.sum(0) - estimate.whole).max():.0e}"))
+                         f"{abs(estimate.by_group.sum(0) - estimate.whole).max():.0e}"))
             print(*rows[-1], flush=True)
         named = sum(row[0] == row[1] for row in rows)
         return ["## A planted part is named",
@@ -91,23 +103,23 @@ class Studio(OnStarter):
                 f"Named by pixels: {named} of {len(rows)}. Shares from 64 random orders lie {statistics.mean(off):.2f} "
                 f"standard errors from the exact ones on average (0.80 expected), {max(off):.1f} at most."]
 
-    def estimated(self, worths):
-        """Shares from 64 random orders of the same game."""
+    def estimated(self, measurements):
+        """Shares from 64 random orders of the same attribution."""
         import random
-        game, rng = self.part("studio.effect.game"), random.Random(0)
+        attribution, rng = self.part("studio.block_effect.block_attribution"), random.Random(0)
         orders = tuple(tuple(rng.sample(range(6), 6)) for _ in range(64))
-        return game.values(game.Game("shapley", 6, 1, orders), worths)
+        return attribution.attribute(attribution.AttributionPlan("shapley", 6, 1, orders), measurements)
 
     def best(self, pool):
         """The best of disjoint groups of 8 against a random draw and the order statistic of the pool."""
         from comfy_extras.nodes_custom_sampler import BasicScheduler, CFGGuider, KSamplerSelect
         best_of = self.part("studio.best_of")
-        starter, prompt = self.starter, "a red circle on a white background, flat style"
-        guider = CFGGuider.execute(starter.model, starter.encode(prompt), starter.empty, GUIDANCE).result[0]
+        starter, prompt = self.starter, self.starter.one_prompt
+        guider = CFGGuider.execute(starter.model, starter.encode(prompt), starter.empty, starter.guidance).result[0]
         sampler = KSamplerSelect.execute("euler").result[0]
-        sigmas = BasicScheduler.execute(starter.model, "simple", STEPS, 1.0).result[0]
-        graph = best_of.Graph(guider, sampler, sigmas, self.size, starter.vae)
-        rubric = self.part("critique.language").parse(CHEAP)
+        sigmas = BasicScheduler.execute(starter.model, "simple", starter.steps, 1.0).result[0]
+        graph = best_of.SamplerInputs(guider, sampler, sigmas, self.size, starter.vae)
+        rubric = self.part("critique.rubric.rubric_language").parse(CHEAP)
         groups = [best_of.choose(best_of.from_seeds(graph, seed, 8), rubric,
                                  self.paintings(), lambda picture, done: None)
                   for seed in range(0, pool // 8 * 8, 8)]
@@ -117,7 +129,7 @@ class Studio(OnStarter):
         mean, expected = statistics.mean(every), best_of.expected_best(every, 8)
         spread, error = statistics.stdev(every), statistics.stdev(bests) / len(bests) ** 0.5
         return ["## The best of 8",
-                f"{len(every)} seeds of one prompt in {len(bests)} groups of 8, rubric `{CHEAP}`.",
+                f"{len(every)} seeds of one prompt (`{prompt}`) in {len(bests)} groups of 8, rubric `{CHEAP}`.",
                 timing.table(["what", "score"], [
                     ("a random draw (mean)", f"{mean:.2f}"), ("its standard deviation", f"{spread:.2f}"),
                     ("best of 8, expected from the pool", f"{expected:.2f}"),

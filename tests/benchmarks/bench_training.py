@@ -129,8 +129,8 @@ def peak(pack, name):
     before = resident("VmRSS", reset=True)
     with timing.output_folder():
         if second is None:
-            check = pack.nodes.training.run.self_check
-            pack.nodes.training.run.self_check = lambda *a: check(*a)._replace(checkpoint="recomputed" in name)
+            check = pack.nodes.training.training_run.self_check
+            pack.nodes.training.training_run.self_check = lambda *a: check(*a)._replace(checkpoint="recomputed" in name)
             ours(pack, LARGER, latents, captions, 1, network)
         else:
             network.cached_patcher_init = (lambda disable_dynamic: second, ())
@@ -165,7 +165,9 @@ def ours(pack, shape, latents, captions, batch, network=None):
     settings = training.plan.settings.Settings(shape.steps, batch, 1e-3, RANK, 0)
     network = network or model(shape)
     with StepClock() as clock:
-        training.run.train(network, dataset, settings, "benchmark", training.seen.progress.Progress(shape.steps, "1"))
+        training.training_run.train(
+            network, dataset, settings, "benchmark", training.monitoring.progress.Progress(shape.steps, "1")
+        )
     return clock.seconds_a_step()
 
 

@@ -9,7 +9,7 @@ from bench_studio import CHEAP, PROMPTS, Studio
 from on_starter import opened
 
 SPOILT, SPOILT_TIMES = "J01", 25
-LEVELS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+UNIFORM_WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
 
 def main():
@@ -34,7 +34,7 @@ def publish(rows, options):
         "A LoRA of the woodcut style (80 steps) as it was trained, and with its block "
         f"{SPOILT} filled with noise. Style: 10 % Balance and 90 % likeness to the twelve woodcuts; rubric: `{CHEAP}`. "
         f"{len(PROMPTS)} pictures a trial, {options.budget} trials, {held_out} held-out pictures. One number: the best "
-        f"of {', '.join(map(str, LEVELS))} for all blocks, found on the pictures of the search.",
+        f"of {', '.join(map(str, UNIFORM_WEIGHTS))} for all blocks, found on the pictures of the search.",
         timing.table(["LoRA, goal", "search", "weights found", "no LoRA", "all ones", "one number", "tuned",
                       "over all ones", "better on", "over one number"], rows))
 
@@ -74,20 +74,20 @@ def cases(studio, lora):
 
 def tuned(studio, name, lora, rubric, likeness, closeness, options):
     """A row for each search."""
-    tune = studio.part("studio.tuning.tune")
-    goal = tune.Goal(studio.sampling(PROMPTS), 0, 1, 0, studio.paintings(),
-                     studio.part("critique.language").parse(rubric), likeness, closeness)
-    divided = studio.divided(lora, "")
-    searcher = tune.Tuner(divided, goal, lambda picture, done: None)
-    groups, unseen = len(divided.groups), goal._replace(held_out=options.held_out).unseen
-    level = max((searcher.trial((number,) * groups, goal.searched) for number in LEVELS),
+    tune = studio.part("studio.tuning.block_tuning")
+    goal = tune.TuningGoal(studio.sampling(PROMPTS), 0, 1, 0, studio.paintings(),
+                     studio.part("critique.rubric.rubric_language").parse(rubric), likeness, closeness)
+    grouped = studio.grouped(lora, "")
+    searcher = tune.Tuner(grouped, goal, lambda picture, done: None)
+    groups, unseen = len(grouped.groups), goal._replace(held_out=options.held_out).held_out
+    level = max((searcher.trial((number,) * groups, goal.search_samples) for number in UNIFORM_WEIGHTS),
                 key=lambda trial: trial.value).weights
     none, ones, one_number = (searcher.trial(weights, unseen) for weights in ((0.0,) * groups, (1.0,) * groups, level))
     for method in ("coordinate", "cma"):
-        found = tune.Tuner(divided, goal, lambda picture, done: None).run(method, options.budget, 0)
+        found = tune.Tuner(grouped, goal, lambda picture, done: None).run(method, options.budget, 0)
         best = searcher.trial(found.best.weights, unseen)
         gains, over = (best.marks[:, 0] - other.marks[:, 0] for other in (ones, one_number))
-        row = (name, found.method, divided.spec(found.best.weights).replace("; ", " "), f"{none.value:.2f}",
+        row = (name, found.method, grouped.spec(found.best.weights).replace("; ", " "), f"{none.value:.2f}",
                f"{ones.value:.2f}", f"{one_number.value:.2f} ({level[0]:g})", f"{best.value:.2f}", with_error(gains),
                f"{(gains > 0).sum()}", with_error(over))
         print(*row, flush=True)

@@ -4,17 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import timing
+from drawn_by import Flat
 
 
 class OnStarter:
-    """The starter behind the host's loaders, and the modules of the pack."""
+    """The flat starter, or with `drawn_by` the painter, behind the host's loaders, and the modules of the pack."""
 
-    def __init__(self, pack, folder, sampling_steps: int | None = None):
-        import evaluate
-        import install
-        install.install_models(folder / "models")
-        evaluate.STEPS = sampling_steps or evaluate.STEPS
-        self.pack, self.starter = pack, evaluate.Starter(folder / "models")
+    def __init__(self, pack, folder, sampling_steps: int | None = None, drawn_by: type[Flat] = Flat):
+        self.pack, self.starter = pack, drawn_by(folder / "models", sampling_steps)
 
     def part(self, name: str):
         """A module of the pack by its name below `nodes`."""
@@ -35,15 +32,15 @@ class OnStarter:
         """What Train LoRA makes of a data set; settings: those of plan.settings.Settings."""
         import torch
         asked = self.part("training.plan.settings").Settings(*settings)
-        progress = progress or self.part("training.seen.progress").Progress(asked.steps, "1")
+        progress = progress or self.part("training.monitoring.progress").Progress(asked.steps, "1")
         with torch.inference_mode():
-            return self.part("training.run").train(self.starter.model, dataset, asked, name, progress, **more)
+            return self.part("training.training_run").train(self.starter.model, dataset, asked, name, progress, **more)
 
 
 @contextmanager
 def opened(kind: type[OnStarter], *arguments) -> Iterator[OnStarter]:
     """One of a kind, made of the arguments, with an output folder that goes away."""
-    pack = timing.start_host("training", "../starter")
+    pack = timing.start_host("training", "lora", "../starter")
     import comfy.utils
     comfy.utils.PROGRESS_BAR_ENABLED = False        # the host's second bar, on the terminal
     with timing.output_folder() as folder:

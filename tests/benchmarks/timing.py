@@ -32,7 +32,7 @@ def start_host(*helpers: str):
     import real_host
     real_host.find_host()
     pack = real_host.load_pack()
-    importlib.import_module(f"{pack.__name__}.nodes.training.run")      # imported when a node trains
+    importlib.import_module(f"{pack.__name__}.nodes.training.training_run")      # imported when a node trains
     logging.getLogger().setLevel(logging.ERROR)
     return pack
 

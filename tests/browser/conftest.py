@@ -20,7 +20,9 @@ def browser():
         pytest.skip("no Chromium on the PATH (Debian: apt install chromium); looked for " + ", ".join(CHROMIUMS))
     from playwright.sync_api import sync_playwright
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # Pages of the newest front end come from a folder, and would not be let talk to a server on this machine.
+        arguments = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
+        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
         yield chromium
         chromium.close()
 

@@ -2,8 +2,10 @@
 runs tell it."""
 import io
 import json
+import shutil
 
 from block_editor import SHOWN, Node, errors_of_ours, reload
+from pages import show
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -109,6 +111,17 @@ def test_another_file_brings_its_own_blocks_and_the_text_stays(node):
     assert node.value() == "D07=0.5"
 
 
+def test_a_file_that_is_replaced_on_the_disk_is_looked_at_again_when_the_page_refreshes_its_lists(node, server):
+    loras = server.base / "models" / "loras"
+    changing = loras / "editor_changing.safetensors"
+    shutil.copy(loras / "editor_flux.safetensors", changing)
+    node = Node(node.page, changing.name)
+    node.bar("D07").wait_for()
+    shutil.copy(loras / "editor_sdxl.safetensors", changing)
+    node.page.evaluate("() => app.refreshComboInNodes()")  # what the key R does
+    node.bar("IN04").wait_for()
+
+
 def test_a_file_for_no_known_model_leaves_the_text_and_a_sentence(node):
     node = Node(node.page, "editor_strange.safetensors", "D07=0.5")
     assert node.page.locator(".bottega-blocks textarea").input_value() == "D07=0.5"
@@ -122,7 +135,7 @@ def test_a_file_for_no_known_model_leaves_the_text_and_a_sentence(node):
 
 def test_what_a_run_said_of_the_model_wins_and_survives_a_reload(node):
     told = json.dumps([{"block": "D00", "in_file": True, "ratio": 1}, {"block": "D01", "in_file": False, "ratio": 1}])
-    node.page.evaluate("told => app.graph.nodes[0].onExecuted({ bottega_blocks: [told] })", told)
+    show(node.page, "BottegaLoadLora", {"bottega_blocks": [told]})
     node.bar("S05").wait_for(state="detached")
     reload(node.page)
     assert node.page.locator(".bottega-blocks .block").count() == 2

@@ -7,7 +7,8 @@ from client import convert_ui_to_api
 from pages import object_info, open_page
 
 PACK = Path(__file__).resolve().parents[2]
-WORKFLOW = PACK / "example_workflows" / "workshop.json"
+TEMPLATES = PACK / "example_workflows"
+WORKFLOW = TEMPLATES / "workshop.json"
 
 
 def shipped():
@@ -95,8 +96,28 @@ def test_every_node_keeps_its_values_when_the_workflow_is_saved_and_opened(page,
     assert page.evaluate(values) == before and sum(map(len, before.values())) > 200
 
 
+@pytest.mark.parametrize("name", ["compare-versions Flux.1-dev", "image-pairs"])
+def test_a_template_with_subgraphs_opens_whole_and_sends_what_it_holds(page, server, name):
+    workflow = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
+    page.evaluate("async workflow => { await app.loadGraphData(workflow); }", workflow)
+    page.wait_for_timeout(500)
+    sent = page.evaluate("async () => (await app.graphToPrompt()).output")
+    converted = convert_ui_to_api(workflow, object_info(server))
+    assert {id: node["inputs"] for id, node in sent.items()} == {id: node["inputs"] for id, node in converted.items()}
+    assert overlaps(page) == []
+
+
+def overlaps(page):
+    """Pairs of nodes that lie on one another as the page draws them."""
+    return page.evaluate("""() => { const nodes = app.graph.nodes, titled = LiteGraph.NODE_TITLE_HEIGHT;
+        const apart = (a, b) => [0, 1].some(axis => a.pos[axis] + a.size[axis] <= b.pos[axis] - axis * titled
+                                                 || b.pos[axis] + b.size[axis] <= a.pos[axis] - axis * titled);
+        return nodes.flatMap((a, i) => nodes.slice(0, i).filter(b => !apart(a, b)).map(b => [a.title, b.title])); }""")
+
+
 def test_the_page_complains_about_nothing_the_host_does_not(page, baseline):
     """Runs last: it sees what all the tests above have caused."""
     expected = ("status of 400", "PromptExecutionError",  # the prompt of a test above, refused as it should be
-                "https://api.comfy.org")                  # the host asks its registry about every node but its own
+                "https://api.comfy.org",                  # the host asks its registry about every node but its own
+                "https://huggingface.co")                 # and where a template offers a file, how large it is
     assert [text for text in page.errors if text not in baseline and not any(part in text for part in expected)] == []

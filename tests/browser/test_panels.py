@@ -1,11 +1,13 @@
 """What the nodes show of a critique and of a training, in both renderers of the host's front end."""
+import re
 from copy import deepcopy
 
 import pytest
-from pages import open_page
-from prompts import MODELS, node, training
+from pages import UNDO, open_page
+from prompts import node, training
 
 PICTURE = "bottega_woodcut/01.png"
+SEEDS = {"classic": 7, "nodes_2": 8}
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +24,10 @@ DRAWN = """() => { const canvas = document.querySelector(".bottega-training canv
 
 
 def run(page, prompt, offset=(0, 0)):
-    """Opens a prompt in the page, moved this far, and queues it."""
+    """Opens a prompt in the page as a workflow with an id, moved this far, and queues it."""
     page.evaluate("""async ([prompt, offset]) => { app.graph.clear(); await app.loadApiJson(prompt, "panels");
+                     await new Promise(done => setTimeout(done, 1000));  // until the host has made a tab of it
+                     await app.loadGraphData({ ...app.graph.serialize(), id: crypto.randomUUID() });
                      app.canvas.ds.scale = 1; app.canvas.ds.offset = offset; app.canvas.setDirty(true, true);
                      await app.queuePrompt(0); }""", [prompt, list(offset)])
 
@@ -65,40 +69,128 @@ def test_the_heat_maps_are_there_to_be_seen(page, critique):
 
 def test_panels_are_neither_saved_nor_sent(page, critique):
     saved = value_of(page, "BottegaCritique", "node.serialize().widgets_values")
-    assert saved == ["", False, False, ""]
+    assert saved == ["", False, False, "", ""]
     prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
     inputs = next(entry["inputs"] for entry in prompt.values() if entry["class_type"] == "BottegaCritique")
     assert "bottega_critique" not in inputs
 
 
-def test_pairs_of_poles_are_shown_without_a_score(page):
+def test_a_critique_is_there_again_after_undo_after_a_reload_and_in_another_browser(page, browser, server, critique):
+    said = critique.locator(".reasons").inner_text()
+    saved = page.evaluate("() => app.graph.serialize()")
+    visible = "() => document.querySelector('.bottega-critique:not([hidden]) .reasons')?.innerText"
+    page.evaluate(UNDO, saved)
+    page.wait_for_function(visible)
+    other = open_page(browser, server)
+    for each in (page, other):
+        if each is page:
+            each.reload()
+            each.wait_for_function("() => window.app?.extensionManager && !app.extensionManager.spinner")
+            each.wait_for_timeout(1000)
+        each.evaluate("async saved => { await app.loadGraphData(saved); }", saved)
+        each.wait_for_function(visible)
+        assert each.evaluate(visible) == said
+    other.close()
+
+
+def test_pairs_of_opposites_are_shown_without_a_score(page):
     # Another id: the host's Vue nodes keep what stood in a node of the same id.
     run(page, {"one": node("LoadImage", image=PICTURE),
                "pairs": node("BottegaCritique", images=("one", 0), rubric="@Wölfflin")})
     page.wait_for_selector(".bottega-critique:not([hidden]) .pair", state="attached")
     panel = page.locator(".bottega-critique")
-    assert panel.locator(".pair .mark").count() == 5 and panel.locator(".score").count() == 0
+    assert panel.locator(".pair .mark").count() == 2 and panel.locator(".score").count() == 0
     panel.locator('.pair[data-id="WO3"]').dispatch_event("pointerenter")
-    assert panel.locator(".caption").inner_text() == "Closed or open form: Mirror symmetry"
+    assert panel.locator(".caption").inner_text() == "Closed or open form: Likeness left-right"
 
 
-def test_a_training_is_seen_and_can_be_stopped_and_kept(page):
-    run(page, MODELS | training("bottega_woodcut", 400) | {"shown": node("PreviewAny", source=("train", 2))})
-    page.wait_for_selector(".bottega-training:not([hidden])", state="attached")
-    page.wait_for_function("() => document.querySelector('.bottega-training .words').textContent.includes('/ 400')")
-    page.wait_for_function(DRAWN)
-    page.locator(".bottega-training button").dispatch_event("click")
+def test_the_words_of_a_critic_and_the_tables_behind_them_are_read_on_the_node(page):
+    run(page, {"one": node("LoadImage", image=PICTURE),
+               "critic": node("BottegaCritique", images=("one", 0), rubric="@Arnheim", counterfactuals=False)})
+    page.wait_for_selector(".bottega-report:not([hidden]) .page", state="attached")
+    report = page.locator(".bottega-report:not([hidden])")
+    assert "Seeing is a play of forces." in report.inner_text() and report.locator("table").count() >= 1
+    handle = report.locator(".handle")
+    assert handle.inner_text() == "All of it"
+    handle.dispatch_event("click")
+    assert handle.inner_text() == "Less" and page.locator(".bottega-critique:not([hidden]) .score").count() == 1
+
+
+STEPS = 4000    # so many that no machine is done before it is stopped
+WORDS = "document.querySelector('.bottega-training:not([hidden]) .words')?.textContent ?? ''"
+BEGINS = """() => { const canvas = document.querySelector(".bottega-training:not([hidden]) canvas");
+    const pixels = canvas?.width && canvas.getContext("2d").getImageData(0, 0, 3, canvas.height).data;
+    return Boolean(pixels) && pixels.some(value => value > 0); }"""
+
+
+@pytest.fixture(scope="module")
+def trained(page, browser, server, renderer):
+    """A training that was queued in one of two tabs with the same workflow, seen in both, in another browser, stopped
+    and seen again; what each of them showed."""
+    prompt = deepcopy(training("bottega_woodcut", STEPS)) | {"shown": node("PreviewAny", source=("train", 2))}
+    prompt["train"]["inputs"]["seed"] = SEEDS[renderer]  # what the other renderer trained is in the host's cache
+    seen = {}
+    page.evaluate("async prompt => { app.graph.clear(); await app.loadApiJson(prompt, 'training'); }", prompt)
+    page.wait_for_timeout(1000)  # until the host has made a tab of it
+    saved = page.evaluate("() => ({ ...app.graph.serialize(), id: crypto.randomUUID() })")
+    show_workflow(page, saved)
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function(f"() => ({WORDS}).includes('/ {STEPS}')")
+    show_workflow(page, saved)  # another tab with a copy of it
+    page.wait_for_timeout(3000)  # some events pass it by
+    seen["the copy"] = page.locator(".bottega-training:not([hidden])").count()
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
+    page.wait_for_function(f"() => ({WORDS}).includes('/ {STEPS}')")
+    page.wait_for_function(BEGINS)
+    other = open_page(browser, server)
+    other.set_default_timeout(240_000)
+    show_workflow(other, saved)
+    other.wait_for_function(BEGINS)
+    page.locator(".bottega-training:not([hidden]) button").dispatch_event("click")
+    for name, each in {"its own": page, "another browser": other}.items():
+        each.wait_for_function(f"() => ({WORDS}).includes('Stopped')")
+        seen[name] = each.evaluate(WORDS), each.locator(".bottega-training:not([hidden]) button").is_visible()
+    other.reload()
+    other.wait_for_function("() => window.app?.extensionManager && !app.extensionManager.spinner")
+    other.wait_for_timeout(1000)
+    show_workflow(other, saved)
+    other.wait_for_function(BEGINS)
+    seen["after a reload"] = other.evaluate(WORDS)
+    other.close()
     page.wait_for_function("""() => { const shown = app.graph.nodes.find(node => node.comfyClass === "PreviewAny");
         return JSON.stringify(shown.widgets?.map(widget => widget.value) ?? "").includes("Stopped early"); }""")
-    assert page.locator(".bottega-training button").is_disabled()
+    return seen
+
+
+def show_workflow(page, saved):
+    """Opens a saved workflow in a tab of its own, with the training in sight."""
+    page.evaluate("""async saved => { await app.loadGraphData(saved, true, true, null);
+        const node = app.graph.nodes.find(node => node.comfyClass === "BottegaTrainLora");
+        app.canvas.ds.scale = 1;
+        app.canvas.ds.offset = [100 - node.pos[0], 100 - node.pos[1]];
+        app.canvas.setDirty(true, true); }""", saved)
+
+
+def test_a_training_is_seen_and_can_be_stopped_and_kept(trained):
+    words, has_button = trained["its own"]
+    assert re.match(rf"Stopped at step \d+ of {STEPS}, and kept   loss [\d.]+$", words) and not has_button
+
+
+def test_a_copy_of_the_workflow_in_another_tab_shows_no_training(trained):
+    assert trained["the copy"] == 0
+
+
+def test_another_browser_and_a_page_loaded_anew_show_the_whole_training(trained):
+    assert trained["another browser"] == trained["its own"] and trained["after a reload"] == trained["its own"][0]
 
 
 def test_a_training_that_was_out_of_sight_has_its_curve_when_it_comes_back(page, renderer):
     graph = deepcopy(training("bottega_woodcut", 2))
     graph["far"] = graph.pop("train")  # another id: see above
-    graph["far"]["inputs"]["seed"] = len(renderer)  # what the other renderer trained is in the host's cache
+    graph["far"]["inputs"]["seed"] = SEEDS[renderer]  # what the other renderer trained is in the host's cache
     run(page, graph | {"shown": node("PreviewAny", source=("far", 2))}, offset=[9000, 9000])
-    page.wait_for_function("() => document.querySelector('.bottega-training .words').textContent.includes('2 / 2')")
+    said = "document.querySelector('.bottega-training .words').textContent"
+    page.wait_for_function(f"() => {said}.includes('Finished: 2 steps')")
     page.wait_for_timeout(500)  # whatever would still be drawn is drawn
     page.evaluate("() => { app.canvas.ds.offset = [0, 0]; app.canvas.setDirty(true, true); }")
     page.wait_for_function(DRAWN)

@@ -1,6 +1,6 @@
 """What nodes report of a real run, on the nodes themselves, in both renderers of the host's front end."""
 import pytest
-from pages import open_page
+from pages import UNDO, open_page, show
 from prompts import MODELS, node
 
 LORA = "report_test.safetensors"
@@ -87,14 +87,12 @@ def test_a_report_has_its_lists_and_tables(ran):
     items = of(ran, "BottegaInspectLora").locator(".item").all_inner_texts()
     assert "•\nLoRA with DoRA on 1 weight, rank 2" in items
     table = "**Best**: 2\n\n| rank | reason |\n|---:|---|\n| 1 | **few** hues |\n| 2 | `D*=1` |\nend"
-    ran.evaluate("""text => app.graph.nodes.find(node => node.comfyClass === "BottegaStackLora")
-        .onExecuted({ text: [text] })""", table)
+    show(ran, "BottegaStackLora", {"text": [table]})
     report = of(ran, "BottegaStackLora")
     assert report.locator("tr").all_inner_texts() == ["rank\treason", "1\tfew hues", "2\tD*=1"]
     assert report.locator("b").all_inner_texts() == ["Best", "few"]
     assert report.locator(".page > *").last.inner_text() == "end"
-    ran.evaluate("""() => app.graph.nodes.find(node => node.comfyClass === "BottegaStackLora")
-        .onExecuted({ text: [""] })""")
+    show(ran, "BottegaStackLora", {"text": [""]})
     assert not report.is_visible()
 
 
@@ -137,8 +135,8 @@ def test_the_report_is_copied_as_it_was_written(ran):
 
 
 def test_what_a_file_is_called_never_becomes_html(ran):
-    ran.evaluate("""() => app.graph.nodes.find(node => node.comfyClass === "BottegaLoadLora").onExecuted(
-        { text: ["<img src=x onerror=window.bottegaHacked=1>: **<b>S*=0.5</b>**\\n- `<i>` and D*=1; S*=0"] })""")
+    said = "<img src=x onerror=window.bottegaHacked=1>: **<b>S*=0.5</b>**\n- `<i>` and D*=1; S*=0"
+    show(ran, "BottegaLoadLora", {"text": [said]})
     report = of(ran, "BottegaLoadLora")
     assert report.locator("img, i").count() == 0 and ran.evaluate("() => window.bottegaHacked") is None
     first = report.locator(".page > *").first.inner_text()
@@ -158,7 +156,7 @@ def test_the_blocks_of_the_run_reach_the_bars(ran):
 
 def test_reports_survive_a_reload_of_the_graph_and_of_the_page(ran):
     before = of(ran, "BottegaInspectLora").locator(".page").inner_text()
-    ran.evaluate("() => app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())))")
+    ran.evaluate(UNDO, ran.evaluate("() => app.graph.serialize()"))
     ran.wait_for_function("() => document.querySelectorAll('.bottega-report').length === 2")
     ran.wait_for_timeout(300)
     assert of(ran, "BottegaInspectLora").locator(".page").inner_text() == before

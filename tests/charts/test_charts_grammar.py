@@ -33,12 +33,12 @@ EXPRESSIONS = {
 def test_the_tree_of_an_expression_is_that_of_gofish(charts, expression):
     gofish = pytest.importorskip("gofish")
     pytest.importorskip("pyarrow")
-    ours = charts.grammar
+    ours = charts.grammar.grammar
     assert ours.to_ir(expression(ours)) == expression(gofish).to_ir()
 
 
 def test_a_disc_is_named_as_gofish_names_it(charts):
-    gofish, ours = pytest.importorskip("gofish"), charts.grammar
+    gofish, ours = pytest.importorskip("gofish"), charts.grammar.grammar
     pytest.importorskip("pyarrow")
     theirs = gofish.chart(ROWS, coord=gofish.Coord.polar()).flow(gofish.stack(by="a", dir="x")).mark(gofish.rect(w="b"))
     mine = ours.chart(ROWS, coord="polar").flow(ours.stack(by="a", dir="x")).mark(ours.rect(w="b"))
@@ -47,16 +47,16 @@ def test_a_disc_is_named_as_gofish_names_it(charts):
 
 @pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=list(EXPRESSIONS))
 def test_every_expression_can_be_drawn(charts, expression):
-    frame, theme = charts.frame, charts.theme.LIGHT
-    scene = frame.draw(expression(charts.grammar), frame.Frame(w=300, h=200), theme)
-    drawn = charts.draw.render(scene, theme.paper)
+    frame, theme = charts.grammar.frame, charts.drawing.theme.LIGHT
+    scene = frame.draw(expression(charts.grammar.grammar), frame.Frame(w=300, h=200), theme)
+    drawn = charts.drawing.draw.render(scene, theme.paper)
     assert drawn.shape[1:] == (round(scene.h), 300, 3)
     assert drawn.flatten(0, 2).unique(dim=0).shape[0] > 1
 
 
 def test_an_option_that_a_mark_does_not_have_is_refused_by_name(charts):
     with pytest.raises(ValueError, match="rect: expected one of .*fill.*got wide"):
-        charts.grammar.rect(wide=3)
+        charts.grammar.grammar.rect(wide=3)
 
 
 SAME = {
@@ -72,12 +72,12 @@ SAME = {
 
 @pytest.mark.parametrize("words", [words for words, same in SAME.items() if same])
 def test_the_spec_says_what_the_grammar_says(charts, words):
-    grammar, spec = charts.grammar, charts.spec
+    grammar, spec = charts.grammar.grammar, charts.chart_language
     assert grammar.to_ir(spec.expression(spec.parse(words), ROWS)) == grammar.to_ir(SAME[words](grammar))
 
 
 def test_a_line_alone_connects_what_its_operators_place(charts):
-    grammar, spec = charts.grammar, charts.spec
+    grammar, spec = charts.grammar.grammar, charts.chart_language
     tree = grammar.to_ir(spec.expression(spec.parse("scatter(x=b, y=c) . line(stroke=k)"), ROWS))["root"]
     dots, line = tree["children"]
     assert dots["mark"] == {"type": "blank", "name": line["data"]["layer"]}
@@ -98,6 +98,6 @@ def test_a_line_alone_connects_what_its_operators_place(charts):
     ("= 3", "expected a name"),
 ])
 def test_what_cannot_be_read_is_quoted(charts, words, quoted):
-    spec = charts.spec
+    spec = charts.chart_language
     with pytest.raises(ValueError, match="spec: .*" + quoted):
         spec.expression(spec.parse(words), ROWS)

@@ -14,7 +14,7 @@ WEEK = [{"day": day, "kind": kind, "n": n} for day, kind, n in
 @pytest.fixture(scope="module")
 def drawn(charts):
     """(kind, x, y, w, h) of every mark of a spec, plotted on 300 x 200 pixels without a frame."""
-    spec, layout, theme = charts.spec, charts.layout, charts.theme.LIGHT
+    spec, layout, theme = charts.chart_language, charts.grammar.layout, charts.drawing.theme.LIGHT
 
     def flat(node, x=0.0, y=0.0):
         x, y = x + node.x, y + node.y
@@ -101,14 +101,16 @@ FORMS = {
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("spec", FORMS)
 def test_every_form_draws_a_picture_of_the_size_asked_for(charts, spec, theme):
-    image = charts.picture.picture(json.dumps(FORMS[spec]), spec, 512, 400, theme)
-    paper = torch.tensor(getattr(charts.theme, theme.upper()).paper) / 255
+    image = charts.chart_picture.picture(json.dumps(FORMS[spec]), spec, 512, 400, theme)
+    paper = torch.tensor(getattr(charts.drawing.theme, theme.upper()).paper) / 255
     assert image.shape[0] == 1 and image.shape[2:] == (512, 3)
     assert (image[0] - paper).abs().amax(-1).gt(0.1).float().mean() > 0.004
 
 
 def test_the_parts_of_a_waterfall_hang_where_the_one_before_ended(charts):
-    scene = charts.forms.waterfall(CRITERIA, charts.frame.Frame(), charts.theme.LIGHT, "name", "points")
+    scene = charts.chart_types.waterfall(
+        CRITERIA, charts.grammar.frame.Frame(), charts.drawing.theme.LIGHT, "name", "points"
+    )
     rows = [row.children[1] for row in scene.children[-5:]]
     ends = [(bar.x, bar.x + bar.w) for bar in rows]
     assert ends[1][1] == pytest.approx(ends[0][1])       # -7.5 begins where +5 ended
@@ -128,21 +130,21 @@ CRITIQUES = json.dumps([{"score": 30.0 + i, "measures": {"Permutation entropy": 
 
 
 def test_what_is_nested_in_a_record_becomes_its_columns(charts):
-    rows = charts.rows.read(CRITIQUES)
+    rows = charts.grammar.rows.read(CRITIQUES)
     assert [row["picture"] for row in rows] == ["1", "2"] and rows[1]["measures.Statistical complexity"] == 1.1
-    columns = charts.forms.columns_of
+    columns = charts.chart_types.columns_of
     assert columns("plane", {}, rows) == {"entropy": "measures.Permutation entropy",
                                           "complexity": "measures.Statistical complexity"}
     assert columns("timeline", {}, rows) == {"x": "picture", "y": "score"}
 
 
 def test_what_adds_up_is_drawn_of_one_picture(charts):
-    rows = charts.rows
+    rows = charts.grammar.rows
     nested = rows.read(CRITIQUES, "contributions")
     kept, note = rows.of_one_picture(nested)
     assert [row["value"] for row in kept] == [2.0, -3.0] and note == ["picture 1 of 2; frame(picture=2) shows the next"]
     assert [row["value"] for row in rows.read(CRITIQUES, "contributions", 2)] == [3.0, -3.0]
-    draw = charts.picture.picture
+    draw = charts.chart_picture.picture
     first, second, alone = (draw(data, f"frame(rows=contributions{extra}); waterfall()", 400, 300, "light")
                             for data, extra in ((CRITIQUES, ""), (CRITIQUES, ", picture=2"),
                                                 (json.dumps(json.loads(CRITIQUES)[1:]), "")))
@@ -155,7 +157,7 @@ def texts(node):
 
 
 def test_axes_say_what_they_measure(charts):
-    spec, frame, theme = charts.spec, charts.frame, charts.theme.LIGHT
+    spec, frame, theme = charts.chart_language, charts.grammar.frame, charts.drawing.theme.LIGHT
     rows = [{"year": 1870, "score": 3.0}, {"year": 1880, "score": 5.0}]
 
     def drawn(words):
@@ -187,14 +189,14 @@ LONG = [{"name": f"a rather long name of criterion {i}", "value": float(i), "by"
     'frame(title="A title that is far too long for a picture of this size, and goes on"); spread(name) . rect(h=value)',
     "spread(year, dir=x) . rect(h=value, fill=by)"])
 def test_no_words_of_a_small_chart_touch_or_leave_it(charts, words):
-    spec, forms, theme = charts.spec, charts.forms, charts.theme.LIGHT
+    spec, forms, theme = charts.chart_language, charts.chart_types, charts.drawing.theme.LIGHT
     parsed = spec.parse(words)
     frame = spec.presentation(parsed, w=512, h=400)
-    if parsed.form:
-        columns = forms.columns_of(parsed.form.kind, parsed.form.options, LONG)
-        scene = forms.FORMS[parsed.form.kind].draw(LONG, frame, theme, **columns)
+    if parsed.chart_type:
+        columns = forms.columns_of(parsed.chart_type.kind, parsed.chart_type.options, LONG)
+        scene = charts.chart_types.CHART_TYPES[parsed.chart_type.kind].draw(LONG, frame, theme, **columns)
     else:
-        scene = charts.frame.draw(spec.expression(parsed, LONG), frame, theme)
+        scene = charts.grammar.frame.draw(spec.expression(parsed, LONG), frame, theme)
     found = list(placed_words(scene))
     for left, top, right, bottom, each in found:
         assert left >= -1 and top >= -1 and right <= scene.w + 1 and bottom <= scene.h + 1, each
@@ -207,7 +209,7 @@ def test_no_words_of_a_small_chart_touch_or_leave_it(charts, words):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_distribution_lies_outside_the_bounds_of_the_plane(charts, weights):
     import numpy as np
-    plane = importlib.import_module(f"{charts.__name__}.forms.plane")
+    plane = importlib.import_module(f"{charts.__name__}.chart_types.plane")
     h, c = plane._entropy_complexity(np.array(weights) / sum(weights))
     least, greatest = (np.array(curve).T for curve in plane.bounds(24))
     assert np.interp(h, *least) - 2e-3 <= c <= np.interp(h, *greatest) + 2e-3
@@ -236,13 +238,48 @@ def test_no_distribution_lies_outside_the_bounds_of_the_plane(charts, weights):
 ])
 def test_what_cannot_be_drawn_is_said_in_one_sentence(charts, data, spec, words):
     with pytest.raises(ValueError, match=words):
-        charts.picture.picture(data, spec, 400, 300, "light")
+        charts.chart_picture.picture(data, spec, 400, 300, "light")
 
 
 @given(st.text(alphabet="spreadctlin()=.,;#\"' \n0123456789abxyh-", max_size=40))
 @settings(max_examples=150, deadline=None)
 def test_no_words_break_the_reading_of_a_spec(charts, words):
     try:
-        charts.picture.picture('[{"a": "x", "h": 1}, {"a": "y", "h": 2}]', words, 200, 160, "light")
+        charts.chart_picture.picture('[{"a": "x", "h": 1}, {"a": "y", "h": 2}]', words, 200, 160, "light")
     except ValueError as error:
         assert str(error).startswith(("spec: ", "data: "))
+
+
+@pytest.mark.parametrize("spec", ["bars()", "radar()"])
+def test_rows_of_one_name_are_drawn_each_for_itself(charts, spec):
+    def drawn(*names):
+        rows = [{"name": name, "value": value} for name, value in zip(names, (1, 5, 9, 2), strict=True)]
+        return charts.chart_picture.picture(json.dumps(rows), spec, 500, 400, "light")
+
+    assert torch.equal(drawn("a", "b", "a", "a (1)"), drawn("a (2)", "b", "a (3)", "a (1)"))
+
+
+@pytest.mark.parametrize("value, sentence", [
+    (1e308, r"^data: expected numbers up to 1e\+100, row 1 has 1e\+308 in 'value'"),
+    (-10 ** 400, r"^data: expected numbers up to 1e\+100, row 1 has an integer of 401 digits in 'value'"),
+    ("1" * 5000, r"^data: expected JSON, got ")])
+@pytest.mark.parametrize("spec", ["bars()", "waterfall()", "timeline(x=name, y=value)", "loss()"])
+def test_numbers_that_no_chart_can_hold_give_a_sentence(charts, value, sentence, spec):
+    data = f'[{{"name": "x", "value": {value}}}, {{"name": "y", "value": 2}}]'
+    with pytest.raises(ValueError, match=sentence) as error:
+        charts.chart_picture.picture(data, spec, 400, 300, "light")
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-200, 1e99, -1e99])
+@pytest.mark.parametrize("spec", ["bars()", "waterfall()", "timeline(x=name, y=value)", "loss()"])
+def test_the_least_and_the_largest_numbers_are_drawn(charts, value, spec):
+    data = json.dumps([{"name": "x", "value": value}, {"name": "y", "value": 0}, {"name": "z", "value": 1}])
+    assert charts.chart_picture.picture(data, spec, 400, 300, "light").shape[2] == 400
+
+
+def test_letters_that_no_typeface_has_are_told_below_the_chart(charts):
+    data = json.dumps([{"name": "\U00013000", "value": 1}, {"name": "\U00013001", "value": 2}])
+    plain = data.replace(json.dumps("\U00013000"), '"a"').replace(json.dumps("\U00013001"), '"b"')
+    draw = charts.chart_picture.picture
+    assert (draw(data, "bars()", 600, 400, "light") != draw(plain, "bars()", 600, 400, "light"))[:, -32:].any()

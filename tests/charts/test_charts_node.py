@@ -44,3 +44,13 @@ def test_a_spec_that_cannot_be_read_is_refused_before_anything_runs(host):
 def test_data_that_are_no_rows_stop_the_graph_with_a_sentence(host):
     with pytest.raises(GraphError, match="data: expected JSON"):
         host.run(prompt("no json", "bars()"))
+
+
+@pytest.mark.parametrize("spec, said", [("name(dots)", "a mark, one of"), ("select(dots)", "a mark, one of"),
+                                        ("rect(h=" + "9" * 400 + ")", "at most 308 digits"), ("x" * 500, "xxx...")])
+def test_a_spec_that_draws_nothing_gets_a_short_sentence(pack, spec, said):
+    language = pack.nodes.charts.chart_language
+    with pytest.raises(ValueError, match="^spec: ") as error:
+        found = language.parse(spec)
+        language.expression(found, [{"a": 1}])
+    assert said in str(error.value) and len(str(error.value)) < 400

@@ -11,5 +11,5 @@ def critique(pack):
 def measured_small(pack):
     """Pictures are measured at 128 pixels instead of 1024, where it matters what is done and not what comes out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pack.nodes.critique.critic, "CANONICAL", 128)
+        patch.setattr(pack.nodes.critique.examination, "CANONICAL", 128)
         yield

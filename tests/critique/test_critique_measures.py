@@ -17,7 +17,7 @@ TIED = {("chelsea", "1st-order EOE"): 1e-5, ("chelsea", "2nd-order EOE"): 1e-4}
 @pytest.fixture
 def picture(critique):
     def make(pixels, dtype=torch.float64):
-        return critique.picture.Picture.from_images(torch.as_tensor(pixels)[None], dtype)
+        return critique.picture.planes.Picture.from_images(torch.as_tensor(pixels)[None], dtype)
     return make
 
 
@@ -30,7 +30,7 @@ def photograph(name):
 def measured(request, critique):
     """A photograph measured in both precisions."""
     image = photograph(request.param)[None]
-    return request.param, {dtype: critique.measures.measure(critique.picture.Picture.from_images(image, dtype))
+    return request.param, {dtype: critique.measures.measure(critique.picture.planes.Picture.from_images(image, dtype))
                            for dtype in (torch.float64, torch.float32)}
 
 
@@ -88,7 +88,7 @@ def test_the_golden_numbers_are_those_of_the_project():
 
 def test_a_batch_measures_as_its_pictures_alone(critique):
     images = torch.rand(2, 40, 56, 3, generator=torch.Generator().manual_seed(1))
-    Picture, measure = critique.picture.Picture, critique.measures.measure
+    Picture, measure = critique.picture.planes.Picture, critique.measures.measure
     together = measure(Picture.from_images(images))
     alone = [measure(Picture.from_images(image)) for image in images.split(1)]
     for column, values in together.items():
@@ -104,7 +104,8 @@ def test_one_flat_colour_has_a_defined_answer_everywhere(picture, critique, leve
     for column in ("RMS contrast", "Luminance entropy", "Edge density", "Color entropy", "std S channel", "Complexity",
                    "1st-order EOE", "2nd-order EOE", "Permutation entropy", "Statistical complexity", "std H channel",
                    "Otsu separability", "Coherence", "Obliqueness", "Repetition", "2D Fractal dimension", "Anisotropy",
-                   "Slope Redies", "Slope Spehar", "Slope Mather", "Colorfulness", "Complementary contrast"):
+                   "Slope Redies", "Slope Spehar", "Slope Mather", "Colorfulness", "Complementary contrast",
+                   "Leading direction", "Slant"):
         assert found[column].item() == pytest.approx(0, abs=1e-6), column
     for column, value in {"Homogeneity": 100, "Mirror symmetry": 100, "Symmetry left-right": 1, "Saliency entropy": 1,
                           "Saliency peak share": 0.05, "Harmony i": 1, "Harmony width": 0.05}.items():
@@ -185,7 +186,9 @@ def test_not_a_number_is_refused(picture):
         picture(torch.full((16, 16, 3), float("nan")))
 
 
-def test_pairs_are_counted_as_one_by_one(pack):
+@pytest.mark.parametrize("at_once", [1 << 16, 7])
+def test_pairs_are_counted_as_one_by_one(pack, monkeypatch, at_once):
+    monkeypatch.setattr(pack.kernels.oriented_pairs, "PAIRS_AT_ONCE", at_once)
     torch.manual_seed(5)
     number, near, far, orientations = 40, 3, 12, 24
     y, x = torch.randint(0, 20, (2, number))
@@ -209,6 +212,18 @@ def test_every_density_sums_to_its_measure(picture, critique):
         tolerance = 200 / 160 if column == "DCM distance" else 1e-9
         value = critique.measures.MEASURES[column](subject).item()
         assert density(subject).sum().item() == pytest.approx(value, rel=0, abs=tolerance), column
+    for column, density in critique.measures.densities.LACKS.items():
+        lacks = 1 - critique.measures.MEASURES[column](subject).item()
+        assert density(subject).sum().item() == pytest.approx(lacks, rel=0, abs=1e-9), column
+
+
+def test_the_map_of_likeness_is_bright_where_the_halves_differ(picture, critique):
+    plane = torch.zeros(64, 96, 3)
+    plane[:, 20:76] = 0.5                       # a mirror image of itself
+    plane[8:16, 80:88] = 1.0                    # but for this
+    differs = critique.measures.densities.LACKS["Likeness left-right"](picture(plane))[0]
+    rows, columns = (differs > 0).nonzero().unbind(1)
+    assert rows.max() < 64 * 18 / 64 and {*columns.tolist()} <= {*range(3, 13), *range(51, 61)}
 
 
 def test_the_density_of_a_square_covers_its_diagonals(picture, critique):

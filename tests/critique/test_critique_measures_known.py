@@ -12,7 +12,7 @@ HUE_0, HUE_180 = (1.0, 0.0, 0.0), (0.0, 1.0, 1.0)
 def measure(critique):
     """measure(pixels [H, W, C], column) -> number."""
     def number(pixels, column):
-        picture = critique.picture.Picture.from_images(torch.as_tensor(pixels, dtype=torch.float32)[None])
+        picture = critique.picture.planes.Picture.from_images(torch.as_tensor(pixels, dtype=torch.float32)[None])
         return critique.measures.MEASURES[column](picture).item()
     return number
 
@@ -182,3 +182,30 @@ def test_order_is_that_of_ordpy(measure, name):
     entropy, complexity = ordpy.complexity_entropy(pixels.mean(2), dx=2, dy=2)
     assert measure(pixels / 255, "Permutation entropy") == pytest.approx(entropy, abs=1e-9)
     assert measure(pixels / 255, "Statistical complexity") == pytest.approx(complexity, abs=1e-9)
+
+
+def test_a_small_pure_accent_is_among_the_main_colours(critique):
+    """One hundredth of vermilion on a field of greens and greys; the octree of old left it out."""
+    generator = torch.Generator().manual_seed(8)
+    field = torch.stack([torch.rand(200, 200, generator=generator) * spread + low
+                         for low, spread in ((60, 90), (100, 80), (60, 80))]).round().to(torch.uint8)
+    field[:, 90:110, 90:110] = torch.tensor((227, 66, 52), dtype=torch.uint8)[:, None, None]
+    found = critique.picture.main_colours.swatches(critique.picture.planes.Picture(field[None]))
+    assert len(found) == 8 and sum(each["share"] for each in found) == pytest.approx(1)
+    assert [each["share"] for each in found] == sorted((each["share"] for each in found), reverse=True)
+    red = [each for each in found if each["colour"][1:3] > "c0" and each["colour"][3:5] < "60"]
+    assert red and red[0]["share"] == pytest.approx(0.01, abs=0.002)
+
+
+def test_any_number_of_threads_gives_the_same_numbers_to_nine_digits(critique):
+    pixels = torch.from_numpy(photograph("chelsea")[:160, :200].copy()).float()[None] / 255
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            picture = critique.picture.planes.Picture.from_images(pixels)
+            found.append({column: value.item() for column, value in critique.measures.measure(picture).items()})
+    finally:
+        torch.set_num_threads(threads)
+    for column, value in found[0].items():
+        assert found[1][column] == pytest.approx(value, rel=1e-9, abs=1e-9), column

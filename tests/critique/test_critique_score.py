@@ -12,13 +12,13 @@ RUBRICS = ["", "Balance=2; Symmetry=0", "Value>70; Line -> 80 +- 10", "*=0; Valu
 @pytest.fixture(scope="module")
 def judged(critique):
     """The critique of the picture whose every measure lies at its own random percentile."""
-    reference = critique.reference.paintings()
+    reference = critique.reference.distributions.paintings()
 
     def make(text="", seed=0, **changed):
         places = np.random.default_rng(seed).integers(0, 101, len(reference.quantiles))
         measures = {column: reference.quantiles[column][changed.get(column, place)]
                     for column, place in zip(reference.quantiles, places, strict=True)}
-        return critique.score.judge(measures, reference, critique.language.parse(text))
+        return critique.score.judge.judge(measures, reference, critique.rubric.rubric_language.parse(text))
     return make
 
 
@@ -38,7 +38,7 @@ def test_weights_sum_to_one_and_what_weighs_nothing_gives_nothing(judged, text):
 
 
 def test_a_measure_that_two_criteria_use_has_one_voice(critique, judged):
-    shares = critique.reference.paintings().shares
+    shares = critique.reference.distributions.paintings().shares
     weights = {v.criterion.name: v.weight for v in judged().verdicts}
     both = shares["Color entropy"] / 2
     others = sum(shares[column] for column in ("mean S channel", "std a channel", "std b channel (Lab)"))
@@ -64,19 +64,47 @@ def test_a_rubric_of_ones_own_is_the_mean_of_its_points(judged):
 
 
 def test_more_of_a_criterion_is_less_of_what_speaks_against_it(judged):
-    calm = judged("*=0; Balance=high", **{"DCM distance": 0, "Balance": 0})
-    tipped = judged("*=0; Balance=high", **{"DCM distance": 100, "Balance": 100})
-    assert calm.score == 100 and tipped.score == 0
+    calm = judged("*=0; Balance=high", **{"Tilt": 0})
+    tipped = judged("*=0; Balance=high", **{"Tilt": 100})
+    assert calm.score >= 99 and tipped.score <= 1
+
+
+def test_a_star_leaves_out_nothing_that_counted_and_says_what_it_does_not_count(critique, judged):
+    reference, parse = critique.reference.distributions.paintings(), critique.rubric.rubric_language.parse
+    left_out = critique.report.what_counts.left_out
+    typical, more = (judged(f"*=0; P*={asked}") for asked in ("1", "high"))
+    counted = {v.criterion.name: [signal.column for signal in v.used] for v in more.counted}
+    assert {v.criterion.name for v in typical.counted} <= set(counted)
+    assert counted["Balance"] == ["Tilt"] and counted["Symmetry"] == ["Likeness left-right"]
+    said, = left_out(typical.rubric, reference)
+    named = {v.criterion.name for v in typical.verdicts if v.criterion.id.startswith("P") and not v.weight}
+    assert named and all(name in said for name in named) and "Line" not in said and "`P*`" in said
+    assert left_out(parse("*=0; Symmetry=1; P1=high"), reference) == [] == left_out(parse(""), reference)
+
+
+def test_with_a_reference_a_star_says_what_it_leaves_out(critique):
+    paintings, parse = critique.reference.distributions.paintings(), critique.rubric.rubric_language.parse
+    own = paintings._replace(name="mine", quantiles={column: list(map(float, range(101)))
+                                                     for column in critique.measures.MEASURES})
+    said, = critique.report.what_counts.left_out(parse("*=0; P*=1"), own)
+    assert all(name in said for name in ("Symmetry", "Emphasis", "Movement", "Rhythm", "Unity")) and "Not" not in said
+
+
+def test_the_four_contrasts_speak_alike_where_more_of_it_is_asked(judged):
+    columns = ("RMS contrast", "std S channel", "Warm-cold contrast", "Complementary contrast")
+    scores = [judged("*=0; Contrast=high", **{each: 100 * (each == column) for each in columns}).score
+              for column in columns]
+    assert scores == pytest.approx([25] * 4, abs=4)
 
 
 def test_positions_run_from_pole_to_pole_and_never_count(judged):
-    linear = {"Edge density": 100, "Slope Redies": 100, "1st-order EOE": 0}
-    painterly = {column: 100 - place for column, place in linear.items()}
-    places = [judged("@Klee", **side) for side in (linear, painterly)]
+    closed = {"Likeness left-right": 100, "DCM distance": 0, "Tilt": 0}
+    opened = {column: 100 - place for column, place in closed.items()}
+    places = [judged("@Klee", **side) for side in (closed, opened)]
     assert [c.criterion.bipolar for c in places[0].verdicts] == [False] * len(places[0].verdicts)
-    ends = [next(p.place for p in judged("", **side).positions if p.criterion.id == "WO1")
-            for side in (linear, painterly)]
-    assert ends == pytest.approx([-1, 1])
+    ends = [next(p.place for p in judged("", **side).positions if p.criterion.id == "WO3")
+            for side in (closed, opened)]
+    assert ends == pytest.approx([-1, 1], abs=0.02)
 
 
 def test_a_critic_who_only_knows_pairs_gives_no_total(critique, judged):
@@ -87,12 +115,15 @@ def test_a_critic_who_only_knows_pairs_gives_no_total(critique, judged):
 
 
 def test_without_a_total_the_pairs_alone_are_placed(critique):
-    reference = critique.reference.paintings()
+    reference = critique.reference.distributions.paintings()
     measures = {column: quantiles[80] for column, quantiles in reference.quantiles.items()}
-    found = critique.score.judge(measures, reference, critique.language.parse("@Woelfflin"), total=False)
+    found = critique.score.judge.judge(
+        measures, reference, critique.rubric.rubric_language.parse("@Woelfflin"), total=False
+    )
     assert found.positions_only and found.score == 0 and not found.counted and len(found.positions) == 5
-    plane = next(position for position in found.positions if position.criterion.id == "WO2")
-    assert plane.place == pytest.approx(0.6)
+    places = {position.criterion.id: position.place for position in found.positions}
+    assert places["WO1"] is places["WO2"] is None  # withdrawn: nothing measured tells them
+    assert places["WO5"] == pytest.approx(-0.6)
 
 
 def test_what_has_no_distribution_cannot_be_asked_for(critique, judged):
@@ -103,7 +134,7 @@ def test_what_has_no_distribution_cannot_be_asked_for(critique, judged):
 
 def test_the_points_equal_shap(critique, judged):
     shap = pytest.importorskip("shap", reason="shap is test-only")
-    reference = critique.reference.paintings()
+    reference = critique.reference.distributions.paintings()
     found = judged(seed=4)
     typical = np.array([verdict.typicality or 50.0 for verdict in found.verdicts])
     weights = np.array([verdict.weight for verdict in found.verdicts])
@@ -124,38 +155,81 @@ def test_shapley_values_equal_their_definition(critique):
         for at, part in enumerate(order):
             before = sum(parts[list(order[:at])])
             expected[part] += (math.tanh(before + parts[part]) - math.tanh(before)) / len(orders)
-    assert critique.score.shapley(parts, worth) == pytest.approx(expected.tolist(), abs=1e-12)
-    assert critique.score.shapley(np.zeros(3), worth) == [0, 0, 0]
+    assert critique.score.judge.shapley(parts, worth) == pytest.approx(expected.tolist(), abs=1e-12)
+    assert critique.score.judge.shapley(np.zeros(3), worth) == [0, 0, 0]
 
 
 def test_shares_of_players_whose_worths_are_vectors_are_those_of_each_number_alone(critique):
     worths = np.random.default_rng(3).normal(size=(32, 2))
-    values = critique.shapley.shapley_values(worths)
+    values = critique.score.shapley.shapley_values(worths)
     assert values.shape == (5, 2)
-    assert values[:, 1] == pytest.approx(critique.shapley.shapley_values(worths[:, 1]))
+    assert values[:, 1] == pytest.approx(critique.score.shapley.shapley_values(worths[:, 1]))
     assert values.sum(0) == pytest.approx(worths[-1] - worths[0])
 
 
 def test_the_gains_over_all_orders_average_to_the_shares(critique):
     worths = np.random.default_rng(4).normal(size=16)
-    gains = [critique.shapley.gains_of(order, [worths[sum(1 << player for player in order[:at])] for at in range(5)])
-             for order in itertools.permutations(range(4))]
-    assert np.mean(gains, 0) == pytest.approx(critique.shapley.shapley_values(worths))
+    gains = [
+        critique.score.shapley.gains_of(order, [worths[sum(1 << player for player in order[:at])] for at in range(5)])
+        for order in itertools.permutations(range(4))
+    ]
+    assert np.mean(gains, 0) == pytest.approx(critique.score.shapley.shapley_values(worths))
     assert np.sum(gains, 1) == pytest.approx([worths[15] - worths[0]] * 24)
 
 
 @pytest.mark.parametrize("text", [*RUBRICS, "Movement=high", "*=0; Complexity=1; Balance=1"])
 def test_the_needed_columns_alone_give_the_same_score_and_criteria(critique, text):
-    reference, rubric = critique.reference.paintings(), critique.language.parse(text)
+    reference, rubric = critique.reference.distributions.paintings(), critique.rubric.rubric_language.parse(text)
     measures = {column: quantiles[17] for column, quantiles in reference.quantiles.items()}
-    needed = critique.score.needed(reference, rubric)
-    few = critique.score.judge({column: measures[column] for column in needed}, reference, rubric)
-    whole = critique.score.judge(measures, reference, rubric)
+    needed = critique.score.judge.needed(reference, rubric)
+    few = critique.score.judge.judge({column: measures[column] for column in needed}, reference, rubric)
+    whole = critique.score.judge.judge(measures, reference, rubric)
     assert needed < measures.keys() and (few.score, few.low, few.baseline) == (whole.score, whole.low, whole.baseline)
     assert [(v.points, v.contribution) for v in few.counted] == [(v.points, v.contribution) for v in whole.counted]
 
 
 def test_the_band_of_a_mean_is_that_of_its_percentiles(critique, judged):
-    band = critique.reference.paintings().band
+    band = critique.reference.distributions.paintings().band
     middle = judged("*=0; Texture=high", **{"Slope Redies": 50, "Fourier sigma": 50})
     assert (middle.low, middle.high) == pytest.approx((50 - band, 50 + band))
+
+
+def test_what_a_small_copy_moves_counts_less_the_smaller_it_is(critique, judged):
+    side = critique.reference.distributions.OWN_SIDE
+    paintings = critique.reference.distributions.paintings()
+
+    def texture(longer):
+        usual = {column: quantiles[25] for column, quantiles in paintings.quantiles.items()}
+        usual["Slope Redies"] = paintings.quantiles["Slope Redies"][100]
+        found = critique.score.judge.judge({**usual, side: longer}, paintings)
+        return next(v for v in found.verdicts if v.criterion.name == "Texture"), found
+
+    weights = [texture(longer)[0].weight for longer in (1024.0, 960.0, 832.0, 768.0, 300.0)]
+    assert weights == sorted(weights, reverse=True) and weights[-2:] == [0, 0] and weights[1] > 0
+    for longer in (2000.0, 900.0, 300.0):
+        found = texture(longer)[1]
+        assert found.ranked
+        assert sum(v.contribution for v in found.counted) == pytest.approx(found.score - found.baseline, abs=1e-9)
+    assert texture(4000.0)[1].score == texture(1024.0)[1].score < texture(300.0)[1].score
+
+
+def test_the_paintings_are_even_from_0_to_100_at_every_size(critique):
+    paintings = critique.reference.distributions.paintings()
+    for longer in (300, 800, 900, 1024):
+        sized = paintings.at_size(longer)
+        assert sum(sized.shares.values()) == pytest.approx(1)
+        assert sized.rank(50.0) == pytest.approx(50, abs=3) and sized.totals == sorted(sized.totals)
+
+
+@pytest.mark.parametrize("rubric, column", [("Balance=high", "Tilt"), ("Balance -> 80", "Tilt"),
+                                            ("Symmetry=high", "Likeness left-right"),
+                                            ("Symmetry=2", "Likeness left-right"), ("Contrast=high", "RMS contrast")])
+def test_what_a_rubric_names_is_read_from_the_measure_that_does_what_its_name_says(judged, rubric, column):
+    found = judged(f"*=0; {rubric}")
+    (verdict,) = found.counted
+    assert verdict.used[0].column == column
+
+
+def test_a_balance_that_is_only_weighed_keeps_its_published_measures(judged):
+    (verdict,) = judged("*=0; Balance=2").counted
+    assert [signal.column for signal in verdict.used] == ["DCM distance", "Balance"]

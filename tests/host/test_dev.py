@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import folder_paths
 import pytest
 
-from workshop import bundle, commands, host, machine, packages, places, server, setting_up
-from workshop.terminal import SetupError
+from devtools import bundle, commands, host, machine, packages, places, server, setting_up, side_by_side
+from devtools.terminal import SetupError
 
 PACK = Path(__file__).resolve().parents[2]
 
@@ -160,7 +160,7 @@ def test_a_new_host_is_accepted(tmp_path, version):
 
 def test_the_pack_the_setup_and_the_registry_name_the_same_oldest_host(pack):
     told = re.search(r'requires-comfyui = ">=(.+)"', (PACK / "pyproject.toml").read_text(encoding="utf-8")).group(1)
-    assert pack.nodes.oldest_host.OLDEST_HOST == host.OLDEST_HOST == tuple(map(int, told.split(".")))
+    assert pack.nodes.shared.host_version.OLDEST_HOST == host.OLDEST_HOST == tuple(map(int, told.split(".")))
 
 
 def test_the_pack_is_linked_into_the_base_directory_once(tmp_path):
@@ -179,7 +179,8 @@ def test_a_link_to_another_checkout_is_replaced(tmp_path):
 
 def test_every_pin_is_exact_and_names_no_index():
     pins = packages.read_pins()
-    for line in [*packages.pinned_packages(pins), *pins["lone packages"], pins["host"]["source"]]:
+    alone = [*pins["lone packages"], *pins["newest front end"], pins["host"]["source"]]
+    for line in [*packages.pinned_packages(pins), *alone]:
         assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; .+)?", line), line
     assert "://" not in places.PINS.read_text(encoding="utf-8")
 
@@ -190,6 +191,17 @@ def test_every_requirement_of_the_host_is_pinned():
     assert asked <= {line.split("==")[0] for line in packages.pinned_packages(packages.read_pins())}
 
 
+def test_the_whole_suite_runs_every_folder_of_tests_and_fails_where_one_does(monkeypatch, tmp_path):
+    statuses = {"lora": 1, "starter": side_by_side.NO_TEST}
+    monkeypatch.setattr(side_by_side.subprocess, "run", lambda command, **options: SimpleNamespace(
+        returncode=statuses.get(Path(command[3]).name, 0), stdout=b""))
+    ran = side_by_side.folders()
+    assert set(ran) == {path.relative_to(PACK / "tests").parts[0] for path in (PACK / "tests").rglob("test_*.py")}
+    assert side_by_side.run_all(tmp_path, []) == 1
+    statuses["lora"] = 0
+    assert side_by_side.run_all(tmp_path, []) == 0
+
+
 def test_benchmarks_run_by_name_and_all_of_them_without_one():
     scripts, options = commands.chosen_benchmarks(["loading", "--rounds", "2"])
     assert [script.name for script in scripts] == ["bench_loading.py"] and options == ["--rounds", "2"]
@@ -197,22 +209,24 @@ def test_benchmarks_run_by_name_and_all_of_them_without_one():
     assert len(everything) > 5 and set(everything) == set((PACK / "tests" / "benchmarks").glob("bench_*.py"))
 
 
-def test_every_figure_of_the_readme_names_a_command_that_there_is():
-    rows = re.findall(r"^\| .+ \| .+ \| (.+) \|$", (PACK / "README.md").read_text(encoding="utf-8"), re.MULTILINE)[1:]
-    told = [re.search("`(.+)`", row)[1].split() for row in rows]
+def test_every_measured_figure_names_a_command_that_there_is():
+    rows = re.findall(r"^\| .+ \| .+ \| (.+) \|$", (PACK / "MEASURED.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {row: re.findall("`([^`]+)`", row) for row in rows if row != "again with" and "by hand" not in row}
+    assert all(named.values()), [row for row, found in named.items() if not found]
+    told = [command.split() for found in named.values() for command in found]
     known = {path.stem.removeprefix("bench_") for path in commands.chosen_benchmarks([])[0]}
     assert len(rows) > 20 and {words[1] for words in told if words[0] == "bench"} <= known
     files = [word for words in told for word in words if "/" in word]
-    assert files and not [file for file in files if not (PACK / file).is_file()]
+    assert files and not [file for file in files if not (PACK / file).exists()]
 
 
 def test_without_any_package_it_can_say_what_it_does(tmp_path):
     shutil.copy(PACK / "dev.py", tmp_path)
-    shutil.copytree(PACK / "workshop", tmp_path / "workshop")
+    shutil.copytree(PACK / "devtools", tmp_path / "devtools")
     asked = [sys.executable, "-S", "-E", str(tmp_path / "dev.py"), "--help"]
     said = subprocess.run(asked, capture_output=True, text=True)
     assert said.returncode == 0 and "python dev.py bundle-gpu" in said.stdout, said.stderr
-    assert {"dev.py", "workshop"} <= set(bundle.BUNDLED)    # it is what a machine without a network gets
+    assert {"dev.py", "devtools"} <= set(bundle.BUNDLED)    # it is what a machine without a network gets
 
 
 def test_arguments_after_test_reach_pytest_as_they_are():

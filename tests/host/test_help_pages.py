@@ -1,4 +1,5 @@
 """The help pages against the schemas: every input with what it takes, every output with what it gives."""
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,12 +16,12 @@ def schema(host, pack, page):
     return host.nodes.NODE_CLASS_MAPPINGS[page.stem].GET_SCHEMA()
 
 
-def table(page, first):
-    """The first two cells of every row of the table that begins with this word."""
+def table(page, first, cells=2):
+    """The first cells of every row of the table that begins with this word."""
     lines = page.read_text(encoding="utf-8").splitlines()
     below = lines[next(n for n, line in enumerate(lines) if line.startswith(f"| {first} |")) + 2:]
     end = next((n for n, line in enumerate(below) if not line.startswith("|")), len(below))
-    return [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in below[:end]]
+    return [tuple(cell.strip() for cell in line.split("|")[1:cells + 1]) for line in below[:end]]
 
 
 def plain(number):
@@ -44,8 +45,8 @@ def text(_, default):
 
 
 def choice(slot, default):
-    if slot.id == "lora_name":  # the other options are the files of this machine
-        nothing = [option for option in slot.options if option.startswith(("[None]", "none:"))]
+    if slot.id in ("lora_name", "head", "base_lora"):  # the other options are the files of this machine
+        nothing = [option for option in slot.options if option == "none" or option.startswith(("[None]", "none:"))]
         return f"a file, or `{nothing[0]}`" if nothing else "a file"
     first = slot.options[0] if default is None else default
     others = [option for option in slot.options if option != first] if len(slot.options) <= FEW else []
@@ -59,6 +60,13 @@ VALUES = {"INT": number, "FLOAT": number, "STRING": text, "COMBO": choice,
 @PAGES
 def test_the_help_page_has_every_input_with_its_default_and_range(page, schema):
     assert table(page, "input") == [(f"`{slot.id}`", takes(slot)) for slot in schema.inputs]
+
+
+@PAGES
+def test_the_help_page_marks_the_inputs_that_the_node_hides_at_first(page, schema):
+    marked = [name for name, _, words in table(page, "input", 3) if words.startswith("Advanced.")]
+    assert marked == [f"`{slot.id}`" for slot in schema.inputs if getattr(slot, "advanced", None)]
+    assert bool(marked) == ("*Show advanced inputs* on the node" in page.read_text(encoding="utf-8"))
 
 
 @PAGES
@@ -78,3 +86,16 @@ def test_the_help_page_has_the_node_s_name_and_an_example(page, schema):
 def test_pictures_of_the_help_page_are_there(page):
     named = [part.split(")")[0] for part in page.read_text(encoding="utf-8").split("](")[1:]]
     assert [name for name in named if "://" not in name and not (DOCS / name).exists()] == []
+
+
+def test_the_page_of_tasks_leads_to_every_node():
+    tasks = (DOCS.parents[1] / "docs" / "i_want_to.md").read_text(encoding="utf-8")
+    assert [page.stem for page in DOCS.glob("*.md") if f"/{page.stem}.md)" not in tasks] == []
+
+
+def test_templates_that_the_pages_name_are_there():
+    pages = [*DOCS.glob("*.md"), *(DOCS.parents[1] / "docs").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"templates? (?:\(or )?`([^`]+)`",
+                                                            page.read_text(encoding="utf-8"))}
+    assert len(named) > 10
+    assert [name for name in named if not (DOCS.parents[1] / "example_workflows" / f"{name}.json").exists()] == []

@@ -45,7 +45,7 @@ def colour_pass():
 def neighbour_pass():
     arguments = dict(grey="*u8", summed="*i16", ordinal="*i32", pairs="*i32", tiles="*i32", orientations="*i32",
                      mirrored="*i64", height="i32", width="i32")
-    rows, columns = image_statistics.torchs.TILE, image_statistics.COLUMNS
+    rows, columns = image_statistics.bins.TILE, image_statistics.COLUMNS
     return (image_statistics.neighbour_pass, arguments, dict(ROWS=rows, COLUMNS=columns), rows * columns,
             image_statistics.WARPS, False)
 

@@ -13,7 +13,7 @@ def statistics(pack):
 
 @pytest.fixture(scope="module")
 def directions(pack):
-    return importlib.import_module(f"{pack.__name__}.kernels.directions")
+    return importlib.import_module(f"{pack.__name__}.kernels.orientation_histogram")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_directions_are_those_of_the_arc_tangent(directions, steps):
 
 
 def test_neighbourhoods_are_those_of_patterns(statistics, pack):
-    patterns, rgb = importlib.import_module(f"{pack.__name__}.kernels.patterns"), picture()
+    patterns, rgb = importlib.import_module(f"{pack.__name__}.kernels.ordinal_patterns"), picture()
     found = statistics.image_statistics(rgb)
     grey, summed = (torch.stack(planes) for planes in zip(*map(statistics.grey_and_sum, rgb), strict=True))
     assert torch.equal(summed, rgb.sum(1).short())

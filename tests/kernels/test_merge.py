@@ -86,7 +86,7 @@ def test_stochastic_rounding_takes_a_neighbour_and_is_unbiased(kernels, dtype):
     expected, spread = 40 * share[open_], 40 * (share * (1 - share))[open_]
     z = (ups[open_].double() - expected).sum() / spread.sum().sqrt()
     assert open_.sum() > 3000 and abs(z) < 4
-    chi = ((ups[open_].double() - expected) ** 2 / spread.clamp(min=1e-3)).mean()  # the dice do not cling together
+    chi = ((ups[open_].double() - expected) ** 2 / spread.clamp(min=1e-3)).mean()  # the random bits are independent
     assert 0.8 < chi < 1.2
 
 

@@ -10,14 +10,14 @@ def lora(pack):
 
 
 @pytest.fixture(scope="session")
-def room(pack):
-    return pack.nodes.lora.saving.save
+def room(pack, host):
+    return pack.nodes.lora.saving.save_lora
 
 
 @pytest.fixture
 def source(pack, room):
     def source(tensors, strength=1.0, blocks="", clip=1.0, metadata=None):
-        file = pack.nodes.lora.file.files.LoraFile(tensors, metadata or {})
+        file = pack.nodes.lora.file.lora_files.LoraFile(tensors, metadata or {})
         return room.Source("a.safetensors", file, strength, clip, blocks)
     return source
 
@@ -27,7 +27,7 @@ def expected(pack):
     """The weights that a chain of our loaders gives."""
     def apply(model, sources, clip=None):
         for s in sources:
-            spec = pack.nodes.lora.block_weights.language.parse(s.blocks)
+            spec = pack.nodes.lora.block_weights.block_language.parse(s.blocks)
             model, clip, _ = pack.nodes.lora.applying.patching.apply_lora(model, clip, s.lora, s.strength_model,
                                                                           s.strength_clip, spec)
         return weights(model), clip and weights(clip)

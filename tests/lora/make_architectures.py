@@ -21,7 +21,7 @@ def describe(model, pack) -> dict:
     templates of whole names and the input widths that their weights have."""
     import comfy.lora
     blocks, names = (importlib.import_module(f"{pack.__name__}.nodes.lora.{module}")
-                     for module in ("model.blocks", "file.names"))
+                     for module in ("model.blocks", "file.architecture_detection"))
     weights = model.state_dict()
     places = blocks.model_places(weights)
     aliases, widths = {}, {}

@@ -11,7 +11,12 @@ import time
 from pathlib import Path
 
 from client import Failed, Refused, connect
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+
+LOSS = r"Loss: (\S+) at the start, (\S+) at the end"
+SEEDS = 4
+PROMPT = ("a landscape of mountains with poplars on the left, slate and ochre, day, light from the right, "
+          "high horizon, woodcut")
 
 
 class Progress:
@@ -60,35 +65,90 @@ def new_files(folder: Path, since: float) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_mtime >= since)
 
 
-def summary(shown: dict[str, str], files: list[Path], base: Path) -> list[str]:
-    """Prints what came out and returns what is missing from it."""
-    scores = {name: shown.get(name) for name in ("Score without the LoRA", "Score with the LoRA")}
-    found = {name: score and f"{float(score):.1f} of 100" for name, score in scores.items()}
-    loss = re.search(r"Loss: .* at the start, .* at the end", shown.get("Training report", ""))
-    found["Loss"] = loss and loss.group().removeprefix("Loss: ")
+def missing(shown: dict[str, str], files: list[Path]) -> list[str]:
+    """What the workflow promises and did not leave behind."""
     pictures = [file for file in files if file.suffix == ".png"]
-    for name, value in found.items():
-        print(f"{name}: {value}")
-    print(f"Files in {base}:", *[f"  {file.relative_to(base)}" for file in files], sep="\n")
-    found["LoRA file"] = any(file.suffix == ".safetensors" and file.parent.name == "loras" for file in files)
-    found["Pictures"] = pictures
+    found = {"Training report": re.search(LOSS, shown.get("Training report", "")), "Pictures": pictures,
+             "LoRA file": lora_of(files)}
     found |= {f"Workflow in {file.name}": carries_its_workflow(file) for file in pictures}
     return [name for name, value in found.items() if not value]
+
+
+def lora_of(files: list[Path]) -> Path | None:
+    return next((file for file in files if file.suffix == ".safetensors" and file.parent.name == "loras"), None)
+
+
+def likeness_prompt(workflow_prompt: dict, lora: Path) -> dict:
+    """How like the training pictures the starter draws without the LoRA and with it, on seeds of their own."""
+    models = {kind: next([key, 0] for key, node in workflow_prompt.items() if node["class_type"] == loader)
+              for kind, loader in (("model", "UNETLoader"), ("clip", "CLIPLoader"), ("vae", "VAELoader"))}
+    kept = {link[0]: workflow_prompt[link[0]] for link in models.values()}
+    node = lambda kind, **inputs: {"class_type": kind, "inputs": inputs}
+    return kept | {
+        "style": node("BottegaCritiqueReference", folder="bottega_painter_woodcut", name="the woodcuts",
+                      unreadable="stop"),
+        "words": node("CLIPTextEncode", text=PROMPT, clip=models["clip"]),
+        "nothing": node("CLIPTextEncode", text="", clip=models["clip"]),
+        "empty": node("EmptySD3LatentImage", width=256, height=256, batch_size=1),
+        "grid": node("BottegaLoraGrid", model=models["model"], loras=lora.name, strengths="0, 1", blocks="",
+                     seeds=SEEDS, positive=["words", 0], negative=["nothing", 0], latent_image=["empty", 0],
+                     vae=models["vae"], seed=100, sampling_steps=20, cfg=3.0, sampler_name="euler", scheduler="simple",
+                     rubric="*=0; Value=1", style=["style", 0], best_by="likeness"),
+        "data": node("PreviewAny", source=["grid", 7]),
+    }
+
+
+def sheet(base: Path, outputs: dict, titles: dict[str, str]) -> Image.Image:
+    """Two rows, without the LoRA and with it: a picture, and what of it the critic finds most unusual."""
+    shown = {titles[node]: images["images"][0] for node, images in outputs.items() if images.get("images")}
+    side, gap, ink = 384, 24, "#22201c"
+    page = Image.new("RGB", (2 * side + 3 * gap, 2 * (side + gap + 32) + gap), "#f4efe6")
+    draw, face = ImageDraw.Draw(page), ImageFont.load_default(20)
+    for row, which in enumerate(("without", "with")):
+        top = gap + row * (side + gap + 32)
+        for column, title in enumerate((f"Pictures {which} the LoRA", f"Heat map {which} the LoRA")):
+            at = (gap + column * (side + gap), top + 32)
+            words = f"{which.capitalize()} the LoRA" if column == 0 else "Where it is most unusual"
+            draw.text((at[0], top), words, ink, face)
+            page.paste(opened(base, shown[title]).resize((side, side), Image.LANCZOS), at)
+    return page
+
+
+def opened(base: Path, shown: dict) -> Image.Image:
+    """A picture that a node shows, cut to a square at its top: the words of a heat map stand below it."""
+    with Image.open(base / shown["type"] / shown["subfolder"] / shown["filename"]) as picture:
+        width = min(picture.size)
+        return picture.convert("RGB").crop((0, 0, width, width))
+
+
+def told(base: Path, picture: Path, lora: Path, rows: list[dict], report: str) -> str:
+    """Three lines; the rest is in the picture and on the page."""
+    without, with_it = (next(row["likeness"] for row in rows if row["strength"] == strength) for strength in (0, 1))
+    start, end = re.search(LOSS, report).groups()
+    return (f"See {picture.relative_to(base)}: pictures without and with the LoRA, and where the critic looks.\n"
+            f"Likeness to the twelve woodcuts it learnt from: {without:.0f} of 100 without it, {with_it:.0f} with it "
+            f"({SEEDS} new pictures each).\n"
+            f"The LoRA: {lora.relative_to(base)} (loss {start} to {end}). All below {base}.")
 
 
 async def run(address: str, path: Path, base: Path) -> int:
     workflow, since = json.loads(path.read_text(encoding="utf-8")), time.time()
     async with connect(address) as client:
         titles = node_titles(workflow, await client.get("/object_info"))
-        progress = Progress(titles)
+        prompt, progress = await client.to_prompt(workflow), Progress(titles)
         try:
-            outputs = await client.run(await client.to_prompt(workflow), workflow, progress)
+            outputs = await client.run(prompt, workflow, progress)
+            said, files = texts(outputs, titles), new_files(base / "output", since)
+            if lacking := missing(said, files):
+                print("Missing: " + ", ".join(lacking), file=sys.stderr)
+                return 1
+            measured = await client.run(likeness_prompt(prompt, lora_of(files)))
         finally:
             progress.close()
-    missing = summary(texts(outputs, titles), new_files(base / "output", since), base)
-    if missing:
-        print("Missing: " + ", ".join(missing), file=sys.stderr)
-    return 1 if missing else 0
+    picture = base / "output" / "bottega_demo.png"
+    sheet(base, outputs, titles).save(picture)
+    print(told(base, picture, lora_of(files), json.loads(measured["data"]["text"][0]), said["Training report"]))
+    return 0
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workshop.server import free_port, server_command, start_server, stop_server
-from workshop.setting_up import link_pack
+from devtools.server import free_port, server_command, start_server, stop_server
+from devtools.setting_up import link_pack
 
 PACK = Path(__file__).resolve().parents[2]
 INSTALL_STARTER = PACK / "starter" / "install.py"

@@ -1,10 +1,15 @@
-"""API-format prompts on the starter, as small as they can be."""
+"""API-format prompts on the starters, as small as they can be."""
 
 MODELS = {
     "model": {"class_type": "UNETLoader",
               "inputs": {"unet_name": "bottega_starter.safetensors", "weight_dtype": "default"}},
     "clip": {"class_type": "CLIPLoader", "inputs": {"clip_name": "bottega_starter_text.safetensors", "type": "sd3"}},
     "vae": {"class_type": "VAELoader", "inputs": {"vae_name": "bottega_starter_vae.safetensors"}},
+}
+PAINTER = MODELS | {
+    "model": {"class_type": "UNETLoader",
+              "inputs": {"unet_name": "bottega_painter.safetensors", "weight_dtype": "default"}},
+    "vae": {"class_type": "VAELoader", "inputs": {"vae_name": "bottega_painter_vae.safetensors"}},
 }
 
 

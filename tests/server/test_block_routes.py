@@ -69,3 +69,20 @@ def test_presets_come_by_family_with_the_meaning_of_vectors(server):
     sdxl = next(entry for entry in found["families"] if entry["family"] == "SDXL")
     assert sdxl["blocks"] == {"IN": 9, "OUT": 9} and sdxl["presets"]
     assert found["layouts"]["SDXL"]["12"]["words"][:2] == ["BASE,TE", "IN04"]
+
+
+WHOLE = b'{"prompt_id": "1", "node": "1"}'
+
+
+@pytest.mark.parametrize("body, charset", [
+    (WHOLE[:-1], "utf-8"), (WHOLE, "no-such-charset"), (b"\xff\xfe\x00", "utf-8"), (b"[" * 9000, "utf-8"),
+    (b"{}", "utf-8"),
+    (b"", "utf-8"), (b"7", "utf-8"), (WHOLE.replace(b'"1"', b"[" * 900 + b"]" * 900), "utf-8"),
+    (WHOLE.replace(b"1", b"1" * 20000), "utf-8")])
+def test_a_stop_that_names_no_node_is_refused_with_a_sentence(body, charset, server):
+    answer = requests.post(f"{server.address}/bottega/training/stop", data=body, timeout=60,
+                           headers={"Content-Type": f"application/json; charset={charset}"})
+    if body == WHOLE:
+        assert (answer.status_code, answer.json()) == (200, {"stopping": False})
+    else:
+        assert (answer.status_code, answer.json()["error"][:8]) == (400, "expected")

@@ -115,12 +115,12 @@ def test_the_judge_notices_a_wrong_colour_shape_place_or_count():
 
 
 def test_installing_again_writes_nothing(installed):
-    from install import PICTURES, install_models, install_pictures
+    from install import LORAS, PICTURES, install_models, install_pictures
     stamps = lambda: {p: p.stat().st_mtime_ns for p in installed.rglob("*") if p.is_file()}
     before = stamps()
     install_models(installed / "models")
     install_pictures(installed / "input" / PICTURES)
-    assert stamps() == before and len(before) == 3 + 2 * 12
+    assert stamps() == before and len(before) == 3 + len(LORAS) + 2 * 12
 
 
 def test_an_interrupted_write_leaves_no_file_behind(tmp_path):

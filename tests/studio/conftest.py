@@ -1,9 +1,14 @@
 """The starter, loaded for what needs no graph."""
 import importlib
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path += [str(TESTS / "training"), str(TESTS / "critique")]     # their models
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +32,9 @@ def loaded(starter):
 @pytest.fixture(scope="module")
 def measured_small(pack, studio):
     """Pictures are measured at 128 pixels instead of 1024: it matters what is done and not what comes out."""
-    studio("rewriting.takes")
+    studio("prompt_critic.sampled_prompts")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pack.nodes.critique.critic, "CANONICAL", 128)
+        patch.setattr(pack.nodes.critique.examination, "CANONICAL", 128)
         yield
 
 
@@ -56,3 +61,21 @@ def cancelling(host, monkeypatch):
 def studio(pack):
     """A module of the room by its name."""
     return lambda name: importlib.import_module(f"{pack.__name__}.nodes.studio.{name}")
+
+
+@pytest.fixture(scope="session")
+def module(pack):
+    """A module of any room, such as `module("critique.score.judge")`."""
+    return lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
+
+
+@pytest.fixture(scope="session")
+def parse(module):
+    """The rubric of a text."""
+    return module("critique.rubric.rubric_language").parse
+
+
+@pytest.fixture(scope="session")
+def paintings(module):
+    """The reference of the 1,629 paintings."""
+    return module("critique.reference.distributions").paintings()

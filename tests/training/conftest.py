@@ -1,5 +1,11 @@
 """The trainer as its tests run it, and a person who presses Cancel."""
+import itertools
+
 import pytest
+from training_sets import clip, folder, training, vae  # noqa: F401
+from training_videos import video_vae  # noqa: F401
+
+numbers = itertools.count()
 
 
 @pytest.fixture
@@ -12,12 +18,38 @@ def train(pack, output_folder):
             stop_after=None, progress=None, rank=4, critic=None, weighting=0.0, **recipe):
         dataset = dataset or t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
         settings = t.plan.settings.Settings(steps, batch_size, rate, rank, seed, t.plan.recipe.Recipe(**recipe))
-        progress = progress or t.seen.progress.Progress(steps, "1")
+        progress = progress or t.monitoring.progress.Progress(steps, "1")
         if stop_after:
             progress = Interrupting(progress, stop_after)
-        return t.run.train(model, dataset, settings, name, progress, sample_prompts=prompts, resume=resume,
+        return t.training_run.train(model, dataset, settings, name, progress, sample_prompts=prompts, resume=resume,
                            critic=critic, critic_weighting=weighting)
     return run
+
+
+@pytest.fixture
+def watched_texts(host, monkeypatch):
+    """The lines that were shown on the node, in order."""
+    texts = []
+    monkeypatch.setattr(host.server, "send_progress_text", lambda text, node, *more: texts.append(text))
+    return texts
+
+
+@pytest.fixture
+def feed(host, monkeypatch):
+    """feed(type, value) registers a node that gives `value`, a Python list being a list output, and returns its id."""
+    def register(io_type, value):
+        name = f"TrainingTestFeed{next(numbers)}"      # a new name each time, or the executor's cache answers
+        give = type(name, (), {
+            "INPUT_TYPES": classmethod(lambda cls: {"required": {}}), "RETURN_TYPES": (io_type,), "FUNCTION": "give",
+            "CATEGORY": "test", "OUTPUT_IS_LIST": (isinstance(value, list),), "give": lambda self: (value,)})
+        monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, name, give)
+        return {"class_type": name, "inputs": {}}
+    return register
+
+
+@pytest.fixture
+def own_output_folder(output_folder):
+    return output_folder
 
 
 class Interrupting:

@@ -1,5 +1,4 @@
 """Train LoRA in the real executor, from core data-set nodes to core LoRA nodes."""
-import itertools
 import json
 import logging
 import re
@@ -10,63 +9,12 @@ import folder_paths
 import pytest
 import torch
 from real_host import GraphError
-from safetensors import safe_open
+from training_graphs import STEPS, files, graph, output, tensors
 from training_models import ModelSink, caption, latents, tiny_sd3
 
-STEPS = 12
-numbers = itertools.count()
+pytestmark = pytest.mark.usefixtures("own_output_folder")
 
 
-@pytest.fixture
-def feed(host, monkeypatch):
-    """feed(type, value) registers a node that gives `value`, a Python list being a list output, and returns its id."""
-    def register(io_type, value):
-        name = f"TrainingTestFeed{next(numbers)}"      # a new name each time, or the executor's cache answers
-        give = type(name, (), {
-            "INPUT_TYPES": classmethod(lambda cls: {"required": {}}), "RETURN_TYPES": (io_type,), "FUNCTION": "give",
-            "CATEGORY": "test", "OUTPUT_IS_LIST": (isinstance(value, list),), "give": lambda self: (value,)})
-        monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, name, give)
-        return {"class_type": name, "inputs": {}}
-    return register
-
-
-@pytest.fixture(autouse=True)
-def own_output_folder(output_folder):
-    return output_folder
-
-
-def graph(feed, model, pictures=None, captions=None, **inputs):
-    """A prompt that trains on 4 pictures with a caption each and shows all outputs."""
-    settings = dict(steps=STEPS, batch_size=2, learning_rate=1e-2, rank=4, seed=3, name="hand")
-    pictures = [{"samples": latents(4)}] if pictures is None else pictures
-    captions = [caption(i) for i in range(4)] if captions is None else captions
-    return {
-        "model": feed("MODEL", model),
-        "latents": feed("LATENT", pictures),
-        "captions": feed("CONDITIONING", captions),
-        "set": {"class_type": "BottegaCoreTrainingSet",
-                "inputs": {"latents": ["latents", 0], "positive": ["captions", 0]}},
-        "train": {"class_type": "BottegaTrainLora",
-                  "inputs": {"model": ["model", 0], "dataset": ["set", 0], **settings, **inputs}},
-    }
-
-
-def output(patcher):
-    """The model's denoised latents for a fixed input, as sampling computes them."""
-    comfy.model_management.load_models_gpu([patcher])
-    with torch.inference_mode():
-        entry = caption(0)[0]
-        return patcher.model.apply_model(latents(2), torch.tensor([0.3, 0.8]), c_crossattn=entry[0].repeat(2, 1, 1),
-                                         y=entry[1]["pooled_output"].repeat(2, 1)).clone()
-
-
-def files(folder):
-    return sorted(path.name for path in (folder / "loras").glob("*"))
-
-
-def tensors(path):
-    with safe_open(path, "pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
 
 
 def train(pack, patcher, name="hand", steps=STEPS, seed=3, batch_size=2, rate=1e-2, dataset=None):
@@ -74,7 +22,7 @@ def train(pack, patcher, name="hand", steps=STEPS, seed=3, batch_size=2, rate=1e
     if dataset is None:
         dataset = t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
     settings = t.plan.settings.Settings(steps, batch_size, rate, 4, seed)
-    return t.run.train(patcher, dataset, settings, name, t.seen.progress.Progress(steps, "1"))
+    return t.training_run.train(patcher, dataset, settings, name, t.monitoring.progress.Progress(steps, "1"))
 
 
 def test_the_loss_falls_and_the_report_says_what_was_done(host, feed, own_output_folder):
@@ -225,8 +173,8 @@ def test_cancel_in_the_middle_of_a_block_keeps_the_lora_and_the_model(host, pack
             comfy.model_management.interrupt_current_processing()
         return attend(*args, **kwargs)
 
-    check = t.run.self_check
-    monkeypatch.setattr(t.run, "self_check", lambda *args: check(*args)._replace(checkpoint=checkpoint))
+    check = t.training_run.self_check
+    monkeypatch.setattr(t.training_run, "self_check", lambda *args: check(*args)._replace(checkpoint=checkpoint))
     monkeypatch.setattr(t.step.session, "backward", counted)
     monkeypatch.setattr(t.step.denoiser, "attend_with_sdpa", cancelling)
     with pytest.raises(GraphError):
@@ -258,7 +206,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_lora(hos
 
 
 def test_every_picture_is_shown_once_an_epoch(pack):
-    order = pack.nodes.training.step.batches.Order(["square"] * 5, 2, torch.Generator().manual_seed(0))
+    order = pack.nodes.training.step.batches.BatchOrder(["square"] * 5, 2, torch.Generator().manual_seed(0))
     epochs = [[next(order) for _ in range(3)] for _ in range(2)]
     assert [[len(batch) for batch in epoch] for epoch in epochs] == [[2, 2, 1]] * 2
     assert all(sorted(sum(epoch, [])) == [0, 1, 2, 3, 4] for epoch in epochs)

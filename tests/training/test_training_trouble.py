@@ -7,6 +7,7 @@ import comfy.model_management
 import pytest
 import torch
 from real_host import GraphError
+from safetensors import safe_open
 from training_models import FAMILIES, build, caption, latents, samples, tiny_sd3
 
 CANCEL = comfy.model_management.InterruptProcessingException
@@ -37,9 +38,10 @@ def no_halves(folder):
     return not [p for p in folder.rglob("*") if p.suffix == ".tmp"]
 
 
-PHASES = {"loading": ("run", "self_check"), "encoding": ("step.session.Session", "_encode"),
-          "validating": ("step.validation.Validation", "measure"), "sampling": ("seen.samples.Samples", "draw"),
-          "saving": ("disk.keeping.Keeper", "finish")}
+PHASES = {"loading": ("training_run", "self_check"), "encoding": ("step.session.Session", "_encode"),
+          "validating": ("step.validation.Validation", "measure"),
+          "sampling": ("monitoring.sample_pictures.Samples", "draw"),
+          "saving": ("disk.checkpoint_schedule.Checkpoints", "finish")}
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -100,7 +102,7 @@ def full_memory(rows, checkpointed=False):
 
 
 def limit_after_the_check(pack, monkeypatch, limited):
-    t, check = pack.nodes.training, pack.nodes.training.run.self_check
+    t, check = pack.nodes.training, pack.nodes.training.training_run.self_check
 
     def checked(*args):
         result = check(*args)
@@ -108,7 +110,7 @@ def limit_after_the_check(pack, monkeypatch, limited):
         monkeypatch.setattr(kind, "__call__", limited(kind.__call__))
         return result
 
-    monkeypatch.setattr(t.run, "self_check", checked)
+    monkeypatch.setattr(t.training_run, "self_check", checked)
 
 
 def test_a_full_memory_makes_the_forward_passes_smaller_and_changes_nothing_else(pack, train, model, monkeypatch):
@@ -135,11 +137,11 @@ def test_a_step_that_meets_what_the_self_check_did_not_is_taken_again(pack, outp
 
     def run(name):
         dataset = t.data.dataset.TrainingSet(samples(pack, family, 2), [])
-        return t.run.train(build(family), dataset, t.plan.settings.Settings(3, 1, 1e-2, 2, 0), name,
-                           t.seen.progress.Progress(3, "1"))
+        return t.training_run.train(build(family), dataset, t.plan.settings.Settings(3, 1, 1e-2, 2, 0), name,
+                           t.monitoring.progress.Progress(3, "1"))
 
-    usual, check = run("usual"), t.run.self_check
-    monkeypatch.setattr(t.run, "self_check", lambda *args: check(*args)._replace(rewrites=False))
+    usual, check = run("usual"), t.training_run.self_check
+    monkeypatch.setattr(t.training_run, "self_check", lambda *args: check(*args)._replace(rewrites=False))
     monkeypatch.setattr(t.step.retry, "_rewrite", lambda *args: (retried.append(1), rewrite(*args)))
     surprised = run("surprised")
     assert usual.check.rewrites and len(retried) == 1
@@ -162,7 +164,42 @@ def test_an_error_that_rewriting_does_not_help_ends_the_run(pack, train, model, 
 
 def test_a_memory_that_is_always_full_stops_with_what_was_tried(pack, train, model, monkeypatch):
     limit_after_the_check(pack, monkeypatch, full_memory(rows=0))
-    with pytest.raises(MemoryError, match="stopped at step 1 of 3: the device's memory is full with one picture"):
+    with pytest.raises(MemoryError, match=r"stopped at step 1 of 3: memory is full with one picture at a time and "
+                                          r"recomputed blocks. [\d,]+ MB are free; pictures of about 64 x 64 may fit"):
+        train(model, 3)
+
+
+@pytest.mark.parametrize("words", [
+    "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.",
+    "[enforce fail at alloc_cpu.cpp:114] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9",
+])
+def test_what_the_cpu_s_allocator_says_is_known_as_a_full_memory(pack, words):
+    full = pack.nodes.shared.full_memory.is_memory_full
+    assert full(RuntimeError(words)) and full(MemoryError()) and not full(RuntimeError("another"))
+
+
+def test_a_memory_that_is_really_full_is_known(pack):
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2 ** 55)
+    assert pack.nodes.shared.full_memory.is_memory_full(error.value)
+
+
+def test_pictures_larger_than_the_model_s_table_of_positions_are_refused_before_anything_runs(pack, train, model,
+                                                                                              output_folder):
+    dataset = pack.nodes.training.data.dataset.from_core_nodes(
+        [{"samples": torch.zeros(1, 16, 8, 8)}, {"samples": torch.zeros(1, 16, 8, 66)}], [caption(0)])
+    with pytest.raises(ValueError, match="dataset: SD3 takes pictures of at most 512 x 512; picture 2 is 528 x 64. Set "
+                                         "resolution in Training Set lower."):
+        train(model, 3, dataset=dataset)
+    assert not list(output_folder.iterdir())
+
+
+def test_what_a_model_s_code_only_asserts_is_a_sentence(pack, train, model, monkeypatch):
+    def asserts(*args):
+        assert not args
+
+    monkeypatch.setattr(pack.nodes.training.step.session, "backward", asserts)
+    with pytest.raises(ValueError, match=r"dataset: SD3 does not take these pictures \(64 x 64\): its code says"):
         train(model, 3)
 
 
@@ -178,25 +215,25 @@ def full_disk(monkeypatch, pack, allowed):
             raise OSError(errno.ENOSPC, "No space left on device")
         save(tensors, path, metadata)
 
-    monkeypatch.setattr(pack.nodes.lora.file.files, "save_file", limited)
+    monkeypatch.setattr(pack.nodes.lora.file.lora_files, "save_file", limited)
 
 
 def test_a_disk_that_fills_up_while_training_is_noted_and_the_lora_is_saved_later(pack, train, model, monkeypatch,
                                                                                   output_folder):
     import safetensors.torch
-    t, files = pack.nodes.training, pack.nodes.lora.file.files
+    t, files = pack.nodes.training, pack.nodes.lora.file.lora_files
     full_disk(monkeypatch, pack, allowed=1)
-    update = t.seen.progress.Progress.update
+    update = t.monitoring.progress.Progress.update
 
     def freed(progress, session):
         if session.step == 7:
             monkeypatch.setattr(files, "save_file", safetensors.torch.save_file)
         update(progress, session)
 
-    monkeypatch.setattr(t.seen.progress.Progress, "update", freed)
+    monkeypatch.setattr(t.monitoring.progress.Progress, "update", freed)
     trained = train(model, 8, checkpoints=t.plan.recipe.CheckpointPlan(every=2))
-    assert [note[:40] for note in trained.notes if "could not be written" in note] == [
-        "The state of step 4 could not be written", "The state of step 6 could not be written"]
+    assert [note.partition(" (")[0] for note in trained.notes if "could" in note] == [
+        "The state of step 4 could not be written", "The state of step 8 could be written again."]
     assert sorted(p.stem for p in (output_folder / "training" / "hand").iterdir()) == ["step_00000002",
                                                                                       "step_00000008"]
     assert no_halves(output_folder)
@@ -215,16 +252,16 @@ def test_a_disk_that_is_full_at_the_end_says_what_can_be_gone_on_from(pack, trai
 def test_stop_and_keep_ends_early_and_lets_the_graph_go_on(pack, train, model, output_folder):
     t = pack.nodes.training
 
-    class Stopping(t.seen.progress.Progress):
+    class Stopping(t.monitoring.progress.Progress):
         def update(self, session):
             super().update(session)
             if session.step == 3:
-                assert t.stop.request_stop("9")
+                assert t.stop_and_keep.request_stop("", "9")
 
     trained = train(model, 8, progress=Stopping(8, "9"))
     assert len(trained.losses) == 3 and "Stopped early, as asked: 3 of 8 steps." in trained.notes
     assert [p.name for p in (output_folder / "loras").iterdir()] == ["hand.safetensors"]
-    assert t.stop._running == {} and not t.stop.request_stop("9")
+    assert t.stop_and_keep._running == {} and not t.stop_and_keep.request_stop("", "9")
 
 
 def test_the_page_s_request_reaches_the_training(pack, monkeypatch):
@@ -233,29 +270,32 @@ def test_the_page_s_request_reaches_the_training(pack, monkeypatch):
     import server
     from aiohttp import web
     from aiohttp.test_utils import TestClient, TestServer
-    stop, routes = pack.nodes.training.stop, web.RouteTableDef()
+    from comfy_execution.utils import CurrentNodeContext
+    stop, routes = pack.nodes.training.stop_and_keep, web.RouteTableDef()
     monkeypatch.setattr(server.PromptServer.instance, "routes", routes, raising=False)
-    stop.add_route()
+    stop.add_routes()
 
-    async def ask(client, node):
-        answer = await client.post(stop.ROUTE, json={"node_id": node})
-        return await answer.json()
+    async def ask(client, prompt, node):
+        answer = await client.post(stop.STOP, json={"prompt_id": prompt, "node": node})
+        return (await answer.json())["stopping"]
 
     async def refused(client, body):
-        answer = await client.post(stop.ROUTE, data=body)
-        assert "node_id" in (await answer.json())["error"]
+        answer = await client.post(stop.STOP, data=body)
+        assert "prompt_id" in (await answer.json())["error"]
         return answer.status
 
     async def talk():
         app = web.Application()
         app.add_routes(routes)
         async with TestClient(TestServer(app)) as client:
-            with stop.stoppable("4:2") as asked:
-                assert [await refused(client, body) for body in (b"", b"\xff", b"[]", b"{}", b"3")] == [400] * 5
-                answers = [await ask(client, "1"), asked(), await ask(client, "4:2"), asked()]
-            return [*answers, await ask(client, "4:2")]
+            with CurrentNodeContext("mine", "4:2"), stop.stoppable("4:2") as asked:
+                bodies = (b"", b"\xff", b"[]", b"{}", b"3", b"[" * 100_000)
+                assert {await refused(client, body) for body in bodies} == {400}
+                answers = [await ask(client, "mine", "1"), await ask(client, "another", "4:2"), asked(),
+                           await ask(client, "mine", "4:2"), asked()]
+            return [*answers, await ask(client, "mine", "4:2")]
 
-    assert asyncio.run(talk()) == [{"stopping": False}, False, {"stopping": True}, True, {"stopping": False}]
+    assert asyncio.run(talk()) == [False, False, False, True, True, False]
 
 
 def test_the_whole_configuration_is_in_the_file(pack, train):
@@ -266,6 +306,76 @@ def test_the_whole_configuration_is_in_the_file(pack, train):
     config = json.loads(metadata["bottega.config"])
     assert config["recipe"]["ema"] == 0.5 and config["rank"] == 16 and config["learning_rate"] > 0
     assert metadata["ss_optimizer"] == "adamw" and metadata["ss_lr_scheduler"] == "cosine, 1 warm-up steps"
+
+
+@pytest.fixture
+def no_room():
+    """no_room(True) lets no file of this process grow beyond a few bytes, as a full disk does; (False) ends that."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = lambda full: resource.setrlimit(resource.RLIMIT_FSIZE, (100 if full else before[0], before[1]))
+    yield limit
+    limit(False)
+
+
+def progress_that(pack, steps, do):
+    """A Progress that calls do(step) after each step, and shows every line."""
+    class Acting(pack.nodes.training.monitoring.progress.Progress):
+        def update(self, session):
+            self.last_text = 0.0
+            super().update(session)
+            do(session.step)
+    return Acting(steps, "1")
+
+
+def test_a_disk_that_is_full_for_a_while_does_not_end_the_run_and_is_told_once(pack, train, model, output_folder,
+                                                                               watched_texts, no_room):
+    t = pack.nodes.training
+    progress = progress_that(pack, 10, lambda step: no_room(2 < step < 7))
+    trained = train(model, 10, progress=progress, prompts=caption(7),
+                    checkpoints=t.plan.recipe.CheckpointPlan(2, 9, loras=True), samples=t.plan.recipe.SamplePlan(2, 2))
+    told = [note for note in trained.notes if "could" in note]
+    assert [note.split(" could")[0] for note in told] == [
+        f"The {what} of step {step}" for step in (4, 8) for what in ("sample pictures", "state", "LoRA")]
+    assert all("File too large" in note and "tries again at the next interval" in note for note in told[:3])
+    assert any("left\nThe " in text for text in watched_texts) and "\n" not in watched_texts[-1]
+    kept = sorted(int(p.stem.removeprefix("step_")) for p in (output_folder / "training" / "hand").glob("step_*"))
+    assert kept == [2, 8, 10] and no_halves(output_folder)
+
+
+def test_where_nothing_can_be_written_at_the_end_one_sentence_says_how_to_go_on(pack, train, model, output_folder,
+                                                                                no_room):
+    progress = progress_that(pack, 6, lambda step: no_room(step > 4))
+    with pytest.raises(OSError) as error:
+        train(model, 6, progress=progress, checkpoints=pack.nodes.training.plan.recipe.CheckpointPlan(2))
+    sentence = str(error.value)
+    assert sentence.startswith("name: the LoRA could not be written to loras (")
+    assert sentence.endswith("To go on, set resume to hand/step_00000004.") and str(output_folder) not in sentence
+    assert no_halves(output_folder)
+
+
+def test_stop_and_keep_before_the_first_step_is_a_sentence_and_no_file(pack, train, model, monkeypatch, output_folder):
+    t = pack.nodes.training
+    check = t.training_run.self_check
+    monkeypatch.setattr(t.training_run, "self_check", lambda *a: (t.stop_and_keep.request_stop("", "1"), check(*a))[1])
+    with pytest.raises(RuntimeError, match="Stopped before the first step, as asked: there is no LoRA to keep yet."):
+        train(model, 4)
+    assert not [path for path in output_folder.rglob("*") if path.is_file()]
+
+
+def test_any_error_in_a_step_tells_what_was_kept(pack, train, model, monkeypatch):
+    calls, backward = [], pack.nodes.training.step.session.backward
+
+    def breaks(*args):
+        calls.append(1)
+        if len(calls) > 3:
+            raise LookupError("something of the host")
+        return backward(*args)
+
+    monkeypatch.setattr(pack.nodes.training.step.session, "backward", breaks)
+    with pytest.raises(RuntimeError, match="something of the host The LoRA so far is kept in loras/hand_interrupted"
+                                           ".safetensors. To go on, set resume to hand/step_00000003."):
+        train(model, 6)
 
 
 def test_a_missing_library_is_named_before_anything_is_trained(pack, train, model, output_folder):
@@ -279,6 +389,20 @@ def test_a_missing_library_is_named_before_anything_is_trained(pack, train, mode
     assert not (output_folder / "loras").exists()
 
 
+@pytest.mark.parametrize("said, tags, settings", [("full", True, True), ("tags only", True, False),
+                                                  ("none", False, False)])
+def test_the_file_says_as_much_of_its_making_as_the_recipe_wants(pack, host, train, model, said, tags, settings):
+    t = pack.nodes.training
+    words = {t.data.dataset.TEXT: "secret word, tower"}
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(1)}], [caption(0, **words)])
+    with safe_open(train(model, 1, dataset=dataset, metadata=said).path, "pt") as file:
+        about = file.metadata()
+    assert ("secret word" in str(about)) == tags and ("bottega.config" in about) == ("ss_seed" in about) == settings
+    assert about["ss_network_dim"] == "4" and about["modelspec.architecture"].endswith("/lora")
+    made = host.nodes.NODE_CLASS_MAPPINGS["BottegaRecipe"].execute(metadata=said).args[0]
+    assert made.metadata == said
+
+
 def test_more_validation_pictures_than_there_are_is_refused(pack, train, model):
     with pytest.raises(ValueError, match="validation_pictures: expected fewer than the 4 pictures of the data set, "
                                          "got 4."):
@@ -290,3 +414,30 @@ def test_a_recipe_that_leaves_no_noise_is_refused_on_the_node(host):
         host.run({"recipe": {"class_type": "BottegaRecipe", "inputs": {"min_timestep": 0.5, "max_timestep": 0.5}},
                   "show": {"class_type": "PreviewAny", "inputs": {"source": ["recipe", 0]}}})
     assert "expected min_timestep below max_timestep, got 0.5 and 0.5" in str(error.value)
+
+
+@pytest.mark.parametrize("where", [("monitoring.sample_pictures.Samples", "draw"),
+                                   ("monitoring.progress", "progress_chart")])
+def test_a_memory_too_full_for_pictures_ends_no_training(pack, train, monkeypatch, where):
+    def full(*_args, **_kwargs):
+        raise RuntimeError("could not create a primitive")
+
+    t = pack.nodes.training
+    monkeypatch.setattr(attrgetter(where[0])(t), where[1], full)
+    trained = train(tiny_sd3(), 2, prompts=caption(7), samples=t.plan.recipe.SamplePlan(1, 1))
+    assert len(trained.losses) == 2
+    if where[1] == "draw":
+        assert "Memory was too full for the sample pictures of step 1; the training went on." in trained.notes
+
+
+def test_memory_that_is_full_between_steps_is_said_with_the_step_and_how_to_go_on(pack, train, monkeypatch):
+    def full(*_):
+        raise RuntimeError("unable to mmap 9 bytes from file </srv/x>: Cannot allocate memory (12)")
+
+    t = pack.nodes.training
+    monkeypatch.setattr(t.step.validation.Validation, "measure", full)
+    with pytest.raises(MemoryError) as error:
+        train(tiny_sd3(), 4, validation=t.plan.recipe.ValidationPlan(1, 2))
+    said = str(error.value)
+    assert said.startswith("Memory was full at step 3 of 4. ") and "set resume to hand/step_00000002" in said
+    assert "/srv" not in said

@@ -97,15 +97,15 @@ def test_the_walk_without_a_stumble(host, graph, output_folder):
 
 # Where in the pack a person's Cancel falls, at which call; and what is kept of it.
 PHASES = {
-    "encoding pictures": ("data.latents.Latents", "_encode", 2, []),
+    "encoding pictures": ("data.encoded_picture", "_latent", 2, []),
     "encoding captions": ("data.captions.Encoder", "__call__", 2, []),
     "checking gradients": ("step.selfcheck._Probe", "_backward", 1, []),
     "encoding the data set": ("step.session.Session", "_encode", 2, []),
     "a step": ("step.session.Session", "take_step", 2, ["hand_interrupted"]),
     "validating": ("step.validation.Validation", "measure", 1, ["hand_interrupted"]),
-    "drawing samples": ("seen.samples.Samples", "_sample", 2, ["hand_interrupted"]),
-    "writing a state": ("disk.keeping", "save_state", 1, ["hand_interrupted"]),
-    "writing the LoRA": ("disk.output", "save", 1, ["hand"]),
+    "drawing samples": ("monitoring.sample_pictures.Samples", "_sample", 2, ["hand_interrupted"]),
+    "writing a state": ("disk.checkpoint_schedule", "save_state", 1, ["hand_interrupted"]),
+    "writing the LoRA": ("disk.trained_file", "save", 1, ["hand"]),
 }
 
 
@@ -199,7 +199,7 @@ def test_no_two_runs_take_one_folder(pack, output_folder):
 
     def take():
         start.wait()
-        taken.append(checkpoint.take_run("hand"))
+        taken.append(checkpoint.claim_run_folder("hand"))
 
     runs = [threading.Thread(target=take) for _ in range(8)]
     for run in runs:
@@ -207,9 +207,9 @@ def test_no_two_runs_take_one_folder(pack, output_folder):
     for run in runs:
         run.join()
     assert sorted(taken) == ["hand", *(f"hand_{i:05}" for i in range(1, 8))]
-    checkpoint.leave_run("hand")
+    checkpoint.remove_empty_run_folder("hand")
     (checkpoint.state_folder("hand_00001") / "kept").write_bytes(b"")
-    checkpoint.leave_run("hand_00001")
+    checkpoint.remove_empty_run_folder("hand_00001")
     assert len(list((output_folder / "training").iterdir())) == 7
 
 

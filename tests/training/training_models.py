@@ -78,6 +78,62 @@ FAMILIES = {
         options={"conditioning_llama3": torch.randn(1, 4, 8, 64, generator=torch.Generator().manual_seed(3))}),
 }
 
+MORE_FAMILIES = {
+    "LTX-2": Family("LTXAV", dict(
+        in_channels=16, audio_in_channels=128, cross_attention_dim=64, audio_cross_attention_dim=32,
+        attention_head_dim=16, audio_attention_head_dim=8, num_attention_heads=4, audio_num_attention_heads=4,
+        caption_channels=64, num_layers=2, connector_attention_head_dim=16, connector_num_attention_heads=4,
+        connector_num_layers=1, audio_connector_attention_head_dim=8, audio_connector_num_attention_heads=4),
+        (16, 3, 4, 4), text=(8, 128)),
+    "Krea 2": Family("Krea2", dict(
+        features=64, tdim=32, txtdim=32, heads=2, kvheads=1, multiplier=2, layers=2, txtlayers=2, txtheads=2,
+        txtkvheads=2), (16, 1, 8, 8), text=(8, 64)),
+    "Kandinsky 5": Family("Kandinsky5", dict(
+        in_text_dim=64, in_text_dim2=32, time_dim=32, model_dim=64, ff_dim=128, num_text_blocks=2, visual_embed_dim=132,
+        num_visual_blocks=2, axes_dims=(8, 4, 4)), (16, 2, 8, 8), pooled=32),
+    "Lens": Family("Lens", dict(
+        num_layers=2, attention_head_dim=16, num_attention_heads=4, enc_hidden_dim=32, axes_dims_rope=(4, 6, 6),
+        selected_layer_index=(0, 1)), (128, 4, 4), text=(8, 64),
+        options={"attention_mask": torch.ones(1, 8, dtype=torch.long)}),
+    "Ernie": Family("ErnieImage", dict(
+        hidden_size=64, num_attention_heads=4, num_layers=2, ffn_hidden_size=128, text_in_dim=64,
+        rope_axes_dim=(4, 6, 6)), (128, 4, 4)),
+    "Ideogram 4": Family("Ideogram4", dict(
+        num_layers=2, num_attention_heads=4, attention_head_dim=16, intermediate_size=128, adaln_dim=32,
+        llm_features_dim=64, mrope_section=(2, 3, 3)), (128, 4, 4)),
+    "MageFlow": Family("MageFlow", dict(
+        num_layers=2, attention_head_dim=16, num_attention_heads=4, joint_attention_dim=64, axes_dims_rope=(4, 6, 6)),
+        (128, 4, 4)),
+    "OmniGen2": Family("Omnigen2", dict(
+        hidden_size=64, num_layers=2, num_refiner_layers=1, num_attention_heads=4, num_kv_heads=2, multiple_of=16,
+        axes_dim_rope=(4, 6, 6), axes_lens=(64, 64, 64), text_feat_dim=64), (16, 8, 8),
+        options={"attention_mask": torch.ones(1, 8, dtype=torch.long)}),
+    "Boogu": Family("Boogu", dict(
+        hidden_size=64, num_layers=2, num_double_stream_layers=1, num_refiner_layers=1, instruction_feat_dim=64,
+        num_attention_heads=4, num_kv_heads=2, axes_dim_rope=(4, 6, 6), axes_lens=(64, 64, 64)), (16, 8, 8),
+        options={"attention_mask": torch.ones(1, 8, dtype=torch.long)}),
+    "JoyImage": Family("JoyImage", dict(
+        hidden_size=64, num_attention_heads=4, text_dim=64, num_layers=2, rope_dim_list=[4, 6, 6], mlp_width_ratio=2.0),
+        (16, 1, 8, 8)),
+    "CogVideoX": Family("CogVideoX_T2V", dict(
+        num_attention_heads=4, attention_head_dim=16, in_channels=16, time_embed_dim=32, text_embed_dim=64,
+        num_layers=2, sample_width=8, sample_height=8, sample_frames=9, max_text_seq_length=8,
+        use_rotary_positional_embeddings=True),
+        (16, 2, 8, 8)),
+    "Hunyuan Image": Family("HunyuanImage21", dict(
+        FLUX, theta=256, in_channels=64, out_channels=64, patch_size=[1, 1], axes_dim=[8, 8], vec_in_dim=None,
+        guidance_embed=False, byt5=False, meanflow=False, meanflow_sum=False, use_cond_type_embedding=False,
+        vision_in_dim=None), (64, 4, 4)),
+    "Cosmos": Family("CosmosT2V", dict(
+        max_img_h=240, max_img_w=240, max_frames=128, in_channels=16, out_channels=16, patch_spatial=2,
+        patch_temporal=1, model_channels=64, block_config="FA-CA-MLP", concat_padding_mask=True, pos_emb_cls="rope3d",
+        pos_emb_learnable=False, pos_emb_interpolation="crop", block_x_format="THWBD", affline_emb_norm=True,
+        use_adaln_lora=True, adaln_lora_dim=16, num_blocks=2, num_heads=2, extra_per_block_abs_pos_emb=True,
+        extra_per_block_abs_pos_emb_type="learnable", rope_h_extrapolation_ratio=1.0, rope_w_extrapolation_ratio=1.0,
+        rope_t_extrapolation_ratio=2.0, crossattn_emb_channels=64), (16, 1, 8, 8)),
+}
+"""Families that are checked once each, beside those of FAMILIES, which go through every test."""
+
 
 def build(family: Family, seed=0, dtype=F32, cast=None) -> comfy.model_patcher.ModelPatcher:
     """The host's own model of a family, shrunk, on the CPU, seeded weights; cast: what it computes in if not dtype."""

@@ -97,8 +97,8 @@ def encode_kernel(x, out, columns, seed, FORMAT: tl.constexpr, STORED: tl.conste
     row, first = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS
     column = first + tl.arange(0, COLUMNS)
     place = row[:, None] * columns + column[None, :]
-    dice = random_bits(seed, row, first // 2, columns, ROWS, COLUMNS)
-    tl.store(out + place, encode(tl.load(x + place), dice, FORMAT, False, STOCHASTIC, STORED))
+    noise = random_bits(seed, row, first // 2, columns, ROWS, COLUMNS)
+    tl.store(out + place, encode(tl.load(x + place), noise, FORMAT, False, STOCHASTIC, STORED))
 
 
 def encoded(x, dtype, seed=None):

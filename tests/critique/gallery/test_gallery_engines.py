@@ -1,0 +1,188 @@
+"""The table of a gallery: the same bits whatever measures it, and however often it is killed."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+import numpy as np
+import pytest
+import torch
+from gallery_runs import BROKEN, COUNT, command
+
+QUICK = "colour and value"
+MORE = 150
+DEADLY = '''
+import os, runpy
+given = runpy.run_path({worker!r})          # under another name, so that it only defines
+measuring = runpy.run_path({alone!r})["module"]("critique.gallery.measuring")
+measured = measuring.Measurer.row
+def row(self, entry):
+    if "04" in entry.path:
+        os._exit(9)                         # as a decoder that crashes
+    return measured(self, entry)
+measuring.Measurer.row = row
+given["main"](CONNECTION)
+'''
+
+
+def test_every_picture_has_a_row_and_a_broken_one_says_why(made, rows):
+    found = rows(made[0])
+    wrong = {name: row["error"] for name, row in found.items() if row["error"]}
+    assert len(found) == COUNT and wrong.keys() == BROKEN
+    assert wrong == {"a/03.png": "no picture that can be read", "a/05.png": "image file is truncated",
+                     "b/07.png": "no picture that can be read",
+                     "b/09.png": "images: expected at least 16 x 16 pixels, got 4 x 4"}
+    assert f"{COUNT} of {COUNT} pictures measured now, 4 with an error" in made[1]
+
+
+def test_a_run_that_is_killed_goes_on_and_gives_the_same_bits(made, folder, rows, alone, tmp_path):
+    """With further copies of a picture behind the others, so many that no machine is done before it is stopped."""
+    out, more = tmp_path / "killed", shutil.copytree(folder, tmp_path / "pictures")
+    (more / "c").mkdir()
+    for number in range(MORE):
+        shutil.copy2(folder / "a" / "00.png", more / "c" / f"{number:03}.png")
+    arguments = more, "--out", out, "--workers", 1, "--measures", QUICK
+    run = command(*arguments)
+    while not (text := run.stderr.read(60)) or "3 of" not in text:      # of its line of progress
+        assert run.poll() is None
+    run.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)   # as Ctrl C: what was measured is kept
+    run.communicate(timeout=60)
+    before = rows(out)
+    assert 3 <= len(before) < COUNT + MORE
+    run = command(*arguments)
+    time.sleep(3)
+    run.kill()
+    run.communicate(timeout=60)
+    part = next(out.glob("part-*"))
+    (out / f"part-0{part.suffix}").write_bytes(part.read_bytes()[:300])     # as a disk that was full leaves one
+    run = command(*arguments, stdout=subprocess.PIPE)
+    said = run.communicate(timeout=300)[0]
+    assert run.returncode == 0 and "put aside" in said
+    whole, found = COUNT + MORE, rows(out)
+    assert f"of {whole} pictures measured now" in said and f"{whole} of {whole}" not in said
+    assert len(found) == whole and {name: row for name, row in found.items() if name[0] != "c"} == rows(made[0])
+
+
+@pytest.fixture
+def settings(alone):
+    return alone("critique.gallery.measuring").Settings(QUICK)
+
+
+def test_a_process_that_dies_of_a_picture_costs_that_row_alone(made, folder, rows, alone, settings, tmp_path):
+    pool, entries = alone("critique.gallery.pool"), alone("critique.gallery.entries")
+    script = tmp_path / "deadly.py"
+    shared = pool.WORKER.parents[2] / "shared" / "pack_alone.py"
+    script.write_text(DEADLY.format(worker=str(pool.WORKER), alone=str(shared)))
+    left = entries.find(folder, lambda: None).entries[:8]
+    found = {row["path"]: row for row in pool.rows(left, settings, 2, lambda: None, script)}
+    assert found.keys() == {entry.path for entry in left}
+    assert found["a/04.png"]["error"] == "the process that measured it died (exit code 9)"
+    expected = rows(made[0])
+    assert all(row["RMS contrast"] == expected[name]["RMS contrast"] for name, row in found.items() if not row["error"])
+
+
+def test_all_measures_are_those_of_art_critique_bit_for_bit(pack, folder, alone):
+    measuring, entries = alone("critique.gallery.measuring"), alone("critique.gallery.entries")
+    measurer = measuring.Measurer(measuring.Settings())
+    entry = next(each for each in entries.find(folder, lambda: None).entries if each.path == "b/11.png")
+    row = measurer.row(entry)
+    image, _ = pack.nodes.critique.reference.collection.load(folder / "b" / "11.png")
+    request = pack.nodes.critique.examination.default_request()._replace(drawn=False)
+    with torch.inference_mode():
+        critique = pack.nodes.critique.examination.criticise(image, request).critique.critique
+    assert {name: row[name] for name in critique.measures} == critique.measures and len(critique.measures) > 70
+    assert row["score"] == critique.score
+    assert {verdict.criterion.name: verdict.points for verdict in critique.verdicts if verdict.points is not None} == {
+        name.removeprefix("criterion "): row[name] for name in row if name.startswith("criterion ") and not any(
+            place.criterion.name == name.removeprefix("criterion ") for place in critique.positions)}
+    assert measurer.columns[0] == "score" and row.keys() <= {"path", "size", "mtime_ns", "error", *measurer.columns}
+
+
+def test_tar_files_parquet_lists_and_addresses_hold_the_same_pictures(folder, alone, settings, tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow reads lists and addresses")
+    import pyarrow as pa
+    entries, measuring = alone("critique.gallery.entries"), alone("critique.gallery.measuring")
+    measurer, names = measuring.Measurer(settings), ["b/10.png", "b/11.png"]
+    with tarfile.open(tmp_path / "shard.tar", "w") as shard:
+        for name in names:
+            shard.add(folder / name, name)
+        shard.addfile(tarfile.TarInfo("b/10.json"))
+    pq.write_table(pa.table({"path": [str(folder / name) for name in names] + ["gone.png"]}), tmp_path / "list.parquet")
+    (tmp_path / "few").mkdir()
+    for name in names:
+        os.link(folder / name, tmp_path / "few" / name.removeprefix("b/"))
+    plain = [measurer.row(entry) for entry in entries.find(folder, lambda: None).entries if entry.path in names]
+    sources = (tmp_path / "shard.tar", tmp_path / "list.parquet", (tmp_path / "few").as_uri(), tmp_path)
+    for source in sources[:3]:
+        found = [measurer.row(entry) for entry in entries.find(source, lambda: None).entries]
+        assert [row["RMS contrast"] for row in found[:2]] == [row["RMS contrast"] for row in plain]
+        assert [row["error"] for row in found[2:]] == ["No such file or directory"] * (source == sources[1])
+    assert [entry.path for entry in entries.find(tmp_path, lambda: None).entries] == [
+        "few/10.png", "few/11.png", "shard.tar/b/10.png", "shard.tar/b/11.png"]
+    with pytest.raises(ValueError, match="a tar file without compression, got broken.tar"):
+        (tmp_path / "broken.tar").write_bytes(b"x" * 2000)
+        entries.find(tmp_path / "broken.tar", lambda: None)
+
+
+def test_without_pyarrow_the_parts_are_csv_with_the_same_bits(made, rows, alone, tmp_path, monkeypatch):
+    parts, tables = alone("critique.gallery.parts"), alone("shared.picture_table")
+    about = json.loads((made[0] / "gallery.json").read_text())
+    parts.begin(tmp_path / "csv", about)
+    monkeypatch.setattr(tables, "has_parquet", lambda: False)
+    writer = parts.PartWriter(tmp_path / "csv", about["columns"])
+    for row in rows(made[0]).values():
+        writer.add({name: value for name, value in row.items() if value is not None})
+    writer.flush()
+    assert [part.suffix for part in tables.parts(tmp_path / "csv")] == [".csv"]
+    assert rows(tmp_path / "csv") == rows(made[0])
+
+
+def test_parts_stay_where_nothing_but_pyarrow_is_missing(made, alone, monkeypatch):
+    pytest.importorskip("pyarrow.parquet", reason="without it there are no such parts")
+    before = sorted(made[0].iterdir())
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ValueError, match="^out: Parquet files need pyarrow"):
+        alone("critique.gallery.parts").known(made[0])
+    assert sorted(made[0].iterdir()) == before
+
+
+def test_the_page_draws_numbers_that_are_almost_the_same(alone):
+    drawn = alone("critique.gallery.page")._histogram(np.array([1.0, np.nextafter(1.0, 2.0)]))
+    assert drawn.count("<rect") == 24 and ">0.5<" in drawn
+
+
+def test_a_table_goes_on_only_with_what_it_was_begun_with(made, folder):
+    run = command(folder, "--out", made[0], "--measures", QUICK, "--rubric", "Balance=2")
+    error = run.communicate(timeout=60)[1]
+    assert run.returncode == 2 and "out: quick holds a table of another rubric; choose another folder" in error
+
+
+def test_a_million_known_pictures_are_passed_over_in_seconds(alone, tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="a million rows of CSV take longer")
+    import pyarrow as pa
+    parts, count = alone("critique.gallery.parts"), 1_000_000
+    paths = [f"gallery/{number // 1000}/picture_{number:08}.jpg" for number in range(count)]
+    for number in range(100):
+        own = paths[number::100]
+        pq.write_table(pa.table({"path": own, "size": pa.array([7] * len(own), pa.int64()),
+                                 "mtime_ns": pa.array([9] * len(own), pa.int64()), "error": [""] * len(own)}),
+                       tmp_path / f"part-{number:03}.parquet")
+    entry = alone("critique.gallery.entries").Entry
+    entries = [entry(path, 7, 9, path) for path in paths] + [entry(paths[0], 7, 10, ""), entry("new", 7, 9, "")]
+    began = time.process_time()
+    known, notes = parts.known(tmp_path)
+    left = [each for each in entries if known.get(each.path) != each.key]
+    assert [each.path for each in left] == [paths[0], "new"] and not notes
+    assert time.process_time() - began < 5
+
+
+def test_ray_gives_the_same_bits(made, folder, rows, tmp_path):
+    pytest.importorskip("ray.data", reason="Ray is installed where it is asked for")
+    run = command(folder, "--out", tmp_path / "ray", "--workers", 2, "--measures", QUICK, "--ray", "local")
+    error = run.communicate(timeout=400)[1]
+    assert run.returncode == 0, error
+    assert rows(tmp_path / "ray") == rows(made[0])

@@ -1,0 +1,124 @@
+"""Files that appear whole or not at all, under a name that nothing else has; what a dead process left is cleared."""
+import errno
+import os
+import time
+import uuid
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def atomic(pack):
+    return pack.nodes.shared.atomic_write
+
+
+def content(text):
+    return lambda path: path.write_text(text, encoding="utf-8")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def without_links(*_):
+    raise OSError(errno.EPERM, "links are not supported")
+
+
+@pytest.fixture(params=["links", "no links"])
+def volume(request, monkeypatch):
+    """A volume with hard links, and one without, as exFAT and some network drives are."""
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", without_links)
+
+
+def test_a_new_file_takes_the_first_name_that_is_free(atomic, volume, tmp_path):
+    for text in "abc":
+        atomic.write_new(tmp_path, "ink", ".txt", content(text))
+    assert names(tmp_path) == ["ink.txt", "ink_00001.txt", "ink_00002.txt"]
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == list("abc")
+
+
+def test_a_name_that_is_a_folder_or_a_link_to_nothing_is_taken_too(atomic, volume, tmp_path):
+    (tmp_path / "ink.txt").mkdir()
+    (tmp_path / "ink_00001.txt").symlink_to(tmp_path / "nowhere")
+    assert atomic.write_new(tmp_path, "ink", ".txt", content("a")).name == "ink_00002.txt"
+
+
+def test_no_name_is_seen_before_its_content_is_whole(atomic, volume, tmp_path):
+    def write(path):
+        path.write_text("half")
+        assert [name for name in names(tmp_path) if not name.endswith(".tmp")] == []
+        path.write_text("whole")
+
+    assert atomic.write_new(tmp_path, "ink", ".txt", write).read_text() == "whole"
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_what_fails_while_it_is_written_leaves_nothing_and_keeps_what_was_there(atomic, tmp_path, failure):
+    def fail(path):
+        path.write_text("half")
+        raise failure
+
+    (tmp_path / "kept.txt").write_text("old")
+    with pytest.raises(failure):
+        atomic.write_new(tmp_path, "ink", ".txt", fail)
+    with pytest.raises(failure):
+        atomic.write_whole(tmp_path / "kept.txt", fail)
+    assert names(tmp_path) == ["kept.txt"] and (tmp_path / "kept.txt").read_text() == "old"
+
+
+def test_a_file_and_its_folder_are_on_the_disk_before_it_is_reported(atomic, tmp_path, monkeypatch):
+    synced, real = [], os.fsync
+
+    def noted(handle):
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = atomic.write_new(tmp_path / "new", "ink", ".txt", content("a"))
+    assert [entry.endswith(".tmp") for entry in synced] == [True, False, False]
+    assert synced[1:] == [str(path.parent), str(tmp_path)]
+
+
+def test_a_disk_that_cannot_take_the_content_gives_no_name(atomic, tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        atomic.write_new(tmp_path, "ink", ".txt", content("a"))
+    assert names(tmp_path) == []
+
+
+def leftover(folder, process, hours=25.0, name="ink.safetensors"):
+    path = folder / f"{name}{process}.{uuid.uuid4().hex}.tmp"
+    path.write_text("half")
+    os.utime(path, (time.time() - hours * 3600,) * 2)
+    return path
+
+
+DEAD = ".4194999"  # above the most that Linux gives
+
+
+def test_leftovers_of_the_dead_are_cleared_by_the_next_file_and_named(atomic, tmp_path, caplog):
+    gone = [leftover(tmp_path, DEAD), leftover(tmp_path, ""), leftover(tmp_path, DEAD, name="two\nlines")]
+    kept = [leftover(tmp_path, DEAD, hours=23), leftover(tmp_path, f".{os.getpid()}"), leftover(tmp_path, ".1")]
+    for name in ("ink.tmp", "ink.safetensors.tmp", "a" * 32 + ".tmp"):  # a person's own
+        (tmp_path / name).write_text("mine")
+        os.utime(tmp_path / name, (0, 0))
+        kept.append(tmp_path / name)
+    atomic.write_whole(tmp_path / "next.txt", content("a"))
+    assert set(tmp_path.iterdir()) == {*kept, tmp_path / "next.txt"}
+    assert all(path.name in caplog.text for path in gone)
+
+
+def test_a_folder_is_looked_into_once_by_a_process(atomic, tmp_path, monkeypatch):
+    looks, real = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: looks.append(folder) or real(folder))
+    for name in "abc":
+        atomic.write_whole(tmp_path / name, content("a"))
+    assert looks == [tmp_path]
+
+
+def test_a_folder_that_is_not_there_holds_no_leftovers(atomic, tmp_path):
+    assert atomic.clear_leftovers([tmp_path / "none", tmp_path]) == []

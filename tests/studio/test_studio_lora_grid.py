@@ -1,0 +1,173 @@
+"""LoRA Grid: every cell is what Load LoRA and KSampler give, the best is named, Cancel keeps what was drawn."""
+import json
+from types import SimpleNamespace
+
+import picture_edits
+import pytest
+import torch
+
+STRENGTHS = (0.5, 1.0)
+READABLE = [("0.5, 1", [0.5, 1.0]), ("1\n-0.5; 1", [1.0, -0.5]), (" .75 ,", [0.75])]
+BLOCKS = ("default=1", "J00=0; J01=0.5")
+
+
+@pytest.fixture(scope="module")
+def grid_module(pack):
+    return pack.nodes.studio.lora_grid
+
+
+def node(class_type, **inputs):
+    """A node of a prompt; a tuple (node, output) is a link."""
+    return {"class_type": class_type,
+            "inputs": {name: list(value) if isinstance(value, tuple) else value for name, value in inputs.items()}}
+
+
+def models(starter):
+    return {
+        "model": node("UNETLoader", unet_name=starter.MODEL, weight_dtype="default"),
+        "clip": node("CLIPLoader", clip_name=starter.TEXT, type="sd3"),
+        "vae": node("VAELoader", vae_name=starter.VAE),
+        "words": node("CLIPTextEncode", text="a red star on a white background, flat style", clip=("clip", 0)),
+        "nothing": node("CLIPTextEncode", text="", clip=("clip", 0)),
+        "empty": node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
+    }
+
+
+@pytest.fixture(scope="module")
+def graph(starter):
+    """graph(**inputs): a prompt with LoRA Grid as `grid`."""
+    def made(**inputs):
+        return models(starter) | {
+            "grid": node("BottegaLoraGrid", **{
+                "model": ("model", 0), "positive": ("words", 0), "negative": ("nothing", 0),
+                "latent_image": ("empty", 0), "vae": ("vae", 0), "loras": starter.LORAS[0],
+                "strengths": "0.5, 1", "blocks": "\n".join(BLOCKS), "seeds": 1, "seed": 5, "sampling_steps": 3,
+                "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "rubric": "*=0; Value=1", **inputs}),
+            "keep": node("PreviewImage", images=("grid", 5)),
+            "data": node("PreviewAny", source=("grid", 7)),
+        }
+    return made
+
+
+def pixels(host, shown):
+    from PIL import Image
+    return [Image.open(host.tmp / each["type"] / each["subfolder"] / each["filename"]).convert("RGB").tobytes()
+            for each in shown["images"]]
+
+
+@pytest.fixture(scope="module")
+def ran(host, graph):
+    return host.run(graph())[0]
+
+
+def test_each_cell_is_the_picture_of_load_lora_and_ksampler(host, starter, ran):
+    drawn, settings = pixels(host, ran["keep"]), [(s, b) for b in BLOCKS for s in STRENGTHS]
+    assert len(set(drawn)) == len(settings)
+    for picture, (strength, blocks) in zip(drawn, settings, strict=True):
+        alone = models(starter) | {
+            "lora": node("BottegaLoadLora", model=("model", 0), lora_name=starter.LORAS[0], strength_model=strength,
+                         strength_clip=1.0, blocks=blocks),
+            "sample": node("KSampler", model=("lora", 0), positive=("words", 0), negative=("nothing", 0),
+                           latent_image=("empty", 0), seed=5, steps=3, cfg=2.0, sampler_name="euler",
+                           scheduler="simple", denoise=1.0),
+            "decode": node("VAEDecode", samples=("sample", 0), vae=("vae", 0)),
+            "keep": node("PreviewImage", images=("decode", 0))}
+        assert pixels(host, host.run(alone)[0]["keep"]) == [picture]
+
+
+def test_the_best_is_the_highest_of_all_and_is_named_first(ran):
+    rows = json.loads(ran["data"]["text"][0])
+    assert len(rows) == 4
+    best = max(rows, key=lambda row: row["score"])
+    named = f"**{best['lora']} at strength {best['strength']:g} with {best['blocks']}**"
+    assert ran["grid"]["text"][0].startswith(named)
+
+
+@pytest.mark.parametrize(("written", "found"), READABLE)
+def test_strengths_are_read(written, found, grid_module):
+    assert grid_module.numbers(written) == found
+
+
+@pytest.mark.parametrize("written", ["", "a", "nan", "1e400", "101", "0.5 1"])
+def test_strengths_that_are_none_get_a_sentence(written, grid_module):
+    with pytest.raises(ValueError, match="^strengths: expected"):
+        grid_module.numbers(written)
+
+
+@pytest.mark.parametrize(("inputs", "said"), [
+    ({"loras": "nowhere*"}, "which no file fits"),
+    ({"loras": ""}, "expected at least one LoRA file"),
+    ({"blocks": "D00=0"}, "D00"),
+    ({"best_by": "likeness"}, "expected style to be connected"),
+    ({"strengths": ", ".join(f"{number / 100}" for number in range(600))}, "at most 1000"),
+])
+def test_what_cannot_be_drawn_is_said_before_anything_is(inputs, said, host, graph):
+    with pytest.raises(Exception, match=said):
+        host.run(graph(**inputs))
+
+
+def test_cancel_keeps_the_cells_that_were_drawn(grid_module, parse, paintings, monkeypatch):
+    import comfy.model_management
+    setting = lambda *_: next(cells)
+    cells = iter([grid_module.Judged(grid_module.Setting(0, 1.0, ""), 10.0, None, None, torch.zeros(1, 4, 4, 3),
+                                     torch.zeros(1, 4, 4, 3))])
+
+    def judged(*given):
+        try:
+            return setting()
+        except StopIteration:
+            raise comfy.model_management.InterruptProcessingException from None
+
+    monkeypatch.setattr(grid_module, "_judged", judged)
+    grid = grid_module.Grid(["a", "b"], None, [1.0], [""])
+    by = grid_module.Judge(parse(""), paintings, None, "score")
+    nothing = SimpleNamespace(prompts=0)
+    drawn = lambda draw, jobs: (None for _ in jobs)
+    done, cancelled = grid_module.fill(None, grid, nothing, [0], by, lambda done: None, drawn)
+    assert len(done) == 1 and cancelled
+    assert "Cancelled after 1 of 2 settings" in grid_module.report(grid, done, by, cancelled)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        grid_module.fill(None, grid, nothing, [0], by, lambda done: None, drawn)
+
+
+def test_a_process_that_lists_a_file_more_draws_the_lora_that_was_meant(grid_module):
+    class Opened(Exception):
+        pass
+
+    def opened(row):
+        raise Opened(later.names[row])
+    grid = grid_module.Grid(["a", "b"], None, [1.0], [""])
+    later = grid_module.Grid(["a", "aa", "b"], opened, [1.0], [""])
+    draw = grid_module.Drawing(None, later, None, None).draw
+    with pytest.raises(Opened, match="^b$"):
+        grid_module.fill(None, grid, SimpleNamespace(prompts=0), [0], None, None, lambda _, jobs: map(draw, jobs[1:]))
+
+
+def test_what_looks_spoiled_is_marked_and_never_chosen(grid_module, module, parse, paintings, measured_small,
+                                                       monkeypatch):
+    shown = {"plain": picture_edits.landscape()}
+    shown |= {0.5: picture_edits.NEUTRAL["mirrored"](shown["plain"]),
+              1.0: picture_edits.DAMAGE["clipped"](shown["plain"])}
+    pixels = {model: torch.from_numpy(array.copy())[None].float() / 255 for model, array in shown.items()}
+    monkeypatch.setattr(grid_module, "apply_lora", lambda model, clip, lora, strength, *_: (strength,))
+    sampling = SimpleNamespace(prompts=1, draw=lambda model, *_: SimpleNamespace(picture=pixels[model]))
+    grid = grid_module.Grid(["ink"], lambda row: None, [0.5, 1.0], [""])
+    by = grid_module.Judge(parse("*=0; mean L channel=high"), paintings, None, "score")
+    cells, _ = grid_module.fill("plain", grid, sampling, [0, 1], by, lambda done: None)
+    assert [cell.spoiled for cell in cells] == ["", "too light"] and cells[1].score > cells[0].score
+    assert grid_module.best(cells, by) is cells[0]
+    assert [row["spoiled"] for row in json.loads(grid_module.data(grid, cells))] == ["", "too light"]
+    told = grid_module.report(grid, cells, by, False)
+    assert "the settings that do not look spoiled (1 of 2)" in told and "**1 of 2 settings look spoiled**" in told
+    marked, plain = (grid_module.sheet(grid, [each._replace(spoiled=words) for each in cells], by)
+                     for words in ("too light", ""))
+    assert not torch.equal(marked, plain)
+    assert "Every setting looks spoiled" in grid_module.report(grid, cells[1:], by, False)
+
+
+@pytest.mark.parametrize(("found", "said"), [
+    (["", "too red"], "too red"), (["", "", "too red"], ""), ([], ""),
+    (["too red", "too dark", "too dark"], "too dark"),
+])
+def test_a_setting_is_spoiled_where_half_of_its_pictures_are(found, said, grid_module):
+    assert grid_module.spoiled(found) == said

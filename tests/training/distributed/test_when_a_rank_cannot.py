@@ -1,0 +1,128 @@
+"""What ranks do where something fails at an unlucky moment, without a second process."""
+import os
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+
+def test_slices_that_do_not_all_fit_leave_the_model_as_it_was(pack, monkeypatch):
+    slices = pack.nodes.training.distributed.base_slices
+    network = torch.nn.Module()
+    network.blocks = torch.nn.ModuleList(torch.nn.Module() for _ in range(3))
+    for each in network.blocks:
+        each.first, each.second = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    made, block = [], slices.Block
+
+    def third_is_too_much(*args):
+        if len(made) == 2:
+            raise torch.OutOfMemoryError("full")
+        made.append(block(*args))
+        return made[-1]
+    monkeypatch.setattr(slices, "Block", third_is_too_much)
+    with pytest.raises(torch.OutOfMemoryError):
+        slices.BaseSlices(network, 0, 2, torch.device("cpu"), gather=None)
+    assert made and all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+
+
+def test_a_model_without_blocks_is_a_sentence(pack):
+    with pytest.raises(ValueError, match="share_base: expected a model of repeated blocks"):
+        pack.nodes.training.distributed.base_slices.BaseSlices(
+            torch.nn.Linear(2, 2), 0, 2, torch.device("cpu"), gather=None)
+
+
+def test_a_step_that_the_others_have_taken_is_not_taken_again(pack, monkeypatch):
+    training = pack.nodes.training
+    team = training.distributed.team.Team(0, 2)
+    monkeypatch.setattr(team, "_across", lambda whole: whole)       # as if the other rank had added nothing
+    gradient, session = torch.zeros(4), SimpleNamespace(team=team, rewrites=True)
+    team.begin(gradient)
+    assert training.step.retry._other_way(session, MemoryError()) is not None
+    team.over_rows(gradient, 2, 1.0, lambda rows: torch.zeros(1))
+    team.agree(gradient)
+    assert training.step.retry._other_way(session, MemoryError()) is None
+
+
+@pytest.mark.parametrize("of_job, of_states, goes_on", [("none", "none", False), ("mine", "mine", True),
+                                                        ("mine", "other", False)])
+def test_only_a_job_with_a_name_goes_on_where_another_launch_ended(pack, output_folder, monkeypatch, of_job, of_states,
+                                                                   goes_on):
+    launches = pack.nodes.training.distributed.launches
+    folder = output_folder / "training" / "hand"
+    folder.mkdir(parents=True)
+    (folder / "step_00000004.safetensors").touch()
+    (folder / launches.LAUNCH).write_text(f"{of_states}\n3\n")
+    workflow = {"3": {"class_type": "BottegaTrainLora", "inputs": {"name": "hand"}}}
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", of_job)
+    launches.go_on(workflow, ["3"])
+    assert ("resume" in workflow["3"]["inputs"]) == goes_on
+    if of_job == "none":        # of this launch itself, when torchrun starts its ranks again
+        launches.note_launch("hand", "3", launches.job_of_launch())
+        launches.go_on(workflow, ["3"])
+        assert workflow["3"]["inputs"]["resume"] == "hand"
+
+
+def test_a_run_that_ended_before_its_first_state_leaves_no_folder(pack, output_folder, monkeypatch):
+    launches, checkpoint = pack.nodes.training.distributed.launches, pack.nodes.training.disk.checkpoint
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    for name, node_id in (("hand", "3"), ("hand_00001", "9")):
+        (output_folder / "training" / name).mkdir(parents=True)
+        launches.note_launch(name, node_id, "mine")
+    workflow = {"3": {"class_type": "BottegaTrainLora", "inputs": {"name": "hand"}}}
+    launches.go_on(workflow, ["3"])
+    assert "resume" not in workflow["3"]["inputs"]
+    assert [each.name for each in (output_folder / "training").iterdir()] == ["hand_00001"]     # another node's
+    (output_folder / "training" / "hand_00001" / "step_00000004.safetensors").touch()
+    checkpoint.remove_empty_run_folder("hand_00001")
+    assert (output_folder / "training" / "hand_00001" / launches.LAUNCH).is_file()
+
+
+PROGRAM = runpy.run_path(str(Path(__file__).resolve().parents[3] / "nodes/training/distributed/run_workflow.py"))
+
+
+@pytest.mark.parametrize("hip, given, taken", [
+    (False, {}, {"CUDA_VISIBLE_DEVICES": "1"}),
+    (False, {"CUDA_VISIBLE_DEVICES": "4, 6"}, {"CUDA_VISIBLE_DEVICES": "6"}),
+    (False, {"HIP_VISIBLE_DEVICES": "9,8"}, {"CUDA_VISIBLE_DEVICES": "1", "HIP_VISIBLE_DEVICES": "9,8"}),
+    (True, {"HIP_VISIBLE_DEVICES": "4,6"}, {"CUDA_VISIBLE_DEVICES": "6", "HIP_VISIBLE_DEVICES": "6"}),
+    (True, {"CUDA_VISIBLE_DEVICES": "4,6"}, {"CUDA_VISIBLE_DEVICES": "6", "HIP_VISIBLE_DEVICES": "6"}),
+    (True, {"HIP_VISIBLE_DEVICES": "4"}, "expected at most the 1 devices of HIP_VISIBLE_DEVICES, got 2"),
+])
+def test_a_rank_of_torchrun_takes_one_of_the_cards_that_are_named(monkeypatch, hip, given, taken):
+    take = PROGRAM["_take_device"]
+    assert PROGRAM["_is_rocm"]() == bool(torch.version.hip)
+    monkeypatch.setitem(take.__globals__, "_is_rocm", lambda: hip)
+    for name in ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    if isinstance(taken, str):
+        with pytest.raises(SystemExit, match=taken):
+            take(1, 2)
+        return
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    take(1, 2)
+    assert {name: value for name, value in os.environ.items() if name.endswith("VISIBLE_DEVICES")} == taken
+
+
+def test_how_long_is_waited_has_two_names_and_reads_the_one_of_before(pack, monkeypatch):
+    workers = pack.nodes.training.distributed.workers
+    def waited():
+        return workers.Workers({}, None, {}).silence, PROGRAM["_wait"]()
+    for name in ("TIMEOUT", "SILENCE", "WAIT"):
+        monkeypatch.delenv(f"BOTTEGA_RANK_{name}", raising=False)
+    assert waited() == (60.0, 3600.0)
+    monkeypatch.setenv("BOTTEGA_RANK_TIMEOUT", "7")
+    assert waited() == (7.0, 7.0)
+    monkeypatch.setenv("BOTTEGA_RANK_SILENCE", "8")
+    monkeypatch.setenv("BOTTEGA_RANK_WAIT", "9")
+    assert waited() == (8.0, 9.0)
+
+
+@pytest.mark.parametrize("code, told", [(3, "ended with code 3"), (-9, "was killed (SIGKILL)"),
+                                        (-40, "was killed (signal 40)")])
+def test_whatever_signal_ended_a_rank_is_told(pack, code, told):
+    assert pack.nodes.training.distributed.workers._ended(code) == told

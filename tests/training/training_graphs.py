@@ -1,0 +1,53 @@
+"""Train LoRA in graphs of the real executor, and what such a run leaves."""
+import comfy.model_management
+import torch
+from safetensors import safe_open
+from training_models import caption, latents
+
+STEPS = 12
+
+
+def graph(feed, model, pictures=None, captions=None, **inputs):
+    """A prompt that trains on 4 pictures with a caption each and shows all outputs."""
+    settings = dict(steps=STEPS, batch_size=2, learning_rate=1e-2, rank=4, seed=3, name="hand")
+    pictures = [{"samples": latents(4)}] if pictures is None else pictures
+    captions = [caption(i) for i in range(4)] if captions is None else captions
+    return {
+        "model": feed("MODEL", model),
+        "latents": feed("LATENT", pictures),
+        "captions": feed("CONDITIONING", captions),
+        "set": {"class_type": "BottegaCoreTrainingSet",
+                "inputs": {"latents": ["latents", 0], "positive": ["captions", 0]}},
+        "train": {"class_type": "BottegaTrainLora",
+                  "inputs": {"model": ["model", 0], "dataset": ["set", 0], **settings, **inputs}},
+    }
+
+
+def output(patcher):
+    """The model's denoised latents for a fixed input, as sampling computes them."""
+    comfy.model_management.load_models_gpu([patcher])
+    with torch.inference_mode():
+        entry = caption(0)[0]
+        return patcher.model.apply_model(latents(2), torch.tensor([0.3, 0.8]), c_crossattn=entry[0].repeat(2, 1, 1),
+                                         y=entry[1]["pooled_output"].repeat(2, 1)).clone()
+
+
+def files(folder):
+    return sorted(path.name for path in (folder / "loras").glob("*"))
+
+
+def tensors(path):
+    with safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
+
+
+def plan(pack, **parts):
+    """Keyword arguments of a Recipe from {field: {its values}}."""
+    kinds = {"optimizer": "OptimizerPlan", "schedule": "SchedulePlan", "validation": "ValidationPlan",
+             "checkpoints": "CheckpointPlan", "timesteps": "TimestepPlan", "loss": "LossPlan"}
+    return {name: getattr(pack.nodes.training.plan.recipe, kinds[name])(**value) if name in kinds else value
+            for name, value in parts.items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
