@@ -4,6 +4,7 @@
 """
 import importlib
 import pkgutil
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ sys.path += [str(PACK / "starter"), str(PACK)]      # at the end: the host has a
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as a shell starts what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)        # programs that tests start would inherit it
     try:
         find_host()
     except ValueError as error:
