@@ -55,15 +55,17 @@ def show(page, comfy_class, output):
         api.dispatchEvent(new CustomEvent("executed", { detail })); }""", [comfy_class, output])
 
 
-def touch(page, *points):
-    """A finger that goes down at the first of these points of the screen, over the others, and up at the last."""
+def touch(page, *points, until=None):
+    """A finger that goes down at the first of these points of the screen, over the others, and up at the last.
+
+    until: waits for what a tap brings; its click comes later, and not at all once the screen feels no finger."""
     devtools = page.context.new_cdp_session(page)
     devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
     for number, (x, y) in enumerate(points):
         devtools.send("Input.dispatchTouchEvent", {
             "type": "touchMove" if number else "touchStart", "touchPoints": [{"x": x, "y": y, "id": 1}]})
     devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    page.wait_for_timeout(300)      # the click of a tap comes later, and not at all once the screen feels no finger
+    until() if until else page.wait_for_timeout(300)
     devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
     devtools.detach()
 

@@ -120,8 +120,8 @@ def test_a_finger_weighs_moves_and_mutes_rows_and_leaves_the_graph_where_it_is(p
     (x, y), box = middle(track), track.bounding_box()
     touch(page, (x, y), (x, box["y"] + box["height"]))
     becomes(page, f"{TWO}\n<lora:{FLUX}:0.7:lbw=D09=0>")
-    touch(page, middle(field(page, "on")))
-    becomes(page, f"# {TWO}\n<lora:{FLUX}:0.7:lbw=D09=0>")
+    muted = f"# {TWO}\n<lora:{FLUX}:0.7:lbw=D09=0>"
+    touch(page, middle(field(page, "on")), until=lambda: becomes(page, muted))
     assert page.evaluate("() => [app.canvas.ds.scale, ...app.canvas.ds.offset]") == [1, 0, 0]
 
 
