@@ -165,8 +165,9 @@ def test_an_error_that_rewriting_does_not_help_ends_the_run(pack, train, model, 
 def test_a_memory_that_is_always_full_stops_with_what_was_tried(pack, train, model, monkeypatch):
     limit_after_the_check(pack, monkeypatch, full_memory(rows=0))
     with pytest.raises(MemoryError, match=r"stopped at step 1 of 3: memory is full with one picture at a time and "
-                                          r"recomputed blocks. [\d,]+ MB are free; pictures of about 64 x 64 may fit"):
+                                          r"recomputed blocks. [\d,]+ MB are free; pictures of about 64 x 64 may fit") as e:
         train(model, 3)
+    assert type(e.value) is MemoryError         # the page shows the kind as the title of the message
 
 
 @pytest.mark.parametrize("words", [
@@ -430,14 +431,16 @@ def test_a_memory_too_full_for_pictures_ends_no_training(pack, train, monkeypatc
         assert "Memory was too full for the sample pictures of step 1; the training went on." in trained.notes
 
 
-def test_memory_that_is_full_between_steps_is_said_with_the_step_and_how_to_go_on(pack, train, monkeypatch):
+@pytest.mark.parametrize(("steps", "where"), [(4, "at step 3 of 4"), (2, "after the last of 2 steps")])
+def test_memory_that_is_full_between_steps_is_said_with_the_step_and_how_to_go_on(pack, train, monkeypatch, steps,
+                                                                                  where):
     def full(*_):
         raise RuntimeError("unable to mmap 9 bytes from file </srv/x>: Cannot allocate memory (12)")
 
     t = pack.nodes.training
     monkeypatch.setattr(t.step.validation.Validation, "measure", full)
     with pytest.raises(MemoryError) as error:
-        train(tiny_sd3(), 4, validation=t.plan.recipe.ValidationPlan(1, 2))
+        train(tiny_sd3(), steps, validation=t.plan.recipe.ValidationPlan(1, 2))
     said = str(error.value)
-    assert said.startswith("Memory was full at step 3 of 4. ") and "set resume to hand/step_00000002" in said
+    assert said.startswith(f"Memory was full {where}. ") and "set resume to hand/step_00000002" in said
     assert "/srv" not in said

@@ -121,13 +121,19 @@ class Checkpoints:
         except BaseException as error:
             told = self.rescue(error)
             say(told)
-            if is_memory_full(error) and not isinstance(error, NothingSmaller):
-                raise MemoryError(f"Memory was full at step {self.session.step + 1} of {self.session.settings.steps}. "
-                                  f"{told}".strip()) from error
+            if is_memory_full(error):
+                raise MemoryError(f"{self._what_was_full(error)} {told}".strip()) from error
             if told and isinstance(error, Exception):
                 kind = next((kind for kind in KEPT_KINDS if isinstance(error, kind)), RuntimeError)
                 raise kind(f"{error} {told}") from error
             raise
+
+    def _what_was_full(self, error: BaseException) -> str:
+        step, steps = self.session.step, self.session.settings.steps
+        if isinstance(error, NothingSmaller):
+            return str(error)
+        return f"Memory was full at step {step + 1} of {steps}." if step < steps else (
+            f"Memory was full after the last of {steps} steps.")
 
     def rescue(self, error: BaseException) -> str:
         """Keeps LoRA and state of a run that was cancelled or failed; says where, and never raises itself."""
