@@ -165,9 +165,10 @@ def test_an_error_that_rewriting_does_not_help_ends_the_run(pack, train, model, 
 def test_a_memory_that_is_always_full_stops_with_what_was_tried(pack, train, model, monkeypatch):
     limit_after_the_check(pack, monkeypatch, full_memory(rows=0))
     with pytest.raises(MemoryError, match=r"stopped at step 1 of 3: memory is full with one picture at a time and "
-                                          r"recomputed blocks. [\d,]+ MB are free; pictures of about 64 x 64 may fit") as e:
+                                          r"recomputed blocks. [\d,]+ MB are free; pictures of about 64 x 64 may "
+                                          "fit") as full:
         train(model, 3)
-    assert type(e.value) is MemoryError         # the page shows the kind as the title of the message
+    assert type(full.value) is MemoryError         # the page shows the kind as the title of the message
 
 
 @pytest.mark.parametrize("words", [
