@@ -1,4 +1,4 @@
-"""Pictures of the finished templates: thumbnails for the host's dialog, and both renderers for docs/screenshots.
+"""Pictures of the finished templates: thumbnails for the host's dialog, one for the help pages, the others for docs.
 
     python -m devtools.templates.thumbnails ADDRESS FOLDER [NAME ...]
 
@@ -20,7 +20,7 @@ from .write_templates import named
 
 WIDTH, QUALITY = 480, 72
 LIKE_VIDEOS = "train-on-a-folder"     # what templates of videos, for which there is no starter, are shown as
-SHOTS, SHOT_WIDTH, SHOT_QUALITY = Path("docs/screenshots"), 1600, 60
+SHOTS, HELP, SHOT_WIDTH, SHOT_QUALITY = Path("docs/screenshots"), Path("web/docs"), 1600, 60
 VIEW = {"width": 1800, "height": 1040}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False, "Comfy.Minimap.Visible": False,
             "Comfy.ColorPalette": "dark", "LiteGraph.Canvas.MinFontSizeForLOD": 0}
@@ -78,11 +78,15 @@ def _finished(page, address: str, name: str) -> Image.Image:
 
 
 def _keep_shot(picture: Image.Image, name: str, renderer: str) -> None:
-    SHOTS.mkdir(exist_ok=True)
     width = min(SHOT_WIDTH, picture.width)
     size = (width, round(width * picture.height / picture.width))
-    picture.convert("RGB").resize(size, Image.LANCZOS).save(
-        SHOTS / f"{name}.{renderer}.webp", quality=SHOT_QUALITY, method=6)
+    picture.convert("RGB").resize(size, Image.LANCZOS).save(shot_path(name, renderer), quality=SHOT_QUALITY, method=6)
+
+
+def shot_path(name: str, renderer: str) -> Path:
+    """Graphs as the new renderer draws them are shown by the help pages, which the pack carries; the rest is not."""
+    shown = renderer == "nodes_2" and not name.endswith(".app")
+    return HELP / f"{name}.webp" if shown else SHOTS / f"{name}.{renderer}.webp"
 
 
 def _keep(picture: Image.Image, folder: Path, name: str) -> None:

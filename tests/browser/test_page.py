@@ -52,11 +52,12 @@ def test_the_page_sends_the_prompt_that_the_tests_send(page, server):
     assert {id: node["inputs"] for id, node in sent.items()} == {id: node["inputs"] for id, node in converted.items()}
 
 
-def test_the_help_page_is_shown(page):
+def test_the_help_page_is_shown_with_its_picture(page):
     select(page, "BottegaTrainLora")
     page.get_by_test_id("info-button").click()
     heading = (PACK / "web" / "docs" / "BottegaTrainLora.md").read_text(encoding="utf-8").splitlines()[0].strip("# ")
     page.get_by_role("heading", name=heading).first.wait_for()
+    page.wait_for_function("() => document.querySelector('.node-help-content img')?.naturalWidth > 0")
 
 
 def test_wrong_text_in_blocks_is_answered_in_the_page(page):

@@ -11,7 +11,7 @@ from real_host import PACK
 from devtools.templates.jobs import MODEL_JOBS, MODELS, PICTURE_JOBS, SEEING_JOBS
 from devtools.templates.layered_layout import crossings_of
 from devtools.templates.model_families import FAMILIES, STARTER
-from devtools.templates.thumbnails import RENDERERS
+from devtools.templates.thumbnails import HELP, RENDERERS, SHOTS, shot_path
 from devtools.templates.workflow import Note, Schema
 from devtools.templates.write_templates import layers_of, templates, text_of
 
@@ -149,9 +149,9 @@ def test_a_template_runs_on_the_starter_and_every_node_shows_something(name, wri
 
 
 def test_every_template_has_a_screenshot_in_both_renderers():
-    shots = {path.name for path in (PACK / "docs" / "screenshots").glob("*.webp")}
-    others = {"promoted-block-weights.webp"}          # the editor on a subgraph, on both front ends
-    assert shots - others == {f"{name}.{renderer}.webp" for name in [*JOBS, *SEEING_JOBS] for renderer in RENDERERS}
+    shots = {path.relative_to(PACK) for folder in (SHOTS, HELP) for path in (PACK / folder).glob("*.webp")}
+    others = {SHOTS / "promoted-block-weights.webp"}  # the editor on a subgraph, on both front ends
+    assert shots - others == {shot_path(name, renderer) for name in [*JOBS, *SEEING_JOBS] for renderer in RENDERERS}
 
 
 def test_every_template_has_a_thumbnail():
