@@ -1,10 +1,11 @@
 """A patch whose effect is linear in its strength, also where that of the host's own is not."""
+import torch
 from comfy.weight_adapter import BOFTAdapter, OFTAdapter, WeightAdapterBase
 
 
 def as_linear(patch, strength: float) -> tuple[object, float, float]:
     """(patch, strength of the change, strength of the weight), such that the effect is linear in strength."""
-    if strength != 1 and type(patch) in _BLENDED:
+    if type(patch) in _BLENDED:     # at strength 1 too: the host's own fails on weights in half precision
         return _blend(patch), strength, 1.0
     if strength != 1 and isinstance(patch, tuple) and patch[0] == "set":
         return ("diff", patch[1]), strength, 1.0 - strength
@@ -12,11 +13,17 @@ def as_linear(patch, strength: float) -> tuple[object, float, float]:
 
 
 class _Blend:
-    """Mixes in the whole change by strength: the host squares the strength of OFT and bends that of BOFT."""
+    """Mixes in the whole change by strength: the host squares the strength of OFT and bends that of BOFT.
 
-    def calculate_weight(self, weight, key, strength, *args, **kwargs):
-        whole = super().calculate_weight(weight.clone(), key, 1.0, *args, **kwargs)
-        return weight.lerp_(whole, strength)
+    In float32, because on weights that it streams in half precision the host multiplies float32 by half, logs the error
+    and leaves the weight as it is."""
+
+    def calculate_weight(self, weight, key, strength, strength_model, offset, function,
+                         intermediate_dtype=torch.float32, original_weight=None):
+        before = weight.to(torch.float32)
+        whole = super().calculate_weight(before.clone(), key, 1.0, strength_model, offset, function, torch.float32,
+                                         original_weight)
+        return weight.copy_(before.lerp(whole, strength))
 
 
 class BlendedOFT(_Blend, OFTAdapter):
