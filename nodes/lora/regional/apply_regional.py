@@ -22,6 +22,7 @@ from .token_streams import CROSS, SHARED, WORDS, Family, cross_attentions, famil
 
 KEY = "bottega_regional"
 PREFIX = "diffusion_model."
+ROUNDING = 1e-3     # of 0 to 1, as Critique Image has it: a blurred or scaled mask is a little above 1
 REASONS = {SHARED: "they act on the whole picture at once: time, modulation, pooled words",
            WORDS: "they act on the words alone"}
 
@@ -55,15 +56,16 @@ def apply_regional(model, lora: LoraFile, mask: Tensor, strength: float, spec, s
 
 
 def checked_mask(mask: Tensor) -> Tensor:
-    """[masks, rows, columns] float32. Raises ValueError for anything else, and for numbers out of range."""
+    """[masks, rows, columns] float32, 0 to 1. Raises ValueError for anything else, and for numbers that are out of
+    range by more than what blurring and scaling round."""
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or not mask.numel():
         raise ValueError(f"mask: expected [masks, rows, columns], got {list(mask.shape)}.")
     mask = mask.detach().float().cpu()
     low, high = float(mask.min()), float(mask.max())
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"mask: expected numbers from 0 to 1, got {low:g} to {high:g}.")
-    return mask.clone()
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise ValueError(f"mask: expected numbers from 0 to 1, got {low:.4g} to {high:.4g}.")
+    return mask.clamp(0, 1)
 
 
 def words_of(conditioning) -> Tensor | None:

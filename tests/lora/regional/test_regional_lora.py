@@ -198,6 +198,13 @@ def test_a_lora_beside_the_whole_model_stays(put, beside):
     assert far(found[..., :4], sample(beside(model, first), name)[..., :4]) > 0.02
 
 
+def test_what_blurring_rounds_is_no_fault_of_a_mask_and_more_is_named_in_digits_that_show_it(regional):
+    checked = regional.apply_regional.checked_mask
+    assert checked(torch.tensor([[-1e-7, 1 + 8e-7]])).tolist() == [[[0.0, 1.0]]]
+    with pytest.raises(ValueError, match="expected numbers from 0 to 1, got 0 to 1.002"):
+        checked(torch.tensor([[0.0, 1.002]]))
+
+
 @pytest.mark.parametrize("mask, said", [
     (torch.zeros(3, 8, 8), "mask: expected 1 mask, one for each of 2 pictures, got 3 masks"),
     (torch.full((1, 8, 8), float("nan")), "mask: expected numbers from 0 to 1, got nan"),
