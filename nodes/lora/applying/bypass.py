@@ -4,6 +4,7 @@ The host's own bypass keeps one adapter a layer, no part of a fused weight, no D
 so the branches are the pack's own; they are put on through the host's injections, which it takes off with the model.
 """
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 import comfy.utils
@@ -11,7 +12,7 @@ import torch
 from comfy.patcher_extension import PatcherInjection
 
 from ..patches.branch import Branch, branch_of, layer_of
-from ..patches.energy import model_weight
+from ..patches.energy import as_streamed, model_weight
 
 KEY = "bottega_bypass"
 PATCH, BYPASS = APPLY_AS = ("patch", "bypass")
@@ -97,8 +98,17 @@ class Bypass:
 
 def runnings(model: torch.nn.Module, branches: dict[str, list[Branch]]) -> list["Running"]:
     """A Running for every layer with branches, not started."""
-    return [Running(comfy.utils.get_attr(model, key.rpartition(".")[0]), row,
-                    lambda key=key: model_weight(model, key).float()) for key, row in branches.items()]
+    layers = {key: comfy.utils.get_attr(model, key.rpartition(".")[0]) for key in branches}
+    return [Running(layers[key], row, partial(_weight, model, key, layers[key])) for key, row in branches.items()]
+
+
+def _weight(model: torch.nn.Module, key: str, layer: torch.nn.Module) -> torch.Tensor:
+    return as_streamed(layer, "weight", model_weight(model, key)).float()
+
+
+def _bias(layer: torch.nn.Module) -> torch.Tensor | None:
+    own = getattr(layer, "bias", None)
+    return None if own is None else as_streamed(layer, "bias", own)
 
 
 class Running:
@@ -111,7 +121,8 @@ class Running:
     def start(self) -> None:
         self.own, self.before = vars(self.module).get("forward"), self.module.forward
         # The layer's own code gives a tensor of its own; what was put over it may keep what it gives.
-        self.layer, self.active = layer_of(self.module, self.before, self.weight, self.own is None), True
+        bias = partial(_bias, self.module)
+        self.layer, self.active = layer_of(self.module, self.before, self.weight, bias, self.own is None), True
         vars(self.module)["forward"] = self     # a Module's own way to set an attribute takes ten times as long
 
     def __call__(self, x, *args, **kwargs):
@@ -125,8 +136,7 @@ class Running:
         z = self.layer.linear(x)
         for branch in self.branches:
             z = branch.onto(z, x, self.layer)
-        bias = self.layer.bias
-        return z if bias is None else z + self.layer.along(bias.to(z), z)
+        return self.layer.with_bias(z)
 
     def stop(self) -> None:
         """Takes itself off; where another wraps it meanwhile it only lets everything through."""

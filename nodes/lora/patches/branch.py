@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, OFTAdapter
 from torch import Tensor
 
-from .adapter_parts import part, with_parts
+from ..model.unsupported_models import is_readable
+from .adapter_parts import is_narrowed, part, with_parts
 from .merge import plain_factors
 from .peft_dora import PeftDora
 
@@ -28,9 +29,10 @@ CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 class Layer:
     """The layer that a branch stands beside, as far as it has to be known."""
     forward: Callable[[Tensor], Tensor]
-    bias: Tensor | None
+    own_bias: Callable[[], Tensor | None]
+    """What forward adds; read only by what depends on W x."""
     weight: Callable[[], Tensor]
-    """Unpacked, float32; read only for DoRA."""
+    """What forward multiplies with, unpacked, float32; read only for DoRA."""
     options: dict | None
     """stride, padding and dilation of a convolution; None for a linear layer."""
     kernel: tuple[int, ...] = ()
@@ -45,8 +47,13 @@ class Layer:
 
     def linear(self, x: Tensor) -> Tensor:
         """W x, without the bias."""
-        y = self.forward(x)
-        return y if self.bias is None else y - self.along(self.bias.to(y), y)
+        y, bias = self.forward(x), self.own_bias()
+        return y if bias is None else y - self.along(bias.to(y), y)
+
+    def with_bias(self, z: Tensor) -> Tensor:
+        """z = W x with the bias again."""
+        bias = self.own_bias()
+        return z if bias is None else z + self.along(bias.to(z), z)
 
     def along(self, values: Tensor, y: Tensor) -> Tensor:
         """Values of each channel, shaped to meet a feature map."""
@@ -169,7 +176,7 @@ def branch_of(patch, strength: float, target, module: torch.nn.Module) -> Branch
         return f"of a layer that is neither linear nor a convolution ({type(module).__name__})"
     if getattr(module, "groups", 1) != 1:
         return "of a grouped convolution"
-    reason = _no_branch(patch, offset)
+    reason = _no_branch(patch, offset) or _no_norm(patch, module)
     return reason or Branch(patch, strength, offset)
 
 
@@ -181,17 +188,24 @@ def _no_branch(patch, offset) -> str:
     dora = part(patch, "dora_scale")
     if part(patch, "reshape") is not None:
         return "a weight made larger"
-    if getattr(patch, "row_offset", None) is not None or getattr(patch, "key", None) is not None:
+    if is_narrowed(patch):
         return "narrowed by the host"
     if isinstance(patch, OFTAdapter) and any(each is not None for each in patch.weights[1:4:2]):  # rescale, dora_scale
         return "OFT with a scale"
     return "DoRA on a part of a fused weight" if offset and (dora is not None or type(patch) is PeftDora) else ""
 
 
-def layer_of(module: torch.nn.Module, forward: Callable, weight: Callable[[], Tensor], fresh: bool = False) -> Layer:
+def _no_norm(patch, module) -> str:
+    dora = type(patch) is PeftDora or part(patch, "dora_scale") is not None
+    unread = dora and not is_readable(module.weight)
+    return "DoRA on a weight that another pack packs, whose norm the host cannot read" if unread else ""
+
+
+def layer_of(module: torch.nn.Module, forward: Callable, weight: Callable[[], Tensor],
+             bias: Callable[[], Tensor | None], fresh: bool = False) -> Layer:
     options = _options(module)
     kernel = (module.in_channels, *module.kernel_size) if options else ()
-    return Layer(forward, getattr(module, "bias", None), weight, options, kernel, fresh)
+    return Layer(forward, bias, weight, options, kernel, fresh)
 
 
 def _is_linear(module) -> bool:

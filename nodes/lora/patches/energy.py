@@ -92,6 +92,16 @@ def model_weight(module: torch.nn.Module, target: str | tuple, own: Tensor | Non
     return weight.narrow(*offset) if offset else weight
 
 
+def as_streamed(layer: torch.nn.Module, name: str, tensor: Tensor) -> Tensor:
+    """A layer's weight or bias (name) as its forward uses it: with the patches that the host works out only while it
+    streams the layer to the device. tensor: what the layer holds, unpacked; comes back itself where there are none."""
+    streamed = getattr(layer, f"{name}_lowvram_function", None)     # under dynamic VRAM
+    functions = [each for each in (streamed, *getattr(layer, f"{name}_function", ())) if each]
+    for function in functions:
+        tensor = function(tensor.to(torch.float32, copy=True))      # patches write into what they get
+    return tensor
+
+
 def needs_weight(patch) -> bool:
     """Whether the change that a patch makes depends on the weight."""
     if isinstance(patch, tuple):

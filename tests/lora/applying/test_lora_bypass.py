@@ -218,3 +218,48 @@ def test_a_picture_is_the_same_as_with_a_patch_and_a_moved_bar_changes_it(sample
     assert abs(patched - bypassed).max() <= 1
     assert abs(half - bypassed).mean() > 1
     assert abs(sampled("patch", "J00=0; J01=0") - half).max() <= 1
+
+
+KEY = "diffusion_model.joint_blocks.0.x_block.mlp.fc1.weight"
+
+
+def of_its_own(name):
+    """A small model that a test may take apart."""
+    import comfy.model_patcher
+    model = small.build(name, "cpu", small.SMALL[name])
+    small.fill(model)
+    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+
+
+def peft_dora(model):
+    """The LoRA of the model with magnitudes as PEFT keeps them."""
+    tensors = {}
+    for key, tensor in small.lora_for(model, "dora").items():
+        tensors[key.replace(".dora_scale", ".lora_magnitude_vector")] = (
+            tensor.flatten() if key.endswith("dora_scale") else tensor)
+    return tensors
+
+
+@pytest.mark.parametrize("kind", ["dora", "oft", "peft"])
+def test_beside_a_weight_that_is_patched_while_it_is_streamed_it_is_as_beside_a_patched_one(kind, pack, stack):
+    from comfy.model_patcher import LowVramPatch
+    lora, outputs = pack.nodes.lora, []
+    for streamed in (False, True):
+        model = of_its_own("SD3-medium")
+        first = {key: tensor * 3 for key, tensor in small.lora_for(model, "lora").items()}
+        first["lora_unet_joint_blocks_0_x_block_mlp_fc1.diff_b"] = torch.linspace(-2, 2, 512)
+        second = peft_dora(model) if kind == "peft" else small.lora_for(model, kind)
+        model, _, _ = lora.applying.patching.apply_lora(model, None, lora.file.lora_files.LoraFile(first, {}), 1, 1, ())
+        model, _, _ = stack.apply_bypassed(model, None, lora.file.lora_files.LoraFile(second, {}), 1, 1, ())
+        layer = model.model.diffusion_model.joint_blocks[0].x_block.mlp.fc1
+        if streamed:
+            layer.weight_function = [LowVramPatch(KEY, model.patches)]
+            layer.bias_function = [LowVramPatch(KEY.replace("weight", "bias"), model.patches)]
+            layer.comfy_cast_weights = True
+        else:
+            model.patch_model()
+        model.inject_model()
+        with torch.no_grad():
+            outputs.append(layer(torch.randn(2, layer.in_features, generator=torch.Generator().manual_seed(1))))
+    whole, streamed = outputs
+    assert torch.allclose(whole, streamed, atol=1e-5 * float(whole.abs().max()))

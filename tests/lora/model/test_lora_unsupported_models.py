@@ -73,3 +73,13 @@ def test_a_lora_is_saved_over_weights_that_the_host_cannot_unpack_and_a_dora_is_
     assert save("lora").path.exists()
     with pytest.raises(ValueError, match=rf"model: expected weights that the host can read, .*{key}.weight"):
         save("dora")
+
+
+def test_a_dora_beside_weights_that_the_host_cannot_unpack_stays_a_patch_and_the_report_says_so(room):
+    model = packed("mlp.fc1")
+    stack = room.applying.stack
+    results = {kind: stack.apply_bypassed(model, None, room.file.lora_files.LoraFile(lora_for(model, kind), {}), 1.0,
+                                          1.0, ()) for kind in ("lora", "dora")}
+    assert not results["lora"][0].patches
+    assert list(results["dora"][0].patches) == ["diffusion_model.joint_blocks.0.x_block.mlp.fc1.weight"]
+    assert "1 (DoRA on a weight that another pack packs" in results["dora"][2].notes[-1]

@@ -220,3 +220,13 @@ def test_a_host_that_keeps_patches_in_another_form_gets_one_sentence(monkeypatch
     spec = lora.block_weights.block_language.parse("J00=0.5")
     with pytest.raises(RuntimeError, match="keeps the patches of a model in another form"):
         lora.applying.patching.apply_lora(model, None, lora.file.lora_files.LoraFile(tensors, {}), 1.0, 1.0, spec)
+
+
+def test_a_lokr_that_a_newer_host_gave_its_key_is_a_branch_and_one_that_it_narrows_is_none(lora):
+    layer = torch.nn.Linear(4, 4)
+    patch = LoKrAdapter(set(), (torch.ones(2, 2), torch.ones(2, 2), *[None] * 7))
+    patch.key, patch.row_offset = "a", None
+    branch = lora.patches.branch
+    assert isinstance(branch.branch_of(patch, 1.0, "a.weight", layer), branch.Branch)
+    patch.row_offset = 4
+    assert branch.branch_of(patch, 1.0, "a.weight", layer) == "narrowed by the host"
