@@ -3,10 +3,13 @@
 Every property is read by a linear discriminant: one weighted sum of the measures of `features.py` for each value it may
 have, in closed form (ridge regression) from pictures of the painter, whose scenes are known. A caption's word is
 accepted when its sum is the largest, or falls short of it by no more than true words do in 98 of 100 pictures that had
-no part in the fit.
+no part in the fit. What it reads are mostly samples, which a VAE's decoder drew: so it is fitted on the same pictures
+as the VAE gives them back, too.
 
     python starter/painter/judge.py fit POOL      # writes judge.safetensors; POOL as pool.py --all-media paints it
     python starter/painter/judge.py check POOL    # how often it is right about pictures that were not in the fit
+
+check: once about the pictures as they were painted, once as the VAE gives them back.
 """
 import argparse
 import json
@@ -20,11 +23,11 @@ from safetensors.numpy import load_file, save_file
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from painter import pool  # noqa: E402
+from painter import latents, pool  # noqa: E402
 from painter.features import GRIDS, features, lab, of_planes  # noqa: E402
 from painter.scenes import Scene, mirrored, values_of  # noqa: E402
 
-FILE = Path(__file__).with_name("judge.safetensors")
+FILE, VAE = (Path(__file__).with_name(name) for name in ("judge.safetensors", "vae.safetensors"))
 RIDGE, FOLDS, ACCEPTED = 0.2, 5, 0.98
 BENDS = (-0.8, 0.0, 0.8)      # deviations above which a measure of the whole picture counts once more
 
@@ -79,6 +82,12 @@ def missing(found: dict[str, Reading], scene: Scene) -> list[str]:
     """The properties of a scene that what was read on a picture does not allow; the place of nothing is not asked."""
     asked = [name for name in found if name != "place" or scene.thing]
     return [name for name in asked if not found[name].allows(getattr(scene, name))]
+
+
+def given_back(pictures: np.ndarray, path: Path) -> np.ndarray:
+    """The pictures through a VAE's encoder and decoder."""
+    net = latents.load_vae(path)
+    return np.stack([latents.given_back(net, picture) for picture in pictures])
 
 
 def table(pictures: np.ndarray, scenes: list[Scene]) -> tuple[np.ndarray, list[Scene], np.ndarray]:
@@ -145,9 +154,12 @@ def fit_kind(measures: np.ndarray, scenes: list[Scene], kind: str, origin: np.nd
     return found
 
 
-def fit(folder: Path, path: Path):
-    """Writes the judge that the pictures of a pool teach."""
-    measures, scenes, origin = table(*pool.opened(folder))
+def fit(folder: Path, path: Path, vae: Path):
+    """Writes the judge that the pictures of a pool teach, as painted and as the VAE gives them back."""
+    pictures, scenes = pool.opened(folder)
+    painted, back = table(pictures, scenes), table(given_back(pictures, vae), scenes)
+    measures, origin = (np.concatenate([one, two]) for one, two in ((painted[0], back[0]), (painted[2], back[2])))
+    scenes = painted[1] + back[1]
     mean, scale = measures.mean(0), measures.std(0) + 0.02
     measures = bent((measures - mean) / scale)
     parts = {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
@@ -166,11 +178,11 @@ def changed(scene: Scene, rng: np.random.Generator) -> tuple[str, Scene]:
     return name, scene._replace(**{name: others[int(rng.integers(len(others)))]})
 
 
-def check(folder: Path, path: Path) -> dict:
-    """Shares of a pool: properties read exactly; true captions accepted; captions with one wrong word refused."""
+def check(pictures: np.ndarray, scenes: list[Scene], path: Path) -> dict:
+    """Shares of pictures: properties read exactly; true captions accepted; captions with one wrong word refused."""
     judge, rng = Judge(path), np.random.default_rng(0)
     read, accepted, refused = {}, [], {}
-    for picture, scene in zip(*pool.opened(folder), strict=True):
+    for picture, scene in zip(pictures, scenes, strict=True):
         found = judge.read(picture, scene.kind)
         for name, reading in found.items():
             if name != "place" or scene.thing:
@@ -190,8 +202,11 @@ if __name__ == "__main__":
     parser.add_argument("task", choices=("fit", "check"))
     parser.add_argument("pool", type=Path)
     parser.add_argument("--file", type=Path, default=FILE)
+    parser.add_argument("--vae", type=Path, default=VAE)
     options = parser.parse_args()
     if options.task == "fit":
-        fit(options.pool, options.file)
+        fit(options.pool, options.file, options.vae)
     else:
-        print(json.dumps(check(options.pool, options.file), indent=1))
+        pictures, scenes = pool.opened(options.pool)
+        print(json.dumps({"as painted": check(pictures, scenes, options.file),
+                          "given back": check(given_back(pictures, options.vae), scenes, options.file)}, indent=1))

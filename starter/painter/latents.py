@@ -40,6 +40,14 @@ def encode(net: vae.Autoencoder, pictures: np.ndarray, side: int) -> np.ndarray:
         return net.encode(images).half().numpy()
 
 
+@torch.inference_mode()
+def given_back(net: vae.Autoencoder, picture: np.ndarray) -> np.ndarray:
+    """A picture [256, 256, 3] uint8 through encoder and decoder, its latent in half precision as training sees it."""
+    image = torch.from_numpy(np.array(picture)).movedim(-1, 0)[None].float() / 255
+    back = net.decode(net.encode(image).half().float())
+    return (back[0].movedim(0, -1).clamp(0, 1) * 255).round().byte().numpy()
+
+
 def fill(folder: Path, path: Path):
     """Encodes what is not encoded yet."""
     pictures, _ = pool.opened(folder)
