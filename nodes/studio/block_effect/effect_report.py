@@ -69,6 +69,10 @@ def _notes(effects: BlockEffects) -> list[str]:
     if effects.cancelled:
         notes.append(f"Cancelled after {effects.drawn} of {len(effects.plan.tasks())} pictures; this is what they say"
                      + (f" ({got} instead of {asked}, for which they do not suffice)." if asked != got else "."))
+    if effects.uncounted:
+        notes.append(f"In pictures this small {', '.join(effects.uncounted)} "
+                     f"{'counts' if len(effects.uncounted) == 1 else 'count'} for nothing in the score; points are of "
+                     "what was measured of it all the same.")
     unused, problems = effects.grouped.unused, sum(number < 0 for number in effects.grouped.members)
     left = [f"{unused} keys of the file that the model has no weight for (such as those of text encoders)"] * (
         unused > 0) + [f"{problems} weights that do not fit"] * (problems > 0)
@@ -81,8 +85,12 @@ def _sums(effects: BlockEffects, value: str) -> str:
     none, every = effects.ends[:, at]
     parts, whole = float(np.nansum(effects.attribution.by_group[:, at])), float(effects.attribution.whole[at])
     ends = f" ({none:.1f} without it, {every:.1f} with it)" if value not in (PIXELS, LATENT) else ""
-    lead = f"The whole LoRA changes {value} by {whole:+.2f}{ends}; its groups together make {parts:+.2f}"
-    gap = abs(parts - whole)
+    lead = f"The whole LoRA changes {value} by {whole:+.2f}{ends}"
+    known = np.isfinite(effects.attribution.by_group[:, at])
+    if not known.all():
+        return (f"{lead}; {known.sum()} of {len(known)} groups were measured and together make {parts:+.2f}. What the "
+                "others do was not measured.")
+    lead, gap = f"{lead}; its groups together make {parts:+.2f}", abs(parts - whole)
     if effects.attribution.mode == "shapley":
         return f"{lead}, which is all of it (gap {gap:.1e})."
     return f"{lead}. The difference of {gap:.2f} is what groups do only together; shapley shares it out."
@@ -135,7 +143,8 @@ def chart(effects: BlockEffects, value: str) -> Tensor:
     parts = [Part(effects.grouped.names[n], _plain(values.by_group[n, at]), _plain(values.errors[n, at]))
              for n in order(effects, value)]
     whole, total = values.whole[at], float(np.nansum(values.by_group[:, at]))
-    foot = f"Whole LoRA {whole:+.3g}, sum of the groups {total:+.3g}. " + (
+    summed = "the groups" if np.isfinite(values.by_group[:, at]).all() else "the measured groups"
+    foot = f"Whole LoRA {whole:+.3g}, sum of {summed} {total:+.3g}. " + (
         "Whiskers: two standard errors." if values.draws > 1 else "")
     words = Words(f"What each group of blocks does: {value}", f"{_mode(effects)}; "
                   f"{UNITS.get(value, 'points of 100')}", foot)

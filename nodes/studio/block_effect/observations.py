@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ...critique.examination import measured
 from ...critique.measures import FILTERED, MEASURES, filter_bank, pictorial_depth
-from ...critique.reference.distributions import Reference
-from ...critique.rubric.criteria import Rubric
+from ...critique.reference.distributions import LEARNED, Reference
+from ...critique.rubric.criteria import Criterion, Rubric
 from ...critique.score.judge import judge, needed
 from ..block_groups import GroupedLora
 from ..sampling import SampledPicture, Sampling, shrunk_for_sheet
@@ -55,7 +55,8 @@ class PictureChange(NamedTuple):
 class BlockEffects(NamedTuple):
     """quantities: what the columns of `attribution` are; ends [2, Q]: the means with no group and with all, over the
     samples that have both; shown: by group; base and other: the pictures with all and none, the one compared with
-    first; drawn: how many pictures; cancelled: whether it was, before all were."""
+    first; drawn: how many pictures; cancelled: whether it was, before all were; uncounted: those of the quantities
+    that did not count in the score of pictures of this size."""
     grouped: GroupedLora
     plan: AttributionPlan
     quantities: tuple[str, ...]
@@ -66,16 +67,19 @@ class BlockEffects(NamedTuple):
     other: PictureChange
     drawn: int
     cancelled: bool
+    uncounted: tuple[str, ...] = ()
 
 
 class CoalitionMeasurer:
-    """Draws and measures the coalitions of one run; `last_picture` is the one drawn last."""
+    """Draws and measures the coalitions of one run; `last_picture` is the one drawn last, `uncounted`
+    the names of the criteria that weighed nothing in it."""
 
     def __init__(self, grouped: GroupedLora, plan: AttributionPlan, settings: EffectSettings):
         self.grouped, self.plan, self.settings = grouped, plan, settings
         self.bases: dict[int, SampledPicture] = {}
         self.shown: dict[int, PictureChange] = {}
         self.last_picture: Tensor | None = None
+        self.criteria, self.uncounted = counting(settings), ()
 
     def draw(self, task: Task) -> DrawnCoalition:
         """The picture of a coalition, of colours alone, measured."""
@@ -93,13 +97,16 @@ class CoalitionMeasurer:
         """The vector of a coalition: score, distance from the base in pixels and latent, points of each criterion."""
         base = self.bases.setdefault(task.sample, drawn)
         critique = judge(measures, self.settings.reference, self.settings.rubric)
-        points = [verdict.points for verdict in critique.counted]
+        verdicts = {verdict.criterion.id: verdict for verdict in critique.verdicts}
+        # By criterion: what counts in a picture depends on its size, and the columns must not.
+        points = [verdicts[criterion.id].points for criterion in self.criteria]
+        self.uncounted = tuple(each.name for each in self.criteria if not verdicts[each.id].weight)
         if task.sample == 0 and task.coalition in (0, self.plan.whole, *self.plan.singles):
             self.shown[task.coalition] = _shown(drawn.picture, base.picture)
         self.last_picture = drawn.picture
         # A distance from the whole is what is lost by leaving out, hence the sign.
         sign = -1.0 if self.plan.mode == "ablate" else 1.0
-        return np.array([critique.score, sign * _pixels(drawn, base), sign * _latent(drawn, base), *points])
+        return np.array([critique.score, sign * _pixels(drawn, base), sign * _latent(drawn, base), *points], float)
 
 
 def measure_effects(grouped: GroupedLora, plan: AttributionPlan, settings: EffectSettings,
@@ -119,7 +126,8 @@ def measure_effects(grouped: GroupedLora, plan: AttributionPlan, settings: Effec
     ends = np.array([np.mean([measurements[Task(sample, end)] for sample in both], 0) for end in (0, plan.whole)])
     shown = measurer.shown
     return BlockEffects(grouped, plan, quantities(settings), attribution, ends, [shown.get(c) for c in plan.singles],
-                        shown[plan.base], shown[plan.whole ^ plan.base], len(measurements), cancelled)
+                        shown[plan.base], shown[plan.whole ^ plan.base], len(measurements), cancelled,
+                        measurer.uncounted)
 
 
 def _pixels(drawn: SampledPicture, base: SampledPicture) -> float:
@@ -139,11 +147,17 @@ def _shown(picture: Tensor, base: Tensor) -> PictureChange:
 
 
 def quantities(settings: EffectSettings) -> tuple[str, ...]:
-    """What is measured of every picture: the score, two distances, and the criteria that count in the score."""
-    known = {*MEASURES, *pictorial_depth.BY_HEIGHT, *(FILTERED if filter_bank.find(filter_bank.folders()) else ())}
+    """What is measured of every picture: the score, two distances, and the criteria of `counting`."""
+    return (SCORE, PIXELS, LATENT, *(criterion.name for criterion in counting(settings)))
+
+
+def counting(settings: EffectSettings) -> list[Criterion]:
+    """The criteria that count in the score of a picture of full size."""
     reference = settings.reference
+    known = {*MEASURES, *pictorial_depth.BY_HEIGHT, *(FILTERED if filter_bank.find(filter_bank.folders()) else ()),
+             *([LEARNED] if reference.scorer else ())}
     middle = {column: reference.quantiles[column][50] for column in needed(reference, settings.rubric) & known}
-    return (SCORE, PIXELS, LATENT, *(v.criterion.name for v in judge(middle, reference, settings.rubric).counted))
+    return [verdict.criterion for verdict in judge(middle, reference, settings.rubric).counted]
 
 
 def chosen(value: str, names: tuple[str, ...]) -> str:

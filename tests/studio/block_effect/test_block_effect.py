@@ -1,6 +1,7 @@
 """Block Effect: groups of a real LoRA on the starter, in the real host."""
 import json
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -222,3 +223,48 @@ def test_a_linked_number_of_nothing_gets_a_sentence(host, starter, file, name, w
 def test_bad_input_gets_a_sentence(host, starter, file, inputs, words):
     with pytest.raises(GraphError, match=words):
         host.run(graph(starter, file, **inputs))
+
+
+def pretended(studio, paintings, rubric, side):
+    """Settings that draw grey pictures and find the median painting in them, of a longer side of `side` pixels."""
+    observations, drawn = studio("block_effect.observations"), studio("sampling").SampledPicture
+    middle = {column: quantiles[50] for column, quantiles in paintings.quantiles.items()}
+
+    class Settings(observations.EffectSettings):
+        def draw(self, model, sample):
+            return drawn(torch.full((1, 4, 8, 8), 1 + model), torch.full((1, 16, 16, 3), model / 10))
+
+        def measure(self, picture):
+            part = {column: value * (1 + picture.mean().item() / 10) for column, value in middle.items()}
+            return part | {"Own longer side": float(side)}
+    return Settings(SimpleNamespace(prompts=1), 0, 1, paintings, rubric)
+
+
+def effects_of(studio, settings, names="AB", show=lambda picture, done: None):
+    grouped = SimpleNamespace(names=list(names), members=(1,) * len(names), unused=0, weighted=sum,
+                              groups=[SimpleNamespace(selectors=(name,)) for name in names])
+    plan = studio("block_effect.block_attribution").plan_attribution("solo", len(names), 1, 2, 0)
+    return studio("block_effect.observations").measure_effects(grouped, plan, settings, show)
+
+
+@pytest.mark.parametrize("side", [512, 700, 900, 1024])
+def test_pictures_of_every_size_have_every_quantity(studio, paintings, parse, side):
+    report, settings = studio("block_effect.effect_report"), pretended(studio, paintings, parse(""), side)
+    effects = effects_of(studio, settings)
+    assert effects.attribution.by_group.shape == (2, len(effects.quantities))
+    assert json.loads(report.data(effects, "Texture"))[0]["groups"][0]["Texture"] is not None
+    assert report.chart(effects, "Variety").shape[0] == report.grid(effects).shape[0] == 1
+    assert ("In pictures this small Texture counts for nothing" in report.report(effects, "Texture", settings)) == (
+        side <= 768)
+
+
+def test_a_sum_over_some_of_the_groups_is_not_called_that_of_all(studio, paintings, parse):
+    import comfy.model_management
+
+    def show(picture, done):
+        if done == 3:
+            raise comfy.model_management.InterruptProcessingException()
+    settings, report = pretended(studio, paintings, parse(""), 1024), studio("block_effect.effect_report")
+    text = report.report(effects_of(studio, settings, "ABCD", show), "pixels", settings)
+    assert "1 of 4 groups were measured and together make +25.50. What the others do was not measured." in text
+    assert "only together" not in text
