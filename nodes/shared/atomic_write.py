@@ -1,7 +1,7 @@
 """Files that appear complete or not at all, whatever ends their writing: a kill, a full disk, a power cut.
 
-A file is written beside its place as `<name>.<process>.<32 hex digits>.tmp`, brought to the disk, and only then gets
-its name in one step. What a killed process leaves there is removed by a later one.
+A file is written beside its place as `<begin of its name>.<process>.<32 hex digits>.tmp`, brought to the disk, and
+only then gets its name in one step. What a killed process leaves there is removed by a later one.
 """
 import logging
 import os
@@ -15,6 +15,8 @@ from pathlib import Path
 
 LEFTOVER = re.compile(r".+?\.(?:(?P<process>\d{1,10})\.)?[0-9a-f]{32}\.tmp", re.DOTALL)
 OLD = 24 * 3600.0  # seconds: another machine may write into the same folder, and its processes are not seen here
+
+BEGIN = 24  # characters of a name that stand in that of the file beside: the whole of a long one would not fit
 
 _looked_into: set[Path] = set()  # for leftovers, by this process, which leaves none itself
 
@@ -61,7 +63,7 @@ def _written_beside(path: Path, write: Callable[[Path], None], waits: bool = Tru
     if path.parent not in _looked_into:    # a folder of thousands would be read for every file
         _looked_into.add(path.parent)
         clear_leftovers([path.parent])
-    beside = path.with_name(f"{path.name}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
+    beside = path.with_name(f"{path.name[:BEGIN]}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
     try:
         write(beside)
         if waits:

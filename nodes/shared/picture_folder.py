@@ -168,13 +168,22 @@ def _files(listing: Listing, halt) -> Iterator[Path]:
             if number % BETWEEN_CHECKS == 0:
                 halt()                  # whoever takes the files does something with each
             path = Path(entry.path)
-            if entry.is_dir():
+            is_folder, is_file = _kind(entry)
+            if is_folder:
                 (links if entry.is_symlink() else folders).append(path)
-            elif entry.is_file():
+            elif is_file:
                 yield path
             else:
                 why = "the links lead nowhere" if entry.is_symlink() else "they are no ordinary files"
                 listing.left_out.append((listing.name(path), why))
+
+
+def _kind(entry: os.DirEntry) -> tuple[bool, bool]:
+    """Whether it is a folder, and whether a file; neither for what cannot be told, such as a link to itself."""
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError:
+        return False, False
 
 
 def _entries(listing: Listing, folder: Path, halt) -> list[os.DirEntry]:

@@ -144,6 +144,16 @@ def test_a_mask_judges_its_rectangle_as_a_picture_of_its_own(asked):
     assert asked["12"]["score"] == asked["13"]["score"] and asked["13"]["region"] is None
 
 
+def test_regions_of_different_sizes_have_charts_of_one_size(host, pack):
+    from types import SimpleNamespace
+    images, mask = torch.rand(2, 800, 800, 3, generator=torch.Generator().manual_seed(0)), torch.ones(2, 800, 800)
+    mask[1, 300:] = mask[1, :, 300:] = 0   # in a small region Texture does not count, and has no row
+    node = SimpleNamespace(hidden=SimpleNamespace(extra_pnginfo=None, unique_id="1", prompt=None))
+    run = pack.nodes.critique.nodes.art_critique_run
+    given = run.criticise(node, images, "", None, mask, None, False, False, "").result
+    assert given[4].shape[0] == given[5].shape[0] == len(given[1]) == 2
+
+
 def test_a_depth_map_adds_the_measures_of_space(asked):
     with_depth, without = asked["12"]["measures"], asked["13"]["measures"]
     assert {"Depth spread", "Aerial contrast"} <= set(with_depth) and "Depth spread" not in without

@@ -53,6 +53,14 @@ def test_each_picture_without_a_caption_gets_one_beside_it(run, folder):
     assert "- No caption for 04.png: no picture that can be read." in report and "notes.md" in report
 
 
+def test_a_long_name_gets_its_caption_and_one_too_long_for_it_is_named(run, tmp_path):
+    for name in ("a" * 251 + ".png", "b" * 252 + ".im", "c.png"):
+        Image.new("RGB", (48, 40), "red").save(tmp_path / name, "IM" if name.endswith(".im") else None)
+    report = run(tmp_path).result[1]
+    assert sorted(path.name for path in tmp_path.glob("*.txt")) == ["a" * 251 + ".txt", "c.txt"]
+    assert "2 written, 1 without" in report and "bb... cannot be written (File name too long)" in report
+
+
 def test_nothing_is_asked_twice_and_only_replace_writes_over_a_caption(run, folder, critique):
     node = critique.nodes.CaptionFolder
     first = node.fingerprint_inputs(str(folder))

@@ -53,6 +53,16 @@ def test_no_name_is_seen_before_its_content_is_whole(atomic, volume, tmp_path):
     assert atomic.write_new(tmp_path, "ink", ".txt", write).read_text() == "whole"
 
 
+@pytest.mark.parametrize("name", ["a" * 251 + ".txt", "漫" * 83 + ".txt"])
+def test_the_longest_name_can_be_written_and_its_leftover_is_known(atomic, tmp_path, name):
+    def write(path):
+        assert len(os.fsencode(path.name)) <= 143 and atomic.LEFTOVER.fullmatch(path.name)
+        path.write_text("x")
+
+    atomic.write_whole(tmp_path / name, write)
+    assert not atomic.write_unless_there(tmp_path / name, write) and names(tmp_path) == [name]
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_what_fails_while_it_is_written_leaves_nothing_and_keeps_what_was_there(atomic, tmp_path, failure):
     def fail(path):

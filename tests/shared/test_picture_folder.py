@@ -83,6 +83,14 @@ def test_a_link_below_the_input_folder_is_a_folder_of_its_own(folders, tmp_path)
     assert names(folders, folders.locate("linked_set")) == ["a.png"]
 
 
+def test_a_link_to_itself_leads_nowhere(folders, tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "loop").symlink_to("loop")
+    listing = folders.list_folder(tmp_path)
+    assert [path.name for path in listing.pictures] == ["a.png"] and folders.fingerprint(tmp_path)
+    assert listing.left_out == [("loop", "the links lead nowhere")]
+
+
 def test_a_linked_picture_is_a_picture(folders, tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "b.png").symlink_to("a.png")

@@ -73,7 +73,7 @@ def _output(cls, images, shown, reference, in_metadata, notes) -> io.NodeOutput:
     pictures = [each.critique for each in shown]
     critiques = [each.critique for each in pictures]
     scores, drawn = [critique.score for critique in critiques], [each for each in shown if each.chart is not None]
-    charts = torch.cat([each.chart for each in drawn])
+    charts = _batch([each.chart for each in drawn])
     notes = [*notes, *(_into_metadata(cls, [node_panel.brief(each) for each in pictures]) if in_metadata else [])]
     grounds, strips = [each.ground for each in shown], [each.strip for each in shown]
     on_page, missing = shown_pictures(cls, [charts, *_tries(shown)])

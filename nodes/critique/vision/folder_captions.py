@@ -1,4 +1,5 @@
 """Captions for a folder of pictures: a text file beside each, written as soon as its words are there."""
+import errno
 import re
 import textwrap
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from ...shared.vision_model import Eye
 KEEP, REPLACE = "keep", "replace"
 LISTED, SHEET = 200, 48     # pictures in the report and on the contact sheet
 LINES, COLUMNS = 5, 23      # of a caption below its picture
+OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)    # what other names of the folder do not meet
 MOST_READ = 4000            # bytes of an old caption that are looked at
 
 
@@ -103,6 +105,8 @@ def _captioned(eye: Eye, path: Path, name: str, target: Path, plan: Plan, replac
             return Captioned(path, name, problem=f"{target.name} is there since the folder was listed, and stays")
     except OSError as error:
         reason = error.strerror or type(error).__name__
+        if error.errno in OF_ONE_NAME:
+            return Captioned(path, name, problem=f"{shorten(target.name)} cannot be written ({reason})")
         raise ValueError(f"folder: the caption of {name} cannot be written ({reason}).") from None
     return Captioned(path, name, text, is_new=True)
 

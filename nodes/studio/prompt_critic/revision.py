@@ -180,7 +180,11 @@ def _words(entry) -> str | None:
 def _number(entry) -> float | None:
     if isinstance(entry, str):
         found = ASKED_NUMBER.search(entry[:LONGEST])
-        entry = float(found[0]) if found else None
-    if isinstance(entry, bool) or not isinstance(entry, (int, float)) or not math.isfinite(entry):
+        entry = found[0] if found else None
+    if isinstance(entry, bool) or not isinstance(entry, (int, float, str)):
         return None
-    return float(entry)
+    try:
+        number = float(entry)
+    except OverflowError:   # an int of more digits than a float has room for
+        return None
+    return number if math.isfinite(number) else None

@@ -47,6 +47,12 @@ def test_an_answer_that_was_cut_off_gives_what_is_there(revision, space):
     assert asked.prompt == "a cat at noon" and asked.values == {"cfg": 6}
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 320, '"1' + "0" * 320 + '"', "1e999"])
+def test_a_number_without_end_is_ignored(revision, space, number):
+    found = revision.read(f'{{"prompt": "a cat", "steps": {number}}}', space)
+    assert (found.prompt, found.values, found.ignored) == ("a cat", {}, ("steps",))
+
+
 def test_what_cannot_be_done_is_named(revision, space):
     asked = revision.read('{"prompt": "a cat", "sampler": "dpm", "negative": "x", "cfg": 99}', space, negative=False)
     assert asked.ignored == ("sampler", "negative") and asked.negative is None
