@@ -12,7 +12,7 @@ from .explain import counterfactuals, reasons
 from .explain.heat_maps import HeatMap, exact, ground, heat_map, tiles
 from .explain.phrases import SPOKEN_OF
 from .explain.places import where
-from .measures import filter_bank, measure, pictorial_depth
+from .measures import FILTERED, MEASURES, filter_bank, measure, pictorial_depth
 from .picture.main_colours import swatches
 from .picture.planes import CANONICAL, Picture
 from .reference.distributions import LEARNED, OWN_SIDE, Reference, paintings
@@ -128,6 +128,13 @@ def judge_only(image: Tensor, reference: Reference, rubric: Rubric) -> Critique:
 
     Measures no more columns than these need: for where many pictures are judged."""
     return judge(measured(image, needed(reference, rubric), reference), reference, rubric)
+
+
+def measurable(reference: Reference) -> set[str]:
+    """The columns that can be measured of a picture here: those of filters where their file is there, the learned score
+    where the reference brings its scorer."""
+    filtered = FILTERED if filter_bank.find(filter_bank.folders()) else ()
+    return {*MEASURES, *pictorial_depth.BY_HEIGHT, *filtered, *([LEARNED] if reference.scorer else ())}
 
 
 def measured(image: Tensor, columns: Collection[str], reference: Reference | None = None) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """A table of pictures and what was measured of them, as Critique Gallery writes it: parts in a folder, of one schema.
 
 A part is a Parquet file, or a CSV file where pyarrow is not installed. Later parts hold what is newer: of a picture
-that was measured twice the last row counts.
+that was measured twice the last row counts. A list beside the parts names the pictures that have a row and were gone
+when the source was looked through last; they are passed over until they are back.
 """
 import csv
 import json
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +18,7 @@ from .picture_folder import quoted
 
 ABOUT = "gallery.json"
 PART = "part-"
+GONE = "gone.json"
 WORDS = ("path", "error")           # the columns that are no numbers
 WHOLE = ("size", "mtime_ns")
 
@@ -50,7 +53,12 @@ def read_part(part: Path, names: Sequence[str]) -> dict[str, list | np.ndarray]:
     try:
         return (_from_parquet if part.suffix == ".parquet" else _from_csv)(part, names)
     except (OSError, LookupError, ValueError, StopIteration, csv.Error) as error:   # pyarrow's own are of these kinds
-        raise ValueError(f"table: {part.name} cannot be read ({quoted(str(error))})") from None
+        raise ValueError(f"table: {part.name} cannot be read ({why(error, part)})") from None
+
+
+def why(error: Exception, file: Path) -> str:
+    """What a reader of files said, without the server's path."""
+    return quoted(str(error).replace(str(file), file.name))
 
 
 def _from_parquet(part: Path, names: Sequence[str]) -> dict:
@@ -96,8 +104,21 @@ class PictureTable:
                     errors[path] = error
                 else:
                     errors.pop(path, None)
+        for path in self.gone:
+            rows.pop(path, None)
+            errors.pop(path, None)
         names = sorted(path for path in rows if path not in errors)
         return names, np.array([rows[name] for name in names], np.int64), errors
+
+    @cached_property
+    def gone(self) -> list[str]:
+        """Those that have a row and are no longer in the source, in order."""
+        try:
+            return json.loads((self.folder / GONE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise ValueError(f"table: {GONE} cannot be read ({why(error, self.folder / GONE)})") from None
 
     @property
     def names(self) -> list[str]:
@@ -116,9 +137,14 @@ class PictureTable:
 
     def path(self, name: str) -> Path:
         """Where a picture lies. Raises ValueError where it is no file of its own, as in a tar file."""
-        if not self.root:
+        if not self.root or self.is_packed(name):
             raise ValueError(f"table: {quoted(name)} is no file of its own; make the gallery of a folder of pictures")
         return Path(os.path.join(self.root, name))
+
+    def is_packed(self, name: str) -> bool:
+        """Whether it lies in a tar file; a folder may have a name such as old.tar, too."""
+        above = [parent for parent in Path(name).parents if parent.suffix.lower() == ".tar"]
+        return any(os.path.isfile(os.path.join(self.root, parent)) for parent in above)
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, float]]:
         """Of each of `names` its numbers in the columns."""
@@ -134,7 +160,9 @@ def locate(table: str, output: Callable[[], str]) -> Path:
         raise ValueError(f"table: expected the name of a gallery or an absolute path, got {quoted(table)}")
     try:
         typed = typed.expanduser()
-        places = [typed] if typed.is_absolute() else [Path(output()) / "galleries" / typed, Path(output()) / typed]
+        composed = unicodedata.normalize("NFC", str(typed))     # as galleries are named
+        places = [typed] if typed.is_absolute() else [Path(output(), *above, each) for each in (typed, composed)
+                                                      for above in (["galleries"], [])]
         if place := next((place for place in places if (place / ABOUT).is_file()), None):
             return place
     except (OSError, RuntimeError, ValueError):     # a name that no file system takes, or the home of nobody
@@ -145,6 +173,8 @@ def locate(table: str, output: Callable[[], str]) -> Path:
 def fingerprint(table: str, output: Callable[[], str]) -> str:
     """Changes when the table does; the text itself where there is none, which the run then says."""
     try:
-        return " ".join(part.name for part in parts(locate(table, output)))
+        folder = locate(table, output)
+        gone = [str((folder / GONE).stat().st_mtime_ns)] if (folder / GONE).is_file() else []
+        return " ".join([*(part.name for part in parts(folder)), *gone])
     except (ValueError, OSError, RuntimeError):
         return table

@@ -1,5 +1,6 @@
 """Many pictures, of which the critique keeps the best, and what choosing among so many is worth."""
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -35,8 +36,15 @@ class Candidate(NamedTuple):
     measures: dict[str, float] | None = None
 
 
+    @property
+    def as_thumbnail(self) -> "Candidate":
+        """What is left of one that is not kept: of large pictures by the hundred only these fit into memory."""
+        return self._replace(picture=thumbnail(self.picture.cpu()[..., :3])[None], latent=None)
+
+
 class Selection(NamedTuple):
-    """Candidates and their critiques in the order they came; `places` sorts them, the best first."""
+    """Candidates and their critiques in the order they came; `places` sorts them, the best first. The pictures of those
+    that were not to be kept are thumbnails, without a latent."""
     candidates: list[Candidate]
     critiques: list[Critique]
     places: list[int]
@@ -95,19 +103,24 @@ def measure_for(rubric: Rubric, reference: Reference) -> Measure:
 
 
 def choose(candidates: Iterator[Candidate], rubric: Rubric, reference: Reference,
-           show: Callable[[Tensor, int], None]) -> Selection:
-    """Judges every candidate; `show` is told (the best so far, how many are done) after each and may raise to cancel.
+           show: Callable[[Tensor, int], None], keep: int = sys.maxsize) -> Selection:
+    """Judges every candidate and holds the `keep` best; `show` is told (the best so far, how many are done) after each
+    and may raise to cancel.
 
     A cancel after the first picture ends the search and keeps what there is; before it, it is a cancel."""
     kept: list[Candidate] = []
     critiques: list[Critique] = []
+    best: list[int] = []
     measure, cancelled = measure_for(rubric, reference), False
     try:
         for candidate in candidates:
             critiques.append(judge(candidate.measures or measure(candidate.picture), reference, rubric))
             kept.append(candidate)
-            best = ranking.order([critique.score for critique in critiques])[0]
-            show(kept[best].picture, len(kept))
+            best = sorted([*best, len(kept) - 1], key=lambda place: -critiques[place].score)
+            for out in best[keep:]:     # what falls out never comes back, as order is that of the scores
+                kept[out] = kept[out].as_thumbnail
+            best = best[:keep]
+            show(kept[best[0]].picture, len(kept))
     except comfy.model_management.InterruptProcessingException:
         if not kept:
             raise

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 RUBRICS = ["", "Balance=2; Symmetry=0", "Value>70; Line -> 80 +- 10", "*=0; Value=1 high", "RMS contrast=2 low",
            "@Arnheim", "@Dow; Notan=3", "@Kandinsky"]
@@ -219,6 +220,55 @@ def test_the_paintings_are_even_from_0_to_100_at_every_size(critique):
         sized = paintings.at_size(longer)
         assert sum(sized.shares.values()) == pytest.approx(1)
         assert sized.rank(50.0) == pytest.approx(50, abs=3) and sized.totals == sorted(sized.totals)
+
+
+@pytest.fixture(scope="module")
+def drawings(critique):
+    """(a reference of 40 pictures of 512 pixels, the measures of each, what makes one of them a line drawing)."""
+    distributions, measures = critique.reference.distributions, critique.measures.MEASURES
+    middle = {column: quantiles[50] for column, quantiles in distributions.paintings().quantiles.items()}
+    columns, draw = [*measures, distributions.OWN_SIDE], torch.Generator().manual_seed(0)
+    rows = torch.tensor([[middle.get(column, 1.0) for column in measures] + [512.0]]).double()
+    rows = rows * (1 + 0.2 * torch.rand(40, len(columns), generator=draw).double())
+    rows[:, -1] = 512
+    own = distributions.fit("my line drawings", "40 pictures of my line drawings", columns, rows)
+    drawn = {"Ground share": 0.9, "Few colours": 0.95, "Smooth share": 0.9, "Colorfulness": 0.5, "Compactness": 0.01,
+             "mean L channel": 90.0, "Dark share": 0.1}
+    return own, [dict(zip(columns, row, strict=True)) for row in rows.tolist()], drawn
+
+
+def test_small_pictures_are_no_small_copies_among_pictures_of_their_size(critique, drawings):
+    own, rows, _ = drawings
+    assert own.at_size(512) == own == own.at_size(1024) and own.side == 512
+    assert own.at_size(384).shares["Slope Redies"] == 0 < own.at_size(450).shares["Slope Redies"]
+    assert critique.reference.distributions.paintings().at_size(512).shares["Slope Redies"] == 0
+    kinds = critique.explain.picture_kind.kinds
+    told = [" ".join(kinds({**rows[0], "Own longer side": side}, own)) for side in (512.0, 400.0)]
+    assert "A small copy" not in told[0] and "A small copy" in told[1]
+    large = own._replace(quantiles=own.quantiles | {"Own longer side": [2000.0] * 101})
+    assert large.side == 1024
+
+
+def test_no_report_with_a_reference_of_ones_own_speaks_of_paintings(critique, drawings, pack):
+    own, rows, drawn = drawings
+    judge, report = critique.score.judge.judge, critique.report
+    picture = judge({**rows[0], **drawn, "Own longer side": 300.0}, own)
+    texts = [report.critique_report.summary([picture], own)]
+    assert "A line drawing: one colour covers 90% of it.\n" in texts[0]
+    faint = {"RMS contrast": 1.0, "std a channel": 1.0, "std b channel (Lab)": 1.0}
+    texts.append(report.critique_report.summary([judge({**rows[0], **faint}, own)], own))
+    texts.append(" ".join(critique.explain.picture_kind.kinds({**drawn, "Ground share": 0.9}, own._replace(
+        quantiles={**own.quantiles, "Ground share": [0.1] * 101, "Colorfulness": [0.0] * 101}))))
+    assert "Few pictures of my line drawings have such a ground" in texts[-1] and "No colour" not in texts[-1]
+    critiques = [judge(row, own) for row in rows[:3]]
+    texts.append(report.ranking.write(critiques, report.ranking.order([each.score for each in critiques]), 1, own))
+    assert "Another sample of pictures of my line drawings" in texts[-1]
+    page = critique.gallery.page
+    texts.append(page._of_score({"rubric": "", "reference": "my line drawings 0123456789abcdef"}))
+    assert texts[-1] == "0 to 100; the pictures of my line drawings are even from 0 to 100"
+    texts.append(page._of_score({"rubric": "Balance=2", "reference": "paintings"}))
+    assert not [text for text in texts if "paintings" in text.lower()]
+    assert page._of_score({"rubric": "", "reference": "paintings"}).startswith("0 to 100; the paintings")
 
 
 @pytest.mark.parametrize("rubric, column", [("Balance=high", "Tilt"), ("Balance -> 80", "Tilt"),

@@ -46,6 +46,21 @@ def test_of_a_batch_the_highest_scores_are_kept_in_their_order(best_of, parts):
     assert "| 4 | " in text and "best of" in text
 
 
+@pytest.mark.parametrize("keep", [1, 2, 9])
+def test_only_those_that_are_kept_stay_whole(best_of, parts, keep):
+    images, seen = torch.cat([pictures(4, 200), pictures(4, 200)]), []     # each twice: equal scores, in their order
+    drawn = (one._replace(latent={"samples": one.picture}) for one in best_of.from_batch(images))
+    chosen = best_of.choose(drawn, *parts, lambda best, done: seen.append(best.shape), keep)
+    every = best_of.choose(best_of.from_batch(images), *parts, lambda *_: None)
+    assert chosen.places == every.places and set(seen) == {images[:1].shape}
+    for number, place in enumerate(chosen.places):
+        whole = number < keep
+        assert chosen.candidates[place].picture.shape[1:3] == ((200, 200) if whole else (160, 160))
+        assert (chosen.candidates[place].latent is not None) == whole
+    assert best_of.latents(chosen, keep)["samples"].shape[0] == min(keep, 8)
+    assert torch.equal(best_of.contact_sheet(chosen, keep), best_of.contact_sheet(every, keep))
+
+
 def test_a_cancel_keeps_what_was_judged_and_says_so(best_of, parts):
     import comfy.model_management
 

@@ -1,7 +1,7 @@
 """What kind of picture it is, as far as that changes how the critique is to be read, from its measures alone."""
 from collections.abc import Mapping
 
-from ..reference.distributions import FULL, OWN_SIDE, SMALL
+from ..reference.distributions import FULL, OWN_SIDE, Reference, paintings
 
 SAME = 0.5  # of L*, a* or b*: a spread that no eye sees
 GREY = 2.0  # of Hasler and Suesstrunk's colourfulness: below it colour is what rounding left of it
@@ -9,6 +9,7 @@ FAINT = 5.0  # of L*, a* and b*: spreads below it are of nearly one colour
 NIGHT = 20.0  # of L*, on average
 GROUND, FEW = 0.33, 0.85  # shares of one colour in a picture on a flat ground, and of eight in a graphic
 FIELDS, TEXTURE, EDGES = 0.45, 0.03, 0.025  # of a graphic: the least of smooth fields and of edges, the most of texture
+RARE = 0.25  # of the pictures of a reference: what fewer have is unusual among them
 RAGGED = 0.05  # compactness: strokes, not a mass
 PAPER, STROKES = 75.0, 0.3  # L* of a drawing on average, and the most that its strokes cover
 AS_LITTLE = ("so that a low score says no more than that. Hold it against a reference of its own kind, or ask for what "
@@ -30,45 +31,56 @@ def colourless(measures: Mapping[str, float]) -> bool:
     return measures.get("Colorfulness", GREY) < GREY
 
 
-def kinds(measures: Mapping[str, float]) -> list[str]:
-    """Sentences on the kind of picture: what it is, what that means for the reading, and what to use instead."""
+def kinds(measures: Mapping[str, float], among: Reference | None = None) -> list[str]:
+    """Sentences on the kind of picture: what it is, what that means for the reading among these pictures (None: the
+    paintings), and what to use instead."""
+    among = among or paintings()
     empty = nothing(measures)
     if empty:
         return [f"{empty} No measure says anything about it, whatever number it has."]
-    found = [*_of_colour(measures), *_of_make(measures)]
+    found = [*_of_colour(measures, among), *_of_make(measures, among)]
     side = measures.get(OWN_SIDE, FULL)
-    if side < FULL:
-        less = "counts less" if side > SMALL else "does not count"
+    if side < among.side:
+        less = "counts less" if among.part_of(side) else "does not count"
         found.append(f"A small copy: its longer side of {side:.0f} pixels is enlarged to {FULL}. The slope of the "
                      f"spectrum, which a small copy moves by what it has lost or sharpened, {less}; other measures of "
                      "texture, shown only, move too. Give a larger copy, or a reference of pictures of this size.")
     return found
 
 
-def _of_colour(measures) -> list[str]:
+def _of_colour(measures, among: Reference) -> list[str]:
     if _faint(measures):
-        return ["Nearly one colour: what is measured is the little that differs from it, and most places among the "
-                "paintings are extreme for that reason alone."]
-    if colourless(measures):
+        extreme = "places among the " + among.kind + " are extreme for that reason alone"
+        return ["Nearly one colour: what is measured is the little that differs from it, and " + (
+            f"most {extreme}." if among.is_paintings else f"{extreme} where these have more of it.")]
+    coloured = among.share_from("Colorfulness", GREY)
+    if colourless(measures) and (coloured is None or coloured > 0.5):
         return ["No colour: every measure of colour says this one thing. Leave them out with `Colour richness=0; "
                 "Colour harmony=0; Contrast=0`, or hold it against a reference of pictures without colour."]
     return []
 
 
-def _of_make(measures) -> list[str]:
+def _of_make(measures, among: Reference) -> list[str]:
     found = ["As dark as a night piece: it is dark nearly throughout, so that its few lights are what weighs, and what "
              "is said of light and dark rests on them."] if measures.get("mean L channel", 100.0) < NIGHT else []
     if _faint(measures):  # then one colour covers it, whatever it shows
         return found
     ground = measures.get("Ground share", 0.0)
     if ground >= GROUND and not found:
-        found.append(f"{_on_ground(measures)}: one colour covers {ground:.0%} of it. Few paintings have such a ground, "
-                     f"{AS_LITTLE}")
+        found.append(f"{_on_ground(measures)}: one colour covers {ground:.0%} of it."
+                     + _few(among, "Ground share", GROUND, "have such a ground"))
     elif _graphic(measures):
         fields = measures["Smooth share"]
         found.append(f"A graphic in smooth fields: flat or evenly graded colour fills {fields:.0%} of it, with clean "
-                     f"edges and next to no texture. Few paintings are as smooth, {AS_LITTLE}")
+                     "edges and next to no texture." + _few(among, "Smooth share", FIELDS, "are as smooth"))
     return found
+
+
+def _few(among: Reference, column: str, least: float, like_it: str) -> str:
+    """A sentence where few pictures of the reference are like it, and a low score therefore says little."""
+    share = among.share_from(column, least)
+    few = among.is_paintings if share is None else share < RARE
+    return f" Few {among.kind} {like_it}, {AS_LITTLE}" if few else ""
 
 
 def _on_ground(measures) -> str:

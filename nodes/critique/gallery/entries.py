@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...shared.picture_folder import is_picture, list_folder, printable, quoted, require_pictures
-from ...shared.picture_table import parquet
+from ...shared.picture_table import parquet, why
 
 LISTS, TARS = (".parquet",), (".tar",)
 NS = 10 ** 9
@@ -95,12 +95,20 @@ def _packed(path: Path, name: str, halt) -> Iterator[Entry]:
 def _listed(path: Path, halt) -> Iterator[Entry]:
     """The files that the column `path` of a Parquet file names, absolute or below its folder; `size` and `mtime_ns`
     beside it spare a look at each."""
-    held = parquet("folder").read_table(path)
+    try:
+        held = parquet("folder").read_table(path)
+    except (OSError, LookupError, ValueError, NotImplementedError) as error:   # pyarrow's own are of these kinds
+        if str(error).startswith("folder: "):
+            raise
+        raise ValueError(f"folder: {quoted(path.name)} cannot be read ({why(error, path)})") from None
     if "path" not in held.column_names:
         raise ValueError(f"folder: expected a column path in {quoted(path.name)}, got "
                          f"{quoted(', '.join(held.column_names))}")
     columns = [held[name].to_pylist() if name in held.column_names else [None] * held.num_rows
                for name in ("path", "size", "mtime_ns")]
+    if any(not isinstance(name, str | None) for name in columns[0]):
+        raise ValueError(f"folder: expected names of files in the column path of {quoted(path.name)}, got "
+                         f"{quoted(str(held['path'].type))}")
     for number, (name, size, mtime_ns) in enumerate(zip(*columns, strict=True)):
         if number % 1000 == 0:
             halt()
@@ -109,11 +117,11 @@ def _listed(path: Path, halt) -> Iterator[Entry]:
 
 
 def _entry_of(file: Path, name: str, size: int | None, mtime_ns: int | None) -> Entry:
-    if size is None or mtime_ns is None:
+    if not (isinstance(size, int) and isinstance(mtime_ns, int)):
         try:
             status = file.stat()
             size, mtime_ns = status.st_size, status.st_mtime_ns
-        except OSError:     # whoever reads it says so in its row
+        except (OSError, ValueError):   # whoever reads it says so in its row
             size, mtime_ns = 0, 0
     return Entry(name, size, mtime_ns, str(file))
 

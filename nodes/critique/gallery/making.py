@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ...shared.picture_folder import shown
 from ...shared.picture_table import PictureTable
 from . import entries, page, parts, pool, ray_engine
 from .measuring import Measurer, Settings
@@ -82,6 +83,9 @@ def _make(request: Request, halt, tell) -> Made:
     parts.begin(request.folder, about(request.settings, found.root, columns))
     known, notes = parts.known(request.folder, request.again)
     left = [entry for entry in found.entries if known.get(entry.path) != entry.key]
+    gone = sorted(known.keys() - {entry.path for entry in found.entries})
+    parts.note_gone(request.folder, gone)
+    notes += _of_gone(gone)
     del known
     pace = Pace(len(left))
     tell(pace)
@@ -91,6 +95,12 @@ def _make(request: Request, halt, tell) -> Made:
     seconds = time.monotonic() - pace.began
     drawn = page.write(PictureTable(request.folder), halt)
     return Made(len(found.entries), pace.done, pace.errors, seconds, [*found.notes, *notes], request.folder, drawn)
+
+
+def _of_gone(gone: list[str]) -> list[str]:
+    if not gone:
+        return []
+    return [f"No longer there, and passed over until they are back: {shown(gone)}."]
 
 
 def about(settings: Settings, root: str, columns: list[str]) -> dict:

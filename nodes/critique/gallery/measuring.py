@@ -10,9 +10,10 @@ import torch
 from ...shared.picture_file import read_picture
 from ..measures import FILTERED, MEASURES, filter_bank, measure, pictorial_depth
 from ..picture.planes import CANONICAL, Picture
-from ..reference.distributions import OWN_SIDE, Reference, paintings
+from ..reference.distributions import LEARNED, OWN_SIDE, Reference, paintings
+from ..rubric.criteria import Rubric
 from ..rubric.rubric_language import parse
-from ..score.judge import judge, points, position
+from ..score.judge import check_measured, judge, points, position
 from .entries import Entry
 
 ALL, COLOUR_AND_VALUE = "all", "colour and value"
@@ -36,6 +37,13 @@ def plain(reference: Reference | None) -> dict | None:
     return reference and {**reference._replace(scorer=None)._asdict(), "estimated": list(reference.estimated)}
 
 
+def check_tabled(rubric: Rubric) -> None:
+    """Raises ValueError with one sentence where a rubric counts what no table holds."""
+    if any(LEARNED in criterion.columns and criterion.weight > 0 for criterion in rubric.criteria):
+        raise ValueError("rubric: a table holds no learned score; leave `learned` out here, or give the pictures "
+                         "themselves to Rank Images")
+
+
 class Measurer:
     """Measures pictures with one thread. Raises ValueError where the rubric cannot be read or cannot be met."""
 
@@ -46,13 +54,19 @@ class Measurer:
         self.quick = settings.measures == COLOUR_AND_VALUE
         self.wanted = [name for name in MEASURES if name in QUICK or name.startswith(("mean ", "std "))] if (
             self.quick) else None
+        if not self.quick:
+            check_tabled(self.rubric)
+            check_measured(self.reference, self.rubric, self._measured)
 
     @property
     def columns(self) -> list[str]:
         """The names of all numbers of a row, in the order of the table."""
         criteria = [CRITERION + criterion.name for criterion in self.rubric.criteria]
-        measured = self.wanted or [*MEASURES, *pictorial_depth.BY_HEIGHT, *(FILTERED if self.bank else ())]
-        return ["score", *criteria, OWN_SIDE, *measured]
+        return ["score", *criteria, OWN_SIDE, *self._measured]
+
+    @property
+    def _measured(self) -> list[str]:
+        return self.wanted or [*MEASURES, *pictorial_depth.BY_HEIGHT, *(FILTERED if self.bank else ())]
 
     def row(self, entry: Entry) -> dict:
         """What the table holds of a picture. A picture that cannot be measured has a sentence in `error`."""

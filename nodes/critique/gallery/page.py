@@ -12,6 +12,7 @@ import numpy as np
 from ...shared.atomic_write import write_whole
 from ...shared.picture_file import read_picture
 from ...shared.picture_table import PictureTable
+from ..rubric.rubric_language import parse
 from .measuring import CRITERION
 
 PAGE = "gallery.html"
@@ -48,7 +49,7 @@ def _parts(table: PictureTable, halt) -> Iterator[str]:
     criteria = [column for column in table.columns if column.startswith(CRITERION)]
     score = table.numbers("score")
     if len(table.names):
-        yield _section("Score", score, table, "0 to 100; the paintings are even from 0 to 100")
+        yield _section("Score", score, table, _of_score(table.about))
         yield _timeline(table, score)
     for column in criteria if len(table.names) else ():
         halt()
@@ -59,6 +60,14 @@ def _parts(table: PictureTable, halt) -> Iterator[str]:
         yield f"<div><h3>{html.escape(column)}</h3>{_histogram(table.numbers(column))}</div>"
     yield "</div></section>"
     yield _errors(table)
+
+
+def _of_score(about: dict) -> str:
+    """What the numbers of the score are, by the rubric and the reference of the table."""
+    if not parse(about["rubric"]).plain:
+        return "0 to 100, a mean of points"
+    name = about["reference"].rpartition(" ")[0]    # before what tells it from others of its name
+    return f"0 to 100; {f'the pictures of {name}' if name else 'the paintings'} are even from 0 to 100"
 
 
 def _section(title: str, values: np.ndarray, table: PictureTable, what: str) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ...shared import picture_table
 from ...shared.atomic_write import write_whole
-from ...shared.picture_folder import quoted
-from ...shared.picture_table import ABOUT, PART, WHOLE, WORDS
+from ...shared.picture_folder import quoted, shown
+from ...shared.picture_table import ABOUT, GONE, PART, WHOLE, WORDS
+from ..measures import FILTERED
 
 HEAD = ("path", "size", "mtime_ns", "error")
 OTHER = {"root": "other pictures", "measures": "other measures", "rubric": "another rubric",
-         "reference": "another reference", "columns": "other columns, of another version of this pack"}
+         "reference": "another reference"}
 ROWS, SECONDS = 1000, 60.0  # of a part: what a kill costs at most
 
 
@@ -68,9 +69,30 @@ def begin(folder: Path, about: dict) -> None:
     for what in OTHER if held else ():
         if held.get(what) != about[what]:
             raise ValueError(f"out: {quoted(folder.name)} holds a table of {OTHER[what]}; choose another folder")
+    if held and held.get("columns") != about["columns"]:
+        what = _other_columns(held.get("columns") or [], about["columns"])
+        raise ValueError(f"out: {quoted(folder.name)} holds {what}; choose another folder")
     if held is None:
         text = json.dumps(about, indent=1, ensure_ascii=True)
         write_whole(folder / ABOUT, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _other_columns(held: Sequence[str], now: Sequence[str]) -> str:
+    """How a table of other columns came to be one."""
+    more, fewer = [name for name in now if name not in held], [name for name in held if name not in now]
+    if {*more, *fewer} and {*more, *fewer} <= {*FILTERED}:
+        return f"a table made {'without' if more else 'with'} the file of AlexNet's filters"
+    named = [*(f"{name} is new" for name in more), *(f"{name} is gone" for name in fewer)]
+    which = shown(named, 3) or "in another order"
+    return f"a table of other columns ({which}), as another version of this pack has them"
+
+
+def note_gone(folder: Path, names: Sequence[str]) -> None:
+    """Writes down which pictures that have a row are no longer in the source, where that is not what stands there."""
+    held = picture_table.PictureTable(folder).gone
+    if list(names) != held:
+        text = json.dumps(list(names))
+        write_whole(folder / GONE, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _check_opens(part: Path) -> None:
@@ -80,9 +102,9 @@ def _check_opens(part: Path) -> None:
         raise ValueError(f"out: {part.name} cannot be opened ({error.strerror})") from None
 
 
-def known(folder: Path, again: bool = False) -> tuple[dict[str, tuple[int, int]], list[str]]:
-    """(size and time of each picture that has a row, sentences about parts that cannot be read). again: pictures that
-    have an error are not among them.
+def known(folder: Path, again: bool = False) -> tuple[dict[str, tuple[int, int] | None], list[str]]:
+    """(size and time of each picture that has a row, sentences about parts that cannot be read). again: None in their
+    place for pictures that have an error.
 
     A part that was damaged is put aside under another name, and its pictures are measured anew. Raises ValueError
     where nothing is wrong with the parts, but they cannot be opened here."""
@@ -101,5 +123,5 @@ def known(folder: Path, again: bool = False) -> tuple[dict[str, tuple[int, int]]
         found.update(zip(held["path"], keys, strict=True))
         for path, error in zip(held["path"], held["error"], strict=True) if again else ():
             if error:
-                found.pop(path, None)
+                found[path] = None
     return found, notes

@@ -57,6 +57,14 @@ def with_learned(reference: Reference, scorer: Scorer, ends: Scale) -> Reference
     return reference._replace(quantiles={**reference.quantiles, LEARNED: levels}, scorer=scorer)
 
 
+def lent(tradition: Reference, lender: Reference | None) -> Reference:
+    """The tradition, which also knows `learned` where the lender does."""
+    if not lender or not lender.scorer:
+        return tradition
+    return tradition._replace(quantiles={**tradition.quantiles, LEARNED: lender.quantiles[LEARNED]},
+                              scorer=lender.scorer)
+
+
 def disagreements(learned: Sequence[float], measured: Sequence[float]) -> list[int]:
     """The pictures, from 0, whose two scores, 0..100, lie further apart than APART."""
     return [number for number, (one, other) in enumerate(zip(learned, measured, strict=True))

@@ -1,6 +1,6 @@
 from comfy_api.v0_0_2 import io
 
-from .critique_inputs import folder_fingerprint, reference_input, rubric_input, rubric_sentence
+from .critique_inputs import reference_input, rubric_input, rubric_sentence
 
 MEASURES = ("all", "colour and value")      # as in gallery.measuring, which loads when the node runs
 
@@ -56,8 +56,9 @@ class CritiqueGallery(io.ComfyNode):
         return rubric_sentence(rubric)
 
     @classmethod
-    def fingerprint_inputs(cls, folder="", **_):
-        return folder_fingerprint(folder)
+    def fingerprint_inputs(cls, folder="", name="", **_):
+        from . import critique_gallery_run
+        return critique_gallery_run.fingerprint(folder, name)
 
     @classmethod
     def execute(cls, folder="", name="", rubric="", reference=None, measures=MEASURES[0], workers=0, ray="",

@@ -2,6 +2,7 @@
 import os
 import re
 import time
+import unicodedata
 from pathlib import Path
 
 import comfy.model_management
@@ -11,6 +12,7 @@ from comfy_api.v0_0_2 import io
 
 from ...shared.device_names import is_device
 from ...shared.node_display import say
+from ...shared.picture_folder import fingerprint as folder_version
 from ...shared.picture_folder import locate, quoted
 from ...shared.picture_table import PictureTable
 from ..gallery import making
@@ -18,16 +20,19 @@ from ..gallery.entries import LISTS, TARS
 from ..gallery.measuring import Settings, plain
 from ..measures import filter_bank
 from ..report import gallery_report
+from .critique_inputs import table_fingerprint
 
 GALLERIES = "galleries"     # below the output folder
-NAME = re.compile(r"\w[\w .()+-]{0,99}")
+SIGNS = " _.()+-"
+MARKS = ("Mn", "Mc")        # what stands on or around a letter, as vowels do in Thai and Hindi
+LONGEST, MOST_BYTES = 100, 200
 BETWEEN_TEXTS = 0.5         # seconds
 
 
 def run(node_id, folder, name, rubric, reference, measures, workers, ray, again) -> io.NodeOutput:
     """The outputs of the node. Raises ValueError with one sentence for what is asked wrongly."""
     source = _source(folder)
-    called = _checked_name(name.strip() or (source.name if source.is_dir() else source.stem))
+    called = _called(name, source)
     settings = Settings(measures, rubric, plain(reference), filter_bank.folders())
     request = making.Request(source, Path(folder_paths.get_output_directory()) / GALLERIES / called, settings,
                              workers or os.cpu_count() or 1, ray.strip(), again)
@@ -54,13 +59,38 @@ def _source(folder: str) -> Path:
     return locate(folder)
 
 
+def fingerprint(folder: str, name: str) -> str:
+    """Changes when the pictures or the table do; the text itself where there are none, which the run then says."""
+    try:
+        source = _source(folder)
+        table = table_fingerprint(f"{GALLERIES}/{_called(name, source)}")
+        if source.is_dir():
+            return f"{folder_version(source)} {table}"
+        status = source.stat()
+        return f"{status.st_size} {status.st_mtime_ns} {table}"
+    except (ValueError, OSError):
+        return folder
+
+
+def _called(name: str, source: Path) -> str:
+    return _checked_name(name.strip() or (source.name if source.is_dir() else source.stem))
+
+
 def _checked_name(name: str) -> str:
-    if not NAME.fullmatch(name) or ".." in name or name.endswith((" ", ".")):
-        raise ValueError(f"name: expected letters, digits, blanks and - _ + ( ) . alone, got {quoted(name)}")
+    name = unicodedata.normalize("NFC", name)
+    fits = 0 < len(name) <= LONGEST and len(name.encode("utf-8", "replace")) <= MOST_BYTES
+    if not fits or not all(map(_is_plain, name)) or not (name[0].isalnum() or name[0] == "_") or ".." in name or (
+            name.endswith((" ", "."))):
+        raise ValueError(f"name: expected letters, digits, blanks and - _ + ( ) . alone, at most {LONGEST} of them "
+                         f"and {MOST_BYTES} bytes, got {quoted(name)}")
     if is_device(name):
         raise ValueError(f"name: expected a name that a folder may have everywhere, got {quoted(name)}, which Windows "
                          "keeps for a device")
     return name
+
+
+def _is_plain(letter: str) -> bool:
+    return letter.isalnum() or letter in SIGNS or unicodedata.category(letter) in MARKS
 
 
 class _Shown:

@@ -57,9 +57,10 @@ class LearnedScore(io.ComfyNode):
                                                  "pictures."),
                 io.Float.Output("scores", is_output_list=True, tooltip="One score for each picture, as a list; a "
                                                                        "single 0 without pictures."),
-                ReferenceType.Output("reference", tooltip="For Art Critique, Rank Images, Best of N and Tune Blocks: "
-                                                          "what came in, or the paintings, which also knows "
-                                                          "`learned` in a rubric."),
+                ReferenceType.Output("reference", tooltip="For Art Critique, Rank Images, Best of N, Tune Blocks, "
+                                                          "Block Effect and Prompt Critic: what came in, or the "
+                                                          "paintings, which also knows `learned` in a rubric. A table "
+                                                          "of Critique Gallery holds no learned score."),
                 io.String.Output("report", tooltip="Markdown: each picture's learned and measured score, and where "
                                                    "they disagree."),
                 io.String.Output("data", tooltip="JSON, one entry for each picture: learned, its place on the scale, "

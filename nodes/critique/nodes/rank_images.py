@@ -48,7 +48,8 @@ class RankImages(io.ComfyNode):
                                         "where their sizes differ."),
                 io.Image.Output("sorted", is_output_list=True,
                                 tooltip="All pictures, from the highest score to the lowest, equal scores as they "
-                                        "came; of a folder at most 100, or as many as are kept."),
+                                        "came; of a folder or a table those that are kept, or at most 100 and "
+                                        "no more once they take 1 GB."),
                 io.Float.Output("scores", is_output_list=True, tooltip="The scores in that order, as a list."),
                 io.String.Output("report", tooltip="Markdown: the ranking with the strongest reason of each."),
             ],

@@ -1,4 +1,6 @@
 """What Rank Images does when it runs: every picture of a batch, a list or a folder judged, then sorted."""
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,17 +13,18 @@ from torch import Tensor
 from ...shared import picture_folder
 from ...shared.picture_choice import parse as parse_choice
 from ...shared.picture_choice import selected
-from ..examination import judge_picture
+from ..examination import judge_picture, measurable
 from ..explain.phrases import SPOKEN_OF
 from ..gallery.as_reference import columns_for
+from ..gallery.measuring import check_tabled
 from ..picture.planes import check
 from ..reference import collection
 from ..reference.distributions import paintings
 from ..report import ranking
 from ..rubric.rubric_language import parse
-from ..score.judge import check_total, judge, needed
+from ..score.judge import check_measured, check_total, judge, needed
 
-SORTED = 100  # pictures at most that `sorted` holds of a folder: all of them lie in memory
+SORTED, SORTED_BYTES = 100, 10 ** 9     # pictures at most that `sorted` holds of a folder: all of them lie in memory
 
 
 class Candidate(NamedTuple):
@@ -42,21 +45,49 @@ def rank(images: Sequence[Tensor], rubric: str, keep: int, reference, folder: st
     there is nothing to rank."""
     judged_by, held_against = parse(rubric), reference or paintings()
     check_total(judged_by)
+    if table.strip():
+        check_tabled(judged_by)
+    if folder.strip() or any(batch is not None for batch in images):
+        check_measured(held_against, judged_by, measurable(held_against))
     found = picture_folder.list_folder(picture_folder.locate(folder)) if folder.strip() else None
     tabled, note = _in_table(table, where, held_against, judged_by)
     candidates = [*_given(images), *_lying(found), *tabled]
     if not candidates:
         raise ValueError("images: expected pictures, a folder of them or a table, got none of these")
-    ranked, broken = _judged(candidates, held_against, judged_by)
-    places = ranking.order([critique.score for _, critique in ranked])
     many = bool(found or tabled)
-    names = [candidate.name for candidate, _ in ranked] if many else None
-    written = ranking.write([critique for _, critique in ranked], places, keep, held_against, names)
-    written = "\n\n".join([written, *note, *_left_out(broken, found)])
-    shown = [ranked[place][0] for place in places[:max(keep, SORTED) if many else len(places)]]
-    pictures = [candidate.load() for candidate in shown]
-    return io.NodeOutput(together(pictures[:keep]), together(pictures),
-                         [ranked[place][1].score for place in places], written, ui={"text": (written,)})
+    ranked, broken = _judged(candidates, held_against, judged_by)
+    ranked, pictures, gone = _opened(ranked, keep, many)
+    critiques, names = [critique for _, critique in ranked], [candidate.name for candidate, _ in ranked]
+    written = ranking.write(critiques, range(len(ranked)), keep, held_against, names)
+    written = "\n\n".join([written, *note, *_held(pictures, ranked), *_left_out([*broken, *gone], found)])
+    return io.NodeOutput(together(pictures[:keep]), together(pictures), [critique.score for critique in critiques],
+                         written, ui={"text": (written,)})
+
+
+def _opened(ranked: list, keep: int, many: bool) -> tuple[list, list[Tensor], list[str]]:
+    """(the candidates with their critiques, the best first; the pictures of the first; a sentence for each that could
+    not be opened and is left out). many: of pictures from the disk no more are opened than are kept, or than SORTED and
+    those with which SORTED_BYTES are reached."""
+    waiting = deque(ranked[place] for place in ranking.order([critique.score for _, critique in ranked]))
+    done, pictures, gone = [], [], []
+    while waiting and (not many or len(pictures) < keep
+                       or len(pictures) < SORTED and sum(each.nbytes for each in pictures) < SORTED_BYTES):
+        candidate, critique = waiting.popleft()
+        try:
+            pictures.append(candidate.load())
+            done.append((candidate, critique))
+        except ValueError as error:
+            gone.append(f"{candidate.name}: {error}")
+    if not done:
+        raise ValueError(f"table: expected at least one picture that can be opened, got {'; '.join(gone[:3])}")
+    return [*done, *waiting], pictures, gone
+
+
+def _held(pictures: list[Tensor], ranked: list) -> list[str]:
+    if len(pictures) == len(ranked):
+        return []
+    return [f"`sorted` holds the first {len(pictures)} of {len(ranked)}: of pictures from the disk those that are "
+            f"kept, or at most {SORTED}, and no more once they take {SORTED_BYTES // 10 ** 6} MB."]
 
 
 def together(pictures: Sequence[Tensor]) -> list[Tensor]:
@@ -90,8 +121,26 @@ def _in_table(table: str, where: str, reference, rubric) -> tuple[list[Candidate
         return [], []
     held, chosen = found
     columns, asked = columns_for(held, needed(reference, rubric), SPOKEN_OF), set(chosen.names)
-    return [Candidate(name, None, held.path(name), measures)
-            for name, measures in zip(held.names, held.rows(columns), strict=True) if name in asked], [chosen.note]
+    check_measured(reference, rubric, columns)
+    there, packed, gone = [], [], []
+    for name, measures in zip(held.names, held.rows(columns), strict=True):
+        if name in asked and held.is_packed(name):
+            packed.append(name)
+        elif name in asked and os.path.exists(path := held.path(name)):
+            there.append(Candidate(name, None, path, measures))
+        elif name in asked:
+            gone.append(name)
+    if not there and packed:
+        held.path(packed[0])    # says why
+    if not there:
+        raise ValueError(f"table: expected pictures that are still there, got {len(gone)} that are gone, such as "
+                         f"{picture_folder.quoted(gone[0])}")
+    return there, [chosen.note, *_not_ranked("No longer there", gone),
+                   *_not_ranked("No files of their own, as they lie in a tar file", packed)]
+
+
+def _not_ranked(why: str, names: list[str]) -> list[str]:
+    return [f"{why}, and not ranked: {picture_folder.shown(names)}."] if names else []
 
 
 def _critique(candidate: Candidate, reference, rubric):

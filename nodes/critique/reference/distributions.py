@@ -27,7 +27,7 @@ all others by at most 3 (medians of 5 pictures, JPEG 85, an unsharp mask of 80 %
 OWN_SIDE = "Own longer side"
 """Among the measures of a picture: the pixels of its longer side before it was brought to 1024."""
 
-SMALL, FULL = 768, 1024  # pixels: up to here RESIZED do not count, and from here on they count in full
+SMALL, FULL = 768, 1024  # pixels, among pictures of FULL: up to SMALL RESIZED do not count, from FULL on in full
 
 LEARNED = "learned"  # the column of a learned score, known to references that carry a scorer
 
@@ -59,9 +59,33 @@ class Reference(NamedTuple):
         """Share of the tradition whose mean typicality is lower, in %: even over the tradition. Floats or arrays."""
         return np.interp(mean_typicality, self.totals, np.arange(101.0))
 
+    @property
+    def side(self) -> float:
+        """The pixels of a longer side from which a picture is no smaller copy than most of these are; FULL at most."""
+        sides = self.quantiles.get(OWN_SIDE)
+        return min(float(FULL), sides[50]) if sides else float(FULL)
+
+    def part_of(self, longer: float) -> float:
+        """How much RESIZED count in a picture of `longer` pixels, 0..1: in full from the size of these pictures on, and
+        not at all in a copy that is as much smaller as SMALL is than FULL."""
+        return min(1.0, max(0.0, (longer / self.side * FULL - SMALL) / (FULL - SMALL)))
+
+    @property
+    def is_paintings(self) -> bool:
+        return self.source == paintings().source
+
+    @property
+    def kind(self) -> str:
+        """What it holds, such as "pictures of my style"."""
+        return "paintings" if self.is_paintings else f"pictures of {self.name}"
+
+    def share_from(self, column: str, value: float) -> float | None:
+        """How many of its pictures reach a value of a column, 0..1; None where that was not measured."""
+        return 1 - self.percentile(column, value) / 100 if column in self.quantiles else None
+
     def at_size(self, longer: float) -> "Reference":
-        """As pictures of `longer` pixels are held against it: RESIZED count less, and not at all up to SMALL."""
-        full = min(1.0, max(0.0, (longer - SMALL) / (FULL - SMALL)))
+        """As pictures of `longer` pixels are held against it: RESIZED count less in smaller ones, see `part_of`."""
+        full = self.part_of(longer)
         if full == 1 or not self.small_totals:
             return self
         weights = {column: share * (full if column in RESIZED else 1) for column, share in self.shares.items()}

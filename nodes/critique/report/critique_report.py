@@ -7,7 +7,7 @@ from ..explain.counterfactuals import POINTS, Counterfactual, words
 from ..explain.heat_maps import EXACT, LACKS
 from ..explain.phrases import called, digits
 from ..explain.reasons import Evidence, reasons
-from ..reference.distributions import FULL, OWN_SIDE, RESIZED, SMALL, Reference, paintings
+from ..reference.distributions import RESIZED, Reference
 from ..score.judge import Critique
 from . import opposites_chart, what_counts
 from .critic_speech import speech
@@ -66,7 +66,7 @@ def total(critique: Critique) -> dict:
 
 def summary(critiques: list[Critique], reference: Reference) -> str:
     """The first lines: what kind of picture it is, what the score is, how sure it is, and what it is not."""
-    kind = picture_kind.kinds(critiques[0].measures) if len(critiques) == 1 else []
+    kind = picture_kind.kinds(critiques[0].measures, reference) if len(critiques) == 1 else []
     return "\n\n".join([*kind, _lead(critiques, reference)])
 
 
@@ -86,8 +86,7 @@ def _lead(critiques: list[Critique], reference: Reference) -> str:
 
 def tradition(reference: Reference) -> str:
     """What pictures are held against, such as "1,629 Western paintings"."""
-    kind = "Western paintings" if reference.source == paintings().source else f"pictures of {reference.name}"
-    return f"{reference.count:,} {kind}"
+    return f"{reference.count:,} {'Western ' * reference.is_paintings}{reference.kind}"
 
 
 def write(pictures: list[CriticisedPicture], reference: Reference, whole: bool = False) -> str:
@@ -98,7 +97,7 @@ def write(pictures: list[CriticisedPicture], reference: Reference, whole: bool =
     sections += [reference.warning] if reference.warning else []
     for number, picture in enumerate(pictures, 1):
         sections += [] if len(pictures) == 1 else [_title(number, picture.critique),
-                                                   *picture_kind.kinds(picture.critique.measures)]
+                                                   *picture_kind.kinds(picture.critique.measures, reference)]
         sections += _sections(picture, reference, whole)
     sources = [f"Reference: {reference.source}."] + ([f"Rubric: {rubric.source}."] if rubric.source else [])
     return "\n\n".join([*sections, *sources])
@@ -110,7 +109,7 @@ def _sections(picture: CriticisedPicture, reference: Reference, whole: bool) -> 
     tables = [*_counted(picture, reference), *opposites_chart.section(picture.critique, reference.band),
               *_not_counted(picture)]
     said = [*spoken, *tables] if whole or not spoken else [*spoken, *_edits(picture), IN_DATA]
-    return [*said, heat_note(picture.evidence), size_note(picture)]
+    return [*said, heat_note(picture.evidence), size_note(picture, reference)]
 
 
 def table(critique: Critique, estimated: Sequence[str] = ()) -> str:
@@ -161,16 +160,17 @@ def heat_note(found: Evidence) -> str:
     return f"{what}. The first reason rests on {called(found.first)}, but {why}. {adds}"
 
 
-def size_note(picture: CriticisedPicture) -> str:
+def size_note(picture: CriticisedPicture, reference: Reference) -> str:
     """At which size the picture was measured."""
     note = "Measured at {} x {} pixels".format(*picture.measured_size)
     if picture.region:
         note = "Judged: the part from ({}, {}) to ({}, {}) that the mask marks. ".format(*picture.region) + note
-    if max(picture.size) < max(picture.measured_size):
-        less = "less" if picture.critique.measures.get(OWN_SIDE, FULL) > SMALL else "nothing"
-        return note + (", enlarged from {} x {}: what a small copy loses or sharpens counts {} ({})."
-                       .format(*picture.size, less, ", ".join(RESIZED)))
-    return note + "."
+    if max(picture.size) >= max(picture.measured_size):
+        return note + "."
+    note, part = note + ", enlarged from {} x {}".format(*picture.size), reference.part_of(max(picture.size))
+    if part == 1:
+        return f"{note}, as most pictures of {reference.name} were."
+    return f"{note}: what a small copy loses or sharpens counts {'less' if part else 'nothing'} ({', '.join(RESIZED)})."
 
 
 def _meaning(critique: Critique, reference: Reference) -> str:

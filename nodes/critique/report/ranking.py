@@ -32,19 +32,19 @@ def write(critiques: Sequence[Critique], places: Sequence[int], keep: int, refer
              f"{_first_reason(critiques[place])} |" for rank, place in enumerate(places[:max(kept, ROWS)], 1)]
     more = len(places) - max(kept, ROWS)
     left_out = what_counts.left_out(best.rubric, reference)
-    return "\n\n".join([lead, what, *left_out, *_close(critiques, places, kept, names), "\n".join(rows),
+    return "\n\n".join([lead, what, *left_out, *_close(critiques, places, kept, names, reference), "\n".join(rows),
                         *([f"And {more} more; scores has all of them."] if more > 0 else [])])
 
 
-def _close(critiques, places, kept, names) -> list[str]:
+def _close(critiques, places, kept, names, reference) -> list[str]:
     """A sentence where pictures that were left out lie within the band of the last one kept."""
     last = critiques[places[kept - 1]]
     near = [names[place] for place in places[kept:] if critiques[place].score >= last.low]
     if not near:
         return []
     rest = f" and {len(near) - NEAR} more" if len(near) > NEAR else ""
-    return [f"Within the band of the last one kept: {', '.join(near[:NEAR])}{rest}. Another sample of paintings "
-            "could have put them first."]
+    return [f"Within the band of the last one kept: {', '.join(near[:NEAR])}{rest}. Another sample of "
+            f"{reference.kind} could have put them first."]
 
 
 def _first_reason(critique: Critique) -> str:

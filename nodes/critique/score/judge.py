@@ -1,6 +1,6 @@
 """From measures to a score, and from the score back to what each criterion gave or took."""
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -140,6 +140,13 @@ def needed(reference: Reference, rubric: Rubric) -> set[str]:
     Raises what `judge` raises for the rubric."""
     used = {signal.column for _, each, weight in _known(reference, rubric) if weight for signal in each.used}
     return used | reference.shares.keys() if rubric.plain else used
+
+
+def check_measured(reference: Reference, rubric: Rubric, columns: Collection[str]) -> None:
+    """Raises what `judge` raises of pictures of which these columns are measured, before any is. A rubric of nothing
+    but positions passes."""
+    middle = {column: quantiles[50] for column, quantiles in reference.quantiles.items() if column in columns}
+    judge(middle, reference, rubric, total=False)
 
 
 def starred_out(reference: Reference, rubric: Rubric) -> tuple[list[Criterion], list[Criterion]]:

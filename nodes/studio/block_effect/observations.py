@@ -6,9 +6,8 @@ import comfy.model_management
 import numpy as np
 from torch import Tensor
 
-from ...critique.examination import measured
-from ...critique.measures import FILTERED, MEASURES, filter_bank, pictorial_depth
-from ...critique.reference.distributions import LEARNED, Reference
+from ...critique.examination import measurable, measured
+from ...critique.reference.distributions import Reference
 from ...critique.rubric.criteria import Criterion, Rubric
 from ...critique.score.judge import judge, needed
 from ..block_groups import GroupedLora
@@ -154,9 +153,8 @@ def quantities(settings: EffectSettings) -> tuple[str, ...]:
 def counting(settings: EffectSettings) -> list[Criterion]:
     """The criteria that count in the score of a picture of full size."""
     reference = settings.reference
-    known = {*MEASURES, *pictorial_depth.BY_HEIGHT, *(FILTERED if filter_bank.find(filter_bank.folders()) else ()),
-             *([LEARNED] if reference.scorer else ())}
-    middle = {column: reference.quantiles[column][50] for column in needed(reference, settings.rubric) & known}
+    known = needed(reference, settings.rubric) & measurable(reference)
+    middle = {column: reference.quantiles[column][50] for column in known}
     return [verdict.criterion for verdict in judge(middle, reference, settings.rubric).counted]
 
 

@@ -95,7 +95,7 @@ class BestOf(io.ComfyNode):
             candidates = best_of.from_batch(images) if images is not None else best_of.from_seeds(
                 graph, seed, count, group.map, best_of.measure_for(rubric, reference))
             chosen = best_of.choose(candidates, rubric, reference,
-                                    lambda best, done: bar.update_absolute(done, asked, preview(best)))
+                                    lambda best, done: bar.update_absolute(done, asked, preview(best)), keep)
         interrupted.note(cls.hidden.unique_id, chosen.cancelled)
         kept = [chosen.candidates[place].picture for place in chosen.places[:keep]]
         text = best_of.report(chosen, keep, asked, reference, [group.sentence()])

@@ -93,7 +93,6 @@ class TuneBlocks(io.ComfyNode):
     def execute(cls, model, strength_model, groups, budget, seeds, held_out, seed, lora=None, lora_name=None,
                 rubric="", closeness=0.5, reference=None, target=None, critic="", method="auto", patience=20,
                 devices="1", **sampling):
-        from ...critique.reference.distributions import paintings
         from ...critique.rubric.rubric_language import parse
         from ..block_groups import group_blocks
         from ..shared_sampling import sharing
@@ -104,8 +103,9 @@ class TuneBlocks(io.ComfyNode):
                           patience=patience, **sampling)
         check_numbers(budget=(budget, 3, inf), seeds=(seeds, 1, inf), held_out=(held_out, 0, inf),
                       closeness=(closeness, 0, 1))
-        likeness = _likeness(reference, target, critic, paintings())
-        goal = block_tuning.TuningGoal(sampling_of(**sampling), seed, seeds, held_out, paintings(), parse(rubric),
+        tradition, style = _traditions(reference)
+        likeness = _likeness(style, target, critic, tradition)
+        goal = block_tuning.TuningGoal(sampling_of(**sampling), seed, seeds, held_out, tradition, parse(rubric),
                                        likeness, closeness)
         grouped = group_blocks(model, lora_file(lora, lora_name)[0], strength_model, groups)
         total = budget * len(goal.search_samples) + 4 * len(goal.held_out_samples)
@@ -132,6 +132,15 @@ def _at(critic: str | None) -> str:
 def _check_critic(critic: str | None) -> bool | str:
     checked = check_rubric(_at(critic))
     return checked if checked is True else f"critic: {checked.split(': ', 1)[1].replace(': critic:', ':', 1)}"
+
+
+def _traditions(reference):
+    """(what the rubric judges among: the paintings, with the learned score of the reference where it has one; the style
+    to stay close to: the reference, unless it is these)."""
+    from ...critique.learned.learned_score import lent
+    from ...critique.reference.distributions import paintings
+    tradition = lent(paintings(), reference)
+    return tradition, None if tradition.scorer and reference == tradition else reference
 
 
 def _likeness(reference, target, critic, tradition):

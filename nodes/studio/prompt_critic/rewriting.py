@@ -12,6 +12,7 @@ from typing import NamedTuple
 import comfy.model_management
 from torch import Tensor
 
+from ...charts.chart_types.contact_sheet import thumbnail
 from ...critique.score.judge import Critique
 from .revision import Parameter, PromptCandidate, Revision, apply_revision, read
 
@@ -21,7 +22,7 @@ SURE = 2.0  # standard errors over the seeds
 
 
 class JudgedPictures(NamedTuple):
-    """One picture [1, H, W, C] and one critique a seed."""
+    """One picture [1, H, W, C] and one critique a seed; of what no longer matters the first picture alone, small."""
     pictures: list[Tensor]
     critiques: list[Critique]
 
@@ -32,6 +33,11 @@ class JudgedPictures(NamedTuple):
     @property
     def score(self) -> float:
         return statistics.fmean(self.scores)
+
+    @property
+    def as_thumbnail(self) -> "JudgedPictures":
+        """What a contact sheet needs of it: the pictures of all that is tried would fill the memory."""
+        return self._replace(pictures=[thumbnail(self.pictures[0].cpu()[..., :3])[None]])
 
 
 class ScoreGain(NamedTuple):
@@ -82,7 +88,8 @@ class Round:
 
 @dataclass
 class PromptSearch:
-    """The start, the best so far, every round, why it ended or that it was cancelled, and both on fresh seeds."""
+    """The start, the best so far, every round, why it ended or that it was cancelled, and both on fresh seeds. Of the
+    best alone the pictures are whole."""
     start: tuple[PromptCandidate, JudgedPictures]
     best: tuple[PromptCandidate, JudgedPictures]
     rounds: list[Round] = field(default_factory=list)
@@ -97,12 +104,13 @@ def rewrite(start: PromptCandidate, tools: PromptTools, rules: SearchRules) -> P
     A cancel ends the search and keeps the best there is; before the start is drawn it is a cancel."""
     first = start, tools.draw(start, False)
     search = PromptSearch(first, first)
+    del first
     try:
         while not search.ended:
             _round(search, tools, rules)
             search.ended = _over(search, rules)
         if search.best is not search.start:
-            search.fresh = tools.draw(search.start[0], True), tools.draw(search.best[0], True)
+            search.fresh = tuple(tools.draw(each[0], True).as_thumbnail for each in (search.start, search.best))
     except comfy.model_management.InterruptProcessingException:
         search.ended, search.cancelled = "cancelled; the best so far stands", True
     return search
@@ -127,8 +135,9 @@ def _round(search: PromptSearch, tools: PromptTools, rules: SearchRules) -> None
         if not _tried(search, trial):
             drawn = tools.draw(trial, False)
             gain = score_gain(judged, drawn)
-            this.trials.append(Trial(trial, drawn, share, gain, gain.convinces(rules.margin)))
+            this.trials.append(Trial(trial, drawn.as_thumbnail, share, gain, gain.convinces(rules.margin)))
         if this.accepted:
+            search.start = search.start[0], search.start[1].as_thumbnail
             search.best = trial, drawn
             return
 

@@ -131,7 +131,7 @@ def from_folder(folder: str, captions: list[str], default_caption: str, masks: s
 
 def _taken(found: list[Found], table: PictureTable, chosen: Chosen) -> list[Found]:
     """Those pictures of a folder that a table's choice takes; by their files, as the folder may be a part of it."""
-    asked = {os.path.realpath(table.path(name)) for name in chosen.names}
+    asked = {os.path.realpath(table.path(name)) for name in chosen.names if not table.is_packed(name)}
     taken = [picture for picture in found if os.path.realpath(picture.path) in asked]
     if not taken:
         raise ValueError(f"table: expected pictures of the folder, got {len(asked)} that lie elsewhere")

@@ -1,5 +1,9 @@
 """Critique Gallery in the real executor, and what the other nodes choose from its table."""
+import csv
 import json
+import shutil
+import tarfile
+import unicodedata
 
 import pytest
 from real_host import GraphError
@@ -122,6 +126,147 @@ def test_a_training_set_learns_what_the_table_chooses(pack, few, whole):
     assert [source.name for source in part] == ["b_11.png"]
     with pytest.raises(ValueError, match="where: expected a table to choose from, got none"):
         settled(str(few), [], [], [], [], "", "", "none", "", "score > 3")
+
+
+@pytest.fixture
+def changing(few, whole, host, tmp_path):
+    """A folder of two of the pictures and a tar file of a third, with their table, made of what was measured of few."""
+    names = {"1888 pictures/b_10.png": "one.png", "1901 pictures/b_11.png": "two.png",
+             "1905 pictures/b_12.png": "old.tar/three.png"}
+    rows, out, root = read(host.tmp / "output" / "galleries" / "whole"), host.tmp / "output" / "galleries", tmp_path
+    for name, new in list(names.items())[:2]:
+        (root / new).write_bytes((few / name).read_bytes())
+    (root / "old.tar").write_bytes(b"")
+    about = json.loads((out / "whole" / "gallery.json").read_text()) | {"root": str(root)}
+    shutil.rmtree(out / "changing", ignore_errors=True)
+    (out / "changing").mkdir()
+    (out / "changing" / "gallery.json").write_text(json.dumps(about))
+    with open(out / "changing" / "part-0.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0])
+        for old, new in names.items():
+            row = next(row for row in rows[1:] if row[0] == old)
+            status = (root / new).stat() if (root / new).exists() else None
+            writer.writerow([new, status.st_size if status else 1, status.st_mtime_ns if status else 1, *row[3:]])
+    return root
+
+
+def read(folder):
+    """The rows of a table as text, its names first."""
+    from importlib import import_module
+    part = next(folder.glob("part-*"))
+    if part.suffix == ".csv":
+        return list(csv.reader(part.open(newline="")))
+    held = import_module("pyarrow.parquet").read_table(part)
+    return [held.column_names, *map(list, zip(*(held[name].to_pylist() for name in held.column_names), strict=True))]
+
+
+def test_pictures_that_are_gone_are_named_and_neither_ranked_nor_counted(pack, changing):
+    rank = pack.nodes.critique.nodes.rank_images_run.rank
+    (changing / "two.png").rename(changing / "away")
+    best, ordered, scores, report = rank((), "", 1, None, "", "changing").result
+    assert report.startswith("**Best of 1: one.png**") and len(scores) == 1
+    assert "No longer there, and not ranked: two.png." in report
+    assert "as they lie in a tar file, and not ranked: old.tar/three.png." in report
+    (changing / "two.png").write_bytes(b"torn")
+    report = rank((), "", 2, None, "", "changing").result[3]
+    assert report.startswith("**Best of 1: one.png**") and "* two.png: no picture that can be read" in report
+    (changing / "one.png").unlink()
+    with pytest.raises(ValueError, match="table: expected at least one picture that can be opened, got two.png:"):
+        rank((), "", 2, None, "", "changing")
+
+
+def test_a_gallery_that_goes_on_passes_over_what_is_gone_until_it_is_back(pack, host, changing):
+    gallery, table = pack.nodes.critique.gallery, pack.nodes.shared.picture_table
+    out = host.tmp / "output" / "galleries" / "changing"
+    tarfile.open(changing / "old.tar", "w").close()
+    names = lambda: table.PictureTable(out).names
+
+    def again():
+        request = gallery.making.Request(changing, out, gallery.measuring.Settings(), 1)
+        return gallery.making.make(request, lambda: None, lambda pace: None)
+    (changing / "two.png").rename(changing / "away")
+    made = again()
+    assert made.done == 0 and names() == ["one.png"]
+    assert made.notes == ["No longer there, and passed over until they are back: old.tar/three.png, two.png."]
+    assert table.fingerprint("changing", lambda: str(host.tmp / "output")).count(" ") == 1
+    (changing / "away").rename(changing / "two.png")
+    assert again().done == 0 and names() == ["one.png", "two.png"]
+
+
+def test_sorted_holds_no_more_bytes_than_it_may(pack, few, whole, monkeypatch):
+    run = pack.nodes.critique.nodes.rank_images_run
+    monkeypatch.setattr(run, "SORTED_BYTES", 2 * 64 * 96 * 3 * 4)
+    best, ordered, scores, report = run.rank((), "", 1, None, "", "whole").result
+    assert (len(best[0]), len(ordered[0]), len(scores)) == (1, 2, 3) and "`sorted` holds the first 2 of 3" in report
+    assert len(run.rank((), "", 3, None, "", "whole").result[1][0]) == 3
+
+
+@pytest.mark.parametrize("rubric, sentence", [("Space=2", "rubric: Space cannot count: "),
+                                              ("*=0; learned=high", "rubric: a table holds no learned score")])
+def test_a_rubric_that_cannot_be_met_is_told_before_anything_is_measured(pack, few, whole, monkeypatch, rubric,
+                                                                         sentence):
+    measuring, run = pack.nodes.critique.gallery.measuring, pack.nodes.critique.nodes.rank_images_run
+    score = pack.nodes.critique.learned.learned_score
+    paintings = pack.nodes.critique.reference.distributions.paintings()
+    learned = score.with_learned(paintings, lambda image: 5.0, score.scale(1, 10))
+    with pytest.raises(ValueError, match=sentence):
+        measuring.Measurer(measuring.Settings(rubric=rubric, reference=measuring.plain(learned)))
+    monkeypatch.setattr(run, "_judged", None)
+    with pytest.raises(ValueError, match=sentence):
+        run.rank((), rubric, 1, learned, "", "whole")
+    with pytest.raises(ValueError, match="rubric: (Space|learned) cannot count"):
+        run.rank((), rubric, 1, None, str(few))
+    for kind, text in (("colour and value", rubric), ("all", "@Wölfflin")):
+        measuring.Measurer(measuring.Settings(kind, text))
+
+
+def test_a_table_of_other_columns_says_how_it_came_to_be(pack, tmp_path):
+    begin, filtered = pack.nodes.critique.gallery.parts.begin, list(pack.nodes.critique.measures.FILTERED)
+    about = {"root": "", "measures": "all", "rubric": "", "reference": "", "columns": ["score", "a"]}
+    begin(tmp_path, about)
+    for columns, words in ((["score", "a", *filtered], "a table made without the file of AlexNet's filters"),
+                           (["score"], "a table of other columns (a is gone), as another version")):
+        with pytest.raises(ValueError, match=words.replace("(", ".").replace(")", ".")):
+            begin(tmp_path, about | {"columns": columns})
+
+
+@pytest.mark.parametrize("name", ["ภาพที่ดี", "चित्र", "தமிழ்", "רִשּׁוּם", "Gema\u0308lde", "a (1)_b.c"])
+def test_galleries_have_names_in_any_script(pack, name):
+    checked = pack.nodes.critique.nodes.critique_gallery_run._checked_name(name)
+    assert checked == unicodedata.normalize("NFC", name)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "\u0308a", ".a", "a ", "a\u200bb", "漫" * 80, "photos [2020]"])
+def test_other_names_are_refused(pack, name):
+    with pytest.raises(ValueError, match="name: expected letters, digits"):
+        pack.nodes.critique.nodes.critique_gallery_run._checked_name(name)
+
+
+def test_the_node_runs_again_when_its_file_or_its_table_changes(pack, host):
+    node, file = pack.nodes.critique.nodes.CritiqueGallery, host.tmp / "input" / "shard.tar"
+    out = host.tmp / "output" / "galleries" / "shard"
+    seen = []
+    for change in (lambda: file.write_bytes(b"x"), lambda: file.write_bytes(b"xy"), lambda: out.mkdir(parents=True),
+                   lambda: (out / "gallery.json").write_text("{}"), lambda: (out / "part-1.csv").write_text("")):
+        change()
+        seen.append(node.fingerprint_inputs("shard.tar", "", again=True))
+    assert seen[0] != seen[1] == seen[2] and len({*seen}) == 4 and node.fingerprint_inputs("none.tar") == "none.tar"
+
+
+@pytest.mark.parametrize("content, sentence", [
+    (b"hello" * 10, "folder: l.parquet cannot be read"), ({"path": [1, 2]}, "names of files in the column path of"),
+    ({"path": ["gone.png"], "size": [1.5], "mtime_ns": [None]}, "")])
+def test_a_list_that_is_damaged_or_of_something_else_is_one_sentence(pack, tmp_path, content, sentence):
+    pq, pa = (pytest.importorskip(name, reason="pyarrow reads lists") for name in ("pyarrow.parquet", "pyarrow"))
+    path, find = tmp_path / "l.parquet", pack.nodes.critique.gallery.entries.find
+    path.write_bytes(content) if isinstance(content, bytes) else pq.write_table(pa.table(content), path)
+    if not sentence:
+        assert [entry.key for entry in find(path, lambda: None).entries] == [(0, 0)]
+        return
+    with pytest.raises(ValueError, match=sentence) as found:
+        find(path, lambda: None)
+    assert str(tmp_path) not in str(found.value)
 
 
 @pytest.mark.parametrize("inputs, sentence", [

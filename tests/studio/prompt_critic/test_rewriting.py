@@ -59,6 +59,10 @@ def test_a_revision_that_helps_is_accepted_and_holds_on_other_seeds(bench):
     done = bench([answer(prompt=LIGHT, why="a lighter ground")], rounds=1)
     candidate, judged = done.search.best
     assert candidate.prompt == LIGHT and judged.score > done.search.start[1].score + 20
+    whole, small = (1, 128, 128, 3), (1, 160, 160, 3)   # of what is not the best a thumbnail alone is held
+    assert [picture.shape for picture in judged.pictures] == [whole] * 2
+    held = [done.search.start[1], *done.search.fresh, *(trial.judged for trial in done.search.rounds[0].trials)]
+    assert [[picture.shape for picture in each.pictures] for each in held] == [[small]] * 4
     before, after = done.search.fresh
     assert after.score > before.score + 20
     assert "| accepted |" in done.report and "had no part in the search" in done.report

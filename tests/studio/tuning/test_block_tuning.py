@@ -168,6 +168,21 @@ def run(studio, pack, loaded, harmful):
     return make
 
 
+def test_a_learned_score_counts_in_the_rubric_and_is_no_style(studio, pack, measured_small):
+    critique, nodes = pack.nodes.critique, studio("nodes.tune_blocks")
+    paintings, score = critique.reference.distributions.paintings(), critique.learned.learned_score
+    scorer = score.with_learned(paintings, lambda image: 5.5, score.scale(1, 10))
+    rubric = critique.rubric.rubric_language
+    own = scorer._replace(name="mine")
+    assert nodes._traditions(None) == (paintings, None) and nodes._traditions(paintings) == (paintings, paintings)
+    assert nodes._traditions(scorer) == (scorer, None) and nodes._traditions(own) == (scorer, own)
+    goal = studio("tuning.block_tuning").TuningGoal(None, 0, 1, 0, scorer, rubric.parse("*=0; learned=high"), None, 0.5)
+    assert goal.evaluate(torch.rand(1, 64, 64, 3))[0] == pytest.approx(50)
+    observations = studio("block_effect.observations")
+    settings = observations.EffectSettings(None, 0, 1, scorer, rubric.parse("learned=high; Balance=1"))
+    assert set(observations.quantities(settings)) >= {"learned", "Balance"}
+
+
 def test_weights_that_are_not_better_on_held_out_seeds_are_not_returned(run, studio):
     tuned, goal = run(marks=lambda weights: weights[0])      # the search likes 1.5, the held-out pictures are unmoved
     assert tuned.best.weights[0] == 1.5
