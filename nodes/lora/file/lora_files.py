@@ -180,8 +180,18 @@ def write_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], 
     try:
         save_file(written, path, metadata)
     except SafetensorError as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))  # the library's own error carries it in words only
-        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else error) from None
+        raise (_refused(str(error)) or error) from None
+
+
+def _refused(text: str) -> OSError | None:
+    """What the system said in the library's own error, which carries it in words only; None for any other error."""
+    found = re.search(r"([^:]*)\(os error (\d+)\)", text)
+    if not found:
+        return None
+    number = int(found[2])
+    if os.name == "nt":     # the number is one of Windows, of which Python makes its own
+        return OSError(None, found[1].strip(), None, number)
+    return OSError(number, os.strerror(number))
 
 
 def file_version(path: str | os.PathLike) -> tuple[str, int, int]:

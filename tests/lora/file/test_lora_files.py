@@ -112,3 +112,17 @@ def test_every_floating_type_is_read(dtype, tmp_path, files):
     path = tmp_path / "typed.safetensors"
     save_file(sample() | {"b.reshape_weight": torch.tensor([4, 5]), "x": torch.ones(2, 2).to(dtype)}, path)
     assert files.read_lora(path).tensors["x"].dtype == dtype
+
+
+@pytest.mark.parametrize("system, words", [("nt", "There is not enough space on the disk."), ("posix", "Host is down")])
+def test_a_number_of_windows_is_not_read_as_one_of_another_system(system, words, files, monkeypatch):
+    def fails(*arguments):
+        raise files.SafetensorError("Error while serializing: I/O error: There is not enough space on the disk. "
+                                    "(os error 112)")
+
+    monkeypatch.setattr(files, "save_file", fails)
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "name", system)
+        with pytest.raises(OSError) as caught:
+            files.write_tensors("x", sample(), {})
+    assert caught.value.strerror == words
