@@ -8,11 +8,13 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ...shared.text_syntax import shorten
+from .peft_patterns import Patterns
 
 HEADER = "lora_adapter_metadata"
 MAGNITUDE = ".lora_magnitude_vector"
@@ -75,7 +77,16 @@ def _header_alphas(tensors: Mapping[str, Tensor], text: str | None) -> tuple[dic
     scales = sorted({alpha / len(tensors[key]) for key in tensors
                      if (match := DOWN.fullmatch(key)) and (alpha := found.get(match[1])) is not None})
     shown = f"{scales[0]:g}" + (f" to {scales[-1]:g}" if len(scales) > 1 else "") if scales else ""
-    return found, (f"alpha as the header has it, {shown} times the rank, on {len(found)} weights",) * bool(found)
+    said = (f"alpha as the header has it, {shown} times the rank, on {len(found)} weights",) * bool(found)
+    return found, said + _unread_patterns(settings)
+
+
+def _unread_patterns(settings: Mapping[str, dict]) -> tuple[str, ...]:
+    patterns = [pattern for found in settings.values() for pattern in found["alpha_pattern"].unread]
+    if not patterns:
+        return ()
+    return (f"not read of the header's alpha_pattern, as no regular expression or too much of one: {len(patterns)} "
+            f"({shorten(', '.join(patterns))}); the weights that they are for may have another alpha",)
 
 
 def _by_component(header: Mapping) -> dict[str, dict]:
@@ -85,8 +96,7 @@ def _by_component(header: Mapping) -> dict[str, dict]:
         component, _, setting = name.rpartition(".")
         settings.setdefault(component, {})[setting] = value
     for found in settings.values():
-        for pattern in ("alpha_pattern", "rank_pattern"):
-            found[pattern] = {name.lstrip("^"): value for name, value in (found.get(pattern) or {}).items()}
+        found["alpha_pattern"] = Patterns(dict((found.get("alpha_pattern") or {}).items()))
     return settings
 
 
@@ -96,9 +106,8 @@ def _alpha(module: str, settings: Mapping[str, dict], rank: int) -> float | None
     found, path = (settings[component], path) if component in settings else (settings.get(""), module)
     if not found:
         return None
-    ends = accumulate(reversed(path.split(".")), lambda end, part: f"{part}.{end}")
-    alpha = next((found["alpha_pattern"][end] for end in ends if end in found["alpha_pattern"]),
-                 found.get("lora_alpha"))
+    alpha = found["alpha_pattern"].find(path)
+    alpha = found.get("lora_alpha") if alpha is None else alpha
     if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not abs(alpha) < 1e30:
         return None
     return float(alpha) * (math.sqrt(rank) if found.get("use_rslora") is True else 1.0)
