@@ -58,13 +58,23 @@ def _headline(name: str, result: ApplyResult) -> str:
 
 
 def _why_nothing(result: ApplyResult) -> str:
-    changes = [(component, change) for component in result.components for change in component.changes]
+    changes = [change for component in result.components for change in component.changes]
     if not changes:
         connected = "model or CLIP" if len(result.components) > 1 else "model, and no CLIP is connected"
         return f"no key of the file belongs to this {connected}"
-    if all(change.problem for _, change in changes):
-        return "no weight in it has the shape of this model's"
-    return "its strength or the ratio of every block it has is 0"
+    return why_none(changes)
+
+
+def why_none(changes: Sequence[Change]) -> str:
+    """Why not one of these changes is applied: the distinct reasons, the first of them in words."""
+    problems = list(dict.fromkeys(change.problem for change in changes if change.problem))
+    muted = sum(not change.problem for change in changes)
+    if not problems:
+        return "its strength or the ratio of every block it has is 0"
+    unfit = len(changes) - muted
+    further = f", and {len(problems) - 1} more such reasons" if len(problems) > 1 else ""
+    said = f"{unfit} weight{'s' * (unfit > 1)} cannot be changed ({problems[0]}{further})"
+    return said + (f", and the strength or the ratio of the other {muted} is 0" if muted else "")
 
 
 def _blocks(component: Component) -> list[str]:

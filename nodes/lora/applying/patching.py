@@ -8,6 +8,7 @@ import torch
 
 from ...shared.host_version import version_of_host
 from ..block_weights.block_language import NAMED, Item, Settings
+from ..block_weights.finite_inputs import check_finite
 from ..block_weights.weights import BlockWeights, resolve
 from ..file.loading import clip_patches, converted, model_patches, unread_reasons
 from ..file.lora_files import LoraFile
@@ -76,7 +77,8 @@ def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip
     """Clones of model and clip (or None) with the LoRA in them, and the ApplyResult.
 
     Where nothing is applied to one of them, it comes back as the very object that came in.
-    Raises ValueError for names in spec that the model does not have, and for a LoRA with half an adapter."""
+    Raises ValueError for names in spec that the model does not have, for strengths that are no finite numbers, and for
+    a LoRA with half an adapter."""
     result = dry_run(model, clip, lora, strength_model, strength_clip, spec, settings)
     new_model = patched(model, result.components[0], lora.metadata)
     new_clip = patched(clip, result.components[1], lora.metadata) if clip else None
@@ -86,10 +88,11 @@ def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip
 def dry_run(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
             settings: Settings = NAMED) -> ApplyResult:
     """What apply_lora would do, without doing it. Raises what it raises."""
+    check_finite(strength_model=strength_model, strength_clip=strength_clip, a=settings.a, b=settings.b)
     check_patchable(model)
     places = key_maps.of_model(model.model).places
     clip_places = key_maps.of_encoders(clip.cond_stage_model).places if clip else {}
-    tensors = converted(lora.tensors)
+    tensors = converted(lora.tensors, lora.implied)
     read = partial(resolve, spec, [*places.values(), *clip_places.values()], clip is not None, settings)
     weights = read() if settings.vector_mode == "named" else None  # Inspire's reading has to count the patches first
     muted = _muted(weights, places | clip_places)

@@ -11,6 +11,7 @@ from ...shared.host_capabilities import require
 from ...shared.text_syntax import check_length, shorten
 from ..block_weights import presets
 from ..block_weights.block_language import DEFAULT, NAMED, Item, Settings, Statement
+from ..block_weights.finite_inputs import check_finite
 from ..block_weights.look_alikes import hint
 from ..block_weights.selectors import means_encoders
 from ..block_weights.weights import BlockWeights, resolve
@@ -80,7 +81,9 @@ def lora_hooks(tensors: Mapping[str, torch.Tensor], strength_model: float, stren
 def chained_hooks(previous, tensors: Mapping[str, torch.Tensor], strength_model: float, strength_clip: float,
                   spec: tuple[Item, ...], keyframes: Iterable[Keyframe], weights: BlockWeights | None,
                   settings: Settings = NAMED, apply_as: str = PATCH):
-    """The hooks of one LoRA behind those of other nodes (or None); without strength only those."""
+    """The hooks of one LoRA behind those of other nodes (or None); without strength only those. Raises ValueError for
+    strengths that are no finite numbers."""
+    check_finite(strength_model=strength_model, strength_clip=strength_clip, a=settings.a, b=settings.b)
     previous = previous or comfy.hooks.HookGroup()
     if not strength_model and not strength_clip:
         return previous

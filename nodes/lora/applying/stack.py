@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ...shared.text_syntax import shorten
 from ..block_weights.block_language import NAMED, Settings, parse
+from ..block_weights.finite_inputs import check_finite
 from ..file.lora_files import LoraFile, listed_lora, lora_path
 from ..patches import energy, rank_stack
 from ..patches.adapter_parts import is_config
@@ -30,10 +31,14 @@ class Layer(NamedTuple):
 def extended_stack(stack, lora_stack, *more: Layer) -> tuple[Layer, ...]:
     """A stack, a LORA_STACK of other packs (name, strength of the model, strength of the CLIP) and more LoRAs.
 
-    Raises ValueError when one of them has another form, FileNotFoundError for a name that the host does not list."""
+    Raises ValueError when one of them has another form or no finite strength, FileNotFoundError for a name that the
+    host does not list."""
     layers = (*checked(stack or ()), *_from_tuples(lora_stack or ()), *more)
     for each in layers:
         lora_path(each.name)
+    for each in more:
+        check_finite(strength_model=each.strength_model, strength_clip=each.strength_clip, a=each.settings.a,
+                     b=each.settings.b)
     return layers
 
 

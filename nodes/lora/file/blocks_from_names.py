@@ -14,9 +14,10 @@ from torch import Tensor
 from ..model.blocks import ENCODER_FAMILIES, MODEL_FAMILIES, Place
 from ..patches.adapter_parts import part
 from ..patches.peft_dora import PeftDora
+from ..patches.shape_check import own_problem
 from . import architecture_detection as detection
 from .key_endings import module_of, unknown_endings
-from .loading import TrackedTensors, converted, host_patches, unread_reasons
+from .loading import BIASES, TrackedTensors, converted, host_patches, unread_reasons
 
 UNET = re.compile(r"(down|up)_blocks[._](\d+)[._](resnets|attentions|downsamplers|upsamplers)[._](\d+)[._](.+)")
 ROOTS = re.compile(r"(diffusion_model\.|transformer\.|unet\.|base_model\.model\.|lora_unet_|lora_prior_unet_"
@@ -28,13 +29,19 @@ ENCODER_ROOTS = re.compile(r"(text_encoders\.(?P<name>\w+)|text_encoder(?P<numbe
 def file_patches(tensors: Mapping[str, Tensor]) -> dict[str, object]:
     """The patches of a LoRA as the host reads them, each under the name that the file gives its module.
 
-    Raises ValueError for half an adapter."""
+    Without those whose parts do not fit together. Raises ValueError for half an adapter."""
     return tracked_patches(converted(tensors))
 
 
 def tracked_patches(tensors: TrackedTensors) -> dict[str, object]:
     """file_patches of converted tensors, which remember what was read of them."""
-    return host_patches(tensors, {name: f"{name}.weight" for name in module_names(tensors)})
+    patches = host_patches(tensors, {name: f"{name}.weight" for name in module_names(tensors)})
+    for target in list(patches):
+        if problem := own_problem(patches[target]):
+            del patches[target]
+            own = tensors.of(target.removesuffix(".weight"))
+            tensors.lose(problem, (key for key in own if not key.endswith(BIASES)))
+    return patches
 
 
 def unread_keys(tensors: TrackedTensors) -> dict[str, str]:

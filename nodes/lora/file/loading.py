@@ -10,6 +10,7 @@ from ...shared.host_capabilities import require
 from ..model import key_maps
 from ..patches.adapter_parts import check_layout, part, with_parts
 from ..patches.peft_dora import PeftDora
+from ..patches.shape_check import own_problem
 from . import key_endings
 from .peft_format import magnitudes, other_adapter
 
@@ -21,11 +22,12 @@ NO_CHANGE = (*BIASES, ".alpha", ".dora_scale")
 class TrackedTensors(dict):
     """A LoRA that remembers which of its tensors the host took, because the host only logs those it did not.
 
-    lost: the tensors that the host takes and does not use, by the reason."""
+    implied: keys that the file does not have, of which nothing is told. lost: the tensors that the host takes and does
+    not use, by the reason."""
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor]):
+    def __init__(self, tensors: Mapping[str, torch.Tensor], implied: Collection[str] = ()):
         super().__init__(tensors)
-        self.read = set()
+        self.read, self.implied = set(), frozenset(implied)
         self.lost: dict[str, list[str]] = {}
         self.empty = {key for key, tensor in tensors.items() if not tensor.numel()}
         self.stems: dict[str, list[str]] = {}
@@ -46,24 +48,27 @@ class TrackedTensors(dict):
         self.read.update(keys)
 
     def lose(self, reason: str, keys: Iterable[str]) -> None:
-        """Counts tensors as taken and not used."""
+        """Counts tensors as taken and not used, each for the first reason that is found."""
+        known = self.implied.union(*self.lost.values())
         if keys := list(keys):
             self.take(keys)
-            self.lost.setdefault(reason, []).extend(keys)
+            if told := [key for key in keys if key not in known]:
+                self.lost.setdefault(reason, []).extend(told)
 
     def unread(self) -> list[str]:
         """The tensors that nobody took, in the order of the file."""
-        return [key for key in self if key not in self.read]
+        return [key for key in self if key not in self.read and key not in self.implied]
 
     def of(self, name: str) -> list[str]:
         """The tensors of a module of this name: those that have a known ending after it."""
         return [key for key in self.stems.get(name, ()) if key_endings.is_known(key[len(name):])]
 
 
-def converted(tensors: Mapping[str, torch.Tensor]) -> TrackedTensors:
-    """The tensors under names that the host's loader knows. Raises ValueError for half an adapter."""
+def converted(tensors: Mapping[str, torch.Tensor], implied: Collection[str] = ()) -> TrackedTensors:
+    """The tensors under names that the host's loader knows. implied: those that the file does not have itself. Raises
+    ValueError for half an adapter."""
     try:
-        return TrackedTensors(comfy.lora_convert.convert_lora(dict(tensors)))
+        return TrackedTensors(comfy.lora_convert.convert_lora(dict(tensors)), implied)
     except (KeyError, AttributeError) as error:
         raise _half(error) from None
 
@@ -158,9 +163,9 @@ def without_tucker_core(patch):
     The host cannot apply the first: torch.kron refuses the strides that its einsum leaves."""
     if type(patch) is not LoKrAdapter or part(patch, "t2") is None or part(patch, "w2") is not None:
         return patch
-    alpha, w2_a, w2_b, core = (part(patch, name) for name in ("alpha", "w2_a", "w2_b", "t2"))
-    if core.ndim != 4 or core.shape[:2] != (len(w2_a), len(w2_b)):
+    if own_problem(patch):
         return patch  # shape_check.problem says so
+    alpha, w2_a, w2_b, core = (part(patch, name) for name in ("alpha", "w2_a", "w2_b", "t2"))
     w2 = torch.einsum("ijkl,jr,ip->prkl", core.float(), w2_b.float(), w2_a.float()).contiguous()
     scaled = w2 if alpha is None else w2 * (alpha / len(w2_b))
     return with_parts(patch, w2=scaled, alpha=None, w2_a=None, w2_b=None, t2=None)

@@ -15,6 +15,7 @@ from ..file.lora_files import LoraFile
 from ..patches.adapter_parts import is_config, part
 from ..patches.energy import Energy, block_energies, own_weight
 from ..patches.peft_dora import PeftDora
+from ..patches.shape_check import own_problem
 
 FORMATS = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "glora": "GLoRA", "oft": "OFT", "boft": "BOFT",
            "PEFT's DoRA": "LoRA with PEFT's DoRA",
@@ -37,7 +38,7 @@ def inspect(lora: LoraFile, model=None) -> Inspection:
 
     Norms of DoRA, GLoRA, OFT, BOFT and replaced weights need the model's own; without it they are unknown."""
     if model is None:
-        tensors = converted(lora.tensors)
+        tensors = converted(lora.tensors, lora.implied)
         patches = tracked_patches(tensors)
         places = file_places(patches)
         rows = [(places[name].alias if name in places else "?", patch, None) for name, patch in patches.items()]
@@ -49,7 +50,8 @@ def inspect(lora: LoraFile, model=None) -> Inspection:
     rows = [(c.alias, c.patch, lambda target=c.target: own_weight(model, target)) for c in fits]
     found, encoders = _energies(rows), _encoders(lora, result.unused)
     blocks = {alias: found.get(alias) for alias in component.aliases} | dict(sorted(_energies(encoders).items()))
-    patches = {c.target: c.patch for c in component.changes} | {number: row[1] for number, row in enumerate(encoders)}
+    whole = {c.target: c.patch for c in component.changes if not own_problem(c.patch)}
+    patches = whole | {number: row[1] for number, row in enumerate(encoders)}
     return Inspection(patches, blocks, result)
 
 

@@ -52,6 +52,11 @@ class CombinedChange(WeightAdapterBase):
     def __init__(self, loaded_keys: set[str], weights: tuple):
         self.loaded_keys, self.weights = loaded_keys, weights
 
+    @property
+    def needs_weight(self) -> bool:
+        """Whether the change of one of the LoRAs depends on the weight."""
+        return any(map(_depends, self.weights[2:]))
+
     def calculate_weight(self, weight, key, strength, strength_model, offset, function,
                          intermediate_dtype=torch.float32, original_weight=None):
         how, own_key, *layers = self.weights
@@ -61,9 +66,13 @@ class CombinedChange(WeightAdapterBase):
         return (before + strength * (function(joined) if function else joined)).to(weight.dtype)
 
 
+def _depends(rows: Sequence[tuple]) -> bool:
+    return any(row[2] != 1.0 or needs_weight(row[1]) for row in rows)
+
+
 def _change(rows: list[tuple], before: Tensor, key: str) -> Tensor:
     """What the patches of one LoRA add; from 0 where they do not look at the weight, which rounds least."""
-    if not any(row[2] != 1.0 or needs_weight(row[1]) for row in rows):
+    if not _depends(rows):
         before = torch.zeros_like(before)
     return comfy.lora.calculate_weight(rows, before.clone(), key) - before
 

@@ -64,9 +64,13 @@ def own_weight(patcher, target: str | tuple) -> Tensor | None:
     """The weight of a ModelPatcher's model, or the slice of it, that a target of comfy.lora.load_lora names.
 
     Without any patch, also while the host keeps the model in memory with patches in its weights. As model_weight."""
-    key = target if isinstance(target, str) else target[0]
+    return model_weight(patcher.model, target, backed_up(patcher, target if isinstance(target, str) else target[0]))
+
+
+def backed_up(patcher, key: str) -> Tensor | None:
+    """The weight as it was, where the host keeps the model in memory with patches in this one."""
     kept = patcher.backup.get(key) or patcher.hook_backup.get(key)
-    return model_weight(patcher.model, target, kept and kept[0])
+    return kept[0] if kept else None
 
 
 def readable_weight(patcher, target: str | tuple) -> Tensor:
@@ -106,7 +110,9 @@ def needs_weight(patch) -> bool:
     """Whether the change that a patch makes depends on the weight."""
     if isinstance(patch, tuple):
         return patch[0] == "set"
-    return type(patch) not in _NORMS or part(patch, "dora_scale") is not None or is_narrowed(patch)
+    if type(patch) not in _NORMS:
+        return getattr(patch, "needs_weight", True)
+    return part(patch, "dora_scale") is not None or is_narrowed(patch)
 
 
 def _padded(weight: Tensor, shape: Iterable[int]) -> Tensor:

@@ -15,6 +15,7 @@ from ...shared.host_capabilities import require
 from .adapter_parts import host_key, is_narrowed, part, with_parts
 from .combine import CombinedChange
 from .energy import needs_weight
+from .lazy_weight import shape_of
 from .linear_strength import as_linear
 from .peft_dora import PeftDora
 
@@ -106,10 +107,9 @@ def as_difference(pieces: Sequence[WeightedPatch], weight: Callable[[], Tensor] 
         raise ValueError("model: connect the model. The change of a DoRA, GLoRA, OFT, BOFT or set_weight at another "
                          "strength, and that of several formats on one weight, follows from the model's weights.")
     require("patches")
-    before = weight().to("cpu", torch.float32)
     replaced = any(isinstance(p.patch, tuple) and p.patch[0] == "set" for p in pieces)
-    if not any(needs_weight(p.patch) for p in pieces):
-        before = torch.zeros_like(before)
+    depends = any(needs_weight(p.patch) for p in pieces)
+    before = weight().to("cpu", torch.float32) if depends else torch.zeros(shape_of(weight))
     rows = [(change, patch, kept, p.offset, p.function)
             for p in pieces for patch, change, kept in [as_linear(p.patch, p.strength)]]
     key = next((name for p in pieces if (name := host_key(p.patch, ""))), "weight")

@@ -5,13 +5,14 @@ The host finds a wrong shape only while it merges, logs it, and goes on.
 from math import prod
 
 from comfy import weight_adapter
-from torch import broadcast_shapes
+from torch import Tensor, broadcast_shapes
 
-from .adapter_parts import is_config, is_narrowed
+from .adapter_parts import POSITIONS, is_config, is_narrowed
 from .peft_dora import PeftDora
 
 Shape = tuple[int, ...]
 NO_PRODUCT: Shape = (0,)
+PEFT_DORA = ("up", "down", "alpha", "magnitude")
 
 
 def problem(patch, weight: Shape, offset: Shape | None = None) -> str:
@@ -33,6 +34,20 @@ def problem(patch, weight: Shape, offset: Shape | None = None) -> str:
         return _PROBLEMS[type(patch)](patch.weights, weight) if type(patch) in _PROBLEMS else ""
     except (AttributeError, IndexError):  # a matrix is missing, or is a vector
         return f"the {patch.name} lacks a part, or a part has too few dimensions"
+
+
+def own_problem(patch) -> str:
+    """Why the parts of a patch make no change of any weight; "" where they fit each other, and for a whole tensor."""
+    if type(patch) not in _OWN:
+        return ""
+    named = dict(zip(POSITIONS.get(type(patch), PEFT_DORA), patch.weights, strict=False))
+    shapes = {name: tuple(part.shape) for name, part in named.items() if isinstance(part, Tensor)}
+    try:
+        fits = shapes.get("dora_scale") != () and _OWN[type(patch)](patch.weights)
+    except (AttributeError, IndexError):  # a matrix is missing, or is a vector
+        fits = False
+    told = ", ".join(f"{name} {_text(shape) or 'a number'}" for name, shape in shapes.items())
+    return "" if fits else f"the parts of the {patch.name} do not fit together: {told}"
 
 
 def _mismatch(change: Shape, weight: Shape) -> str:
@@ -90,24 +105,37 @@ def _lora(weights, weight: Shape) -> str:
         if len(reshape) != len(weight) or any(new < old for new, old in zip(reshape, weight, strict=True)):
             return f"the LoRA enlarges the weight to {_text(reshape)}, the model has {_text(weight)}"
         weight = tuple(reshape)
+    return _compare(_lora_change(up, down, mid), weight, dora_scale)
+
+
+def _lora_change(up, down, mid) -> Shape:
     if mid is None:
-        return _compare(_product(up, down), weight, dora_scale)
+        return _product(up, down)
     fits = mid.ndim == 4 and prod(up.shape[1:]) == down.shape[0] == mid.shape[0] == mid.shape[1]
-    return _compare((up.shape[0], down.shape[1], *mid.shape[2:]) if fits else NO_PRODUCT, weight, dora_scale)
+    return (up.shape[0], down.shape[1], *mid.shape[2:]) if fits else NO_PRODUCT
 
 
 def _loha(weights, weight: Shape) -> str:
-    w1_a, w1_b, _, w2_a, w2_b, t1, t2, dora_scale = weights
-    first = _product(w1_a, w1_b) if t1 is None else _tucker(t1, w1_a, w1_b)
-    second = _product(w2_a, w2_b) if t1 is None else _tucker(t2, w2_a, w2_b)
-    return _compare(first, weight, dora_scale) or _compare(second, weight)
+    first, second = _loha_factors(weights)
+    return _compare(first, weight, weights[7]) or _compare(second, weight)
+
+
+def _loha_factors(weights) -> tuple[Shape, Shape]:
+    w1_a, w1_b, _, w2_a, w2_b, t1, t2, _ = weights
+    return (_product(w1_a, w1_b) if t1 is None else _tucker(t1, w1_a, w1_b),
+            _product(w2_a, w2_b) if t1 is None else _tucker(t2, w2_a, w2_b))
 
 
 def _lokr(weights, weight: Shape) -> str:
-    w1, w2, _, w1_a, w1_b, w2_a, w2_b, t2, dora_scale = weights
+    first, second = _lokr_factors(weights)
+    return _compare((first[0] * second[0], first[1] * second[1], *second[2:]), weight, weights[8])
+
+
+def _lokr_factors(weights) -> tuple[Shape, Shape]:
+    w1, w2, _, w1_a, w1_b, w2_a, w2_b, t2, _ = weights
     first = _product(w1_a, w1_b) if w1 is None else tuple(w1.shape)
     second = tuple(w2.shape) if w2 is not None else _product(w2_a, w2_b) if t2 is None else _tucker(t2, w2_a, w2_b)
-    return _compare((first[0] * second[0], first[1] * second[1], *second[2:]), weight, dora_scale)
+    return first, second
 
 
 def _narrowed(patch, weight: Shape) -> str:
@@ -170,4 +198,42 @@ _PROBLEMS = {
     weight_adapter.GLoRAAdapter: _glora,
     weight_adapter.OFTAdapter: _oft,
     weight_adapter.BOFTAdapter: _boft,
+}
+
+
+def _whole(*factors) -> bool:
+    """Whether these shapes of products are those of matrices or kernels."""
+    return all(len(shape) > 1 for shape in factors)
+
+
+def _matrices(*parts) -> bool:
+    return all(part.ndim > 1 for part in parts)
+
+
+def _glora_fits(weights) -> bool:
+    a1, a2, b1, b2 = weights[:4]
+    if not _matrices(a1, a2, b1, b2):
+        return False
+    new = b2.shape[0] == b1.shape[1] == a1.shape[1] == a2.shape[0]
+    return _whole(_product(b1, b2) if new else _product(b2, b1))
+
+
+def _loha_fits(weights) -> bool:
+    first, second = _loha_factors(weights)
+    return _matrices(*weights[:2], *weights[3:5]) and _whole(first) and first == second
+
+
+def _is_square(blocks, dimensions: int) -> bool:
+    return blocks.ndim == dimensions and blocks.shape[-2] == blocks.shape[-1]
+
+
+_OWN = {
+    PeftDora: lambda w: _matrices(*w[:2]) and _whole(_product(*w[:2])) and w[3].numel() == len(w[0]),
+    weight_adapter.LoRAAdapter: lambda w: _matrices(*w[:2]) and _whole(_lora_change(w[0], w[1], w[3])),
+    weight_adapter.LoHaAdapter: _loha_fits,
+    weight_adapter.LoKrAdapter: lambda w: (_whole(*_lokr_factors(w))
+                                           and _matrices(*(part for part in (w[0], *w[3:7]) if part is not None))),
+    weight_adapter.GLoRAAdapter: _glora_fits,
+    weight_adapter.OFTAdapter: lambda w: _is_square(w[0], 3),
+    weight_adapter.BOFTAdapter: lambda w: _is_square(w[0], 4),
 }

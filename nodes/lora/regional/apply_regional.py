@@ -9,10 +9,12 @@ from comfy.patcher_extension import PatcherInjection, WrappersMP
 from torch import Tensor
 
 from ...shared.host_capabilities import require
+from ..applying.apply_report import why_none
 from ..applying.bypass import branches_of, divide, set_branches
 from ..applying.patching import ApplyResult, dry_run
 from ..applying.stack import entries
 from ..block_weights.block_language import NAMED, Settings
+from ..block_weights.finite_inputs import check_finite
 from ..file.lora_files import LoraFile
 from ..patches.branch import Branch
 from .regional_branch import RegionalBranch
@@ -41,6 +43,7 @@ def apply_regional(model, lora: LoraFile, mask: Tensor, strength: float, spec, s
     the prompt. At strength 0 without words the model comes back as it is. Raises ValueError with one sentence for a
     family whose tokens are not known, a mask that is none and a LoRA that reaches no weight."""
     require("calls of the model")
+    check_finite(strength=strength)
     family, mask = family_of(model.model.diffusion_model), checked_mask(mask)
     check_words(words, family)
     result = dry_run(model, None, lora, strength, 1.0, spec, settings)
@@ -112,8 +115,7 @@ def _why_none(result: ApplyResult, chosen: Chosen) -> str:
     changes = result.components[0].changes
     if not changes:
         return "no key of the file belongs to this model"
-    problems = [change.problem for change in changes if change.problem]
-    return problems[0] if len(problems) == len(changes) else "the weight of every block it has is 0"
+    return why_none(changes) if any(change.problem for change in changes) else "the weight of every block it has is 0"
 
 
 def _path(key: str) -> str:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..file.loading import read_patches
-from ..patches.energy import model_weight, needs_weight
+from ..patches.energy import needs_weight
+from ..patches.lazy_weight import LazyWeight, of_module_lazily
 from ..patches.merge import WeightedPatch, as_difference, merge_patches, padded_to_weight, patch_rows
 from .export_names import Names, host_names, model_names, tensors_of
 
@@ -35,15 +36,15 @@ def renamed(tensors: Mapping[str, Tensor], style: str, module: torch.nn.Module,
     names, found = model_names(module, style, encoders), {}
     for key, patch in read_patches(tensors, host_names(module, encoders)).items():
         owner = module if key.startswith("diffusion_model.") else encoders
-        for part in bake(key, [WeightedPatch(patch, 1.0)], names, partial(model_weight, owner)):
+        for part in bake(key, [WeightedPatch(patch, 1.0)], names, partial(of_module_lazily, owner)):
             found |= part.tensors(style)
     return found
 
 
 def bake(key: str, pieces: Sequence[WeightedPatch], names: Names,
-         weight: Callable[[str | tuple], Tensor]) -> list[SavedPatch]:
+         weight: Callable[[str | tuple], LazyWeight]) -> list[SavedPatch]:
     """All pieces on one weight as parts under the names of a format. weight: gives the weight or slice of a target."""
-    whole = partial(weight, key)
+    whole = weight(key)
     if _entangled(pieces):
         pieces = [WeightedPatch(as_difference(pieces, whole), 1.0)]
     groups = {}
@@ -51,13 +52,13 @@ def bake(key: str, pieces: Sequence[WeightedPatch], names: Names,
         groups.setdefault(piece.offset, []).append(piece._replace(offset=None))
     parts, on_whole = {}, []
     for offset, group in groups.items():
-        part_weight = partial(weight, (key, offset)) if offset else whole
+        part_weight = weight((key, offset)) if offset else whole
         patch = merge_patches(group, part_weight)
         named = names.part(key, offset) if offset else None
         if named:
             parts[named.name] = SavedPatch(named.name, patch, part_weight)
         else:
-            on_whole.append(patch if not offset else padded_to_weight(patch, offset, len(whole()), part_weight))
+            on_whole.append(patch if not offset else padded_to_weight(patch, offset, whole.shape[0], part_weight))
     if on_whole:
         patch = merge_patches([WeightedPatch(patch, 1.0) for patch in on_whole], whole)
         for part in _whole_parts(key, patch, names, whole):
@@ -77,19 +78,14 @@ def _entangled(pieces: Sequence[WeightedPatch]) -> bool:
     return None in spans or any(end > start for (_, end), (start, _) in zip(ordered, ordered[1:], strict=False))
 
 
-def _whole_parts(key: str, patch, names: Names, weight: Callable[[], Tensor]) -> list[SavedPatch]:
+def _whole_parts(key: str, patch, names: Names, weight: LazyWeight) -> list[SavedPatch]:
     if key.endswith(".bias") and (named := names.bias(key)):
         if isinstance(patch, tuple) and patch[0] == "set":
             patch = ("diff", (patch[1][0].float().cpu() - weight().float().cpu(),))
         return [SavedPatch(named[0], patch, weight, named[1])]
     if name := names.whole(key):
         return [SavedPatch(name, patch, weight)]
-    if parts := names.parts(key, lambda: len(weight())):
+    if parts := names.parts(key, lambda: weight.shape[0]):
         return [SavedPatch(part.name, patch_rows(patch, part.offset, part.function, weight),
-                     partial(_rows, weight, part)) for part in parts]
+                           weight.rows(part.offset, part.function)) for part in parts]
     return [SavedPatch(names.native(key) or key.removesuffix(".weight"), patch, weight)]
-
-
-def _rows(weight: Callable[[], Tensor], part) -> Tensor:
-    rows = weight().narrow(*part.offset) if part.offset else weight()
-    return part.function(rows) if part.function else rows

@@ -1,6 +1,6 @@
 """LoRAs with their strengths and block weights, written as one file that does the same at strength 1."""
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +13,13 @@ from ..applying import apply_report
 from ..applying.patching import ApplyResult, Component, dry_run
 from ..applying.schedule import encoder_part
 from ..block_weights.block_language import InspirePercent, Vector, parse
+from ..block_weights.finite_inputs import check_finite
 from ..block_weights.weights import resolve
-from ..file.blocks_from_names import file_patches, file_places, tracked_patches, unread_keys
+from ..file.blocks_from_names import file_places, tracked_patches, unread_keys
 from ..file.loading import converted, without_tucker_core
 from ..patches.adapter_parts import is_config
 from ..patches.combine import SUM, Combination, combined
-from ..patches.energy import readable_weight
+from ..patches.lazy_weight import own_lazily
 from ..patches.linear_strength import as_linear
 from ..patches.merge import WeightedPatch, merge_patches
 from ..patches.resize import resized
@@ -95,16 +96,18 @@ def baked(sources: Sequence[Source], style: str, model, clip,
         results.append(result)
         for component, patcher in zip(result.components, (model, clip and clip.patcher), strict=False):
             _collect(by_key, component, patcher, source)
-        encoders = [] if clip else _encoders_alone(source, result.unused, style, sources)
+        encoders, carried = ([], ()) if clip else _encoders_alone(source, result.unused, style, sources)
         parts += encoders
-        lost = apply_report.unused(result) if not encoders else []
+        lost = apply_report.unused(result._replace(
+            unused=[key for key in result.unused if key not in carried],
+            reasons={key: reason for key, reason in result.reasons.items() if key not in carried}))
         said = [*source.lora.notes, *apply_report.unreached(result)]
         said += _settings_of_the_host(change.patch for c in result.components for change in c.applied())
         said += [line for component in result.components for line in apply_report.left_out(component)]
         lines += [f"- {source.label}: {line}" for line in said + lost]
     bar = comfy.utils.ProgressBar(max(len(by_key), 1))
     for key, (patcher, layers) in by_key.items():
-        parts += bake(key, _joined(key, list(layers.values()), how), names, partial(readable_weight, patcher))
+        parts += bake(key, _joined(key, list(layers.values()), how), names, partial(own_lazily, patcher))
         bar.update(1)
     return parts, lines, results
 
@@ -137,24 +140,33 @@ def _from_names(sources: Sequence[Source], style: str) -> tuple[list[SavedPatch]
     if len(sources) > 1:
         raise ValueError("model: connect the model to merge several LoRAs. Files call the same weight by different "
                          "names, and only the model tells which.")
-    tensors = converted(sources[0].lora.tensors)
+    source = sources[0]
+    try:
+        check_finite(strength_model=source.strength_model, strength_clip=source.strength_clip, a=source.settings.a,
+                     b=source.settings.b)
+    except ValueError as error:
+        raise ValueError(f"{source.label}: {error}") from None
+    tensors = converted(source.lora.tensors, source.lora.implied)
     patches = tracked_patches(tensors)
-    left_out = [*sources[0].lora.notes, *_settings_of_the_host(patches.values()),
+    left_out = [*source.lora.notes, *_settings_of_the_host(patches.values()),
                 *apply_report.not_used(tensors.lost, unread_keys(tensors))]
-    return _named_parts(sources[0], patches, style, "model"), left_out
+    return _named_parts(source, patches, style, "model"), left_out
 
 
-def _encoders_alone(source: Source, unused: Iterable[str], style: str, sources: Sequence[Source]) -> list[SavedPatch]:
-    """The text encoders of a LoRA when there is a model and no CLIP: they keep their names."""
-    keys = [key for key in unused if key.startswith((*apply_report.ENCODER_NAMES, "text_encoders."))]
+def _encoders_alone(source: Source, unused: Iterable[str], style: str,
+                    sources: Sequence[Source]) -> tuple[list[SavedPatch], Collection[str]]:
+    """The text encoders of a LoRA when there is a model and no CLIP: they keep their names. And the keys of `unused`
+    that are in these parts."""
+    encoders = (*apply_report.ENCODER_NAMES, "text_encoders.")
+    keys = [key for key in (*unused, *source.lora.implied) if key.startswith(encoders) and key in source.lora.tensors]
     if not keys or not source.strength_clip:
-        return []
-    patches = file_patches({key: source.lora.tensors[key] for key in keys})
-    parts = _named_parts(source, patches, style, "clip")
+        return [], ()
+    tensors = converted({key: source.lora.tensors[key] for key in keys})
+    parts = _named_parts(source, tracked_patches(tensors), style, "clip")
     if parts and len(sources) > 1:
         raise ValueError(f"clip: connect the CLIP to merge several LoRAs. {source.label} changes text encoders; "
                          "without the CLIP only a strength_clip of 0 leaves them out.")
-    return parts
+    return parts, tensors.read.difference(*tensors.lost.values())
 
 
 def _named_parts(source: Source, patches: Mapping[str, object], style: str, missing: str) -> list[SavedPatch]:

@@ -6,7 +6,8 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...lora.file.blocks_from_names import file_patches
+from ...lora.file.blocks_from_names import file_patches, tracked_patches
+from ...lora.file.loading import converted
 from ...lora.file.lora_files import LoraFile
 from ...lora.patches.merge import WeightedPatch, merge_patches, plain_factors
 from ...lora.saving.baking import SavedPatch
@@ -65,7 +66,7 @@ def of_changes(files: Sequence[LoraFile], names: Sequence[str], weights: Sequenc
 
 
 def _by_name(files: Sequence[LoraFile], weights: Sequence[float]) -> Iterator[SavedPatch]:
-    every = [file_patches(file.tensors) for file in files]
+    every = [_whole_patches(file) for file in files]
     for target in every[0]:
         patches = [patches[target] for patches in every]
         pieces = [WeightedPatch(patch, weight) for patch, weight in zip(patches, weights, strict=True)]
@@ -77,6 +78,14 @@ def _by_name(files: Sequence[LoraFile], weights: Sequence[float]) -> Iterator[Sa
             raise ValueError("model: connect the model. The average of the changes follows from the factors alone for "
                              f"plain LoRAs only, and {shorten(target)} has none.")
         yield under_its_name(target, joined, format_of(target.rpartition(".")[0]), "model")
+
+
+def _whole_patches(file: LoraFile) -> dict[str, object]:
+    patches = tracked_patches(tensors := converted(file.tensors))
+    if lost := next(iter(tensors.lost.items()), None):
+        raise ValueError(f"loras: expected checkpoints of which everything can be used, got {shorten(lost[1][0])}: "
+                         f"{lost[0]}.")
+    return patches
 
 
 def tensors_of(parts: Sequence[SavedPatch]) -> dict[str, Tensor]:

@@ -355,3 +355,15 @@ def test_a_statement_that_reaches_nothing_of_the_file_is_named(blocks, named, pa
     result = room.applying.patching.dry_run(model, None, file, 1.0, 1.0, spec)
     text = room.applying.apply_report.report("x", result)
     assert named in text and ("reaches nothing" in text) == bool(named)
+
+
+def test_why_nothing_is_applied_is_what_stands_below(load, pack):
+    report, model = pack.nodes.lora.applying.apply_report.report, small_model("SD3-medium")
+    boft = {key: t for key, t in small.lora_for(model, "boft").items() if not key.endswith("alpha")}
+    said = report("x", load(model, None, boft)[2])
+    assert "because 25 weights cannot be changed (a BOFT without alpha, which" in said
+    first, second = ({key: t for key, t in small.lora_for(model, "lora").items()
+                      if f"joint_blocks_{n}_x_block_mlp_fc1" in key} for n in (0, 1))
+    short = {key: t[:, :-1] if "down" in key else t for key, t in first.items()}
+    text = report("x", load(model, None, short | second, "J01=0")[2])
+    assert "because 1 weight cannot be changed (the LoRA has 512x127, the model 512x128), and the strength or" in text

@@ -257,3 +257,42 @@ def test_training_from_a_file_says_the_same_of_half_an_adapter(pack):
     tensors = {f"diffusion_model.{LINEAR}.lora_up.weight": torch.ones(64, 2)}
     with pytest.raises(ValueError, match="has only a part of an adapter, without '"):
         pack.nodes.training.adapters.lora_shape.patches_by_weight(tensors, small_model(MODEL).model)
+
+
+PATHS = ["blocks.0.attn.to_q", "blocks.10.attn.to_k", "blocks.1.mlp.to_q", "to_q", "single.blocks.0.attn.to_q"]
+
+
+@pytest.mark.parametrize("patterns", [
+    ["blocks.0.attn.to_q"], ["to_q"], [r"blocks\.0\..*"], [r"^blocks\.\d+\.attn\.to_q"], [r".*to_q"],
+    [r"blocks\.(0|1)\.\w+\.to_q"], ["to_q", "blocks.0.attn.to_q"], [r".*attn\..*", "to_q"], ["to_q", r".*attn\..*"],
+    [r"attn\.to_[qk]", "mlp"]])
+def test_a_pattern_of_alphas_means_what_it_means_to_peft(patterns, lora):
+    from peft.utils.other import get_pattern_key
+    values = {pattern: number for number, pattern in enumerate(patterns, 1)}
+    read = lora.file.peft_patterns.Patterns(values)
+    assert [read.find(path) for path in PATHS] == [values.get(get_pattern_key(patterns, path)) for path in PATHS]
+    assert not read.unread
+
+
+@pytest.mark.parametrize("pattern", [r"(a+)+b", r"(a|b", "a|" * 101, r".*.*.*.*x", r"(\w*)*"])
+def test_a_pattern_that_would_take_long_or_is_none_is_left_out_and_told(pattern, lora):
+    header = json.dumps({"lora_alpha": 4, "r": 4, "alpha_pattern": {pattern: 8}})
+    tensors = {"blocks.0.to_q.lora_A.weight": torch.ones(4, 8), "blocks.0.to_q.lora_B.weight": torch.ones(8, 4)}
+    assert "not read of the header's alpha_pattern" in lora.file.peft_format.readable(
+        tensors, {lora.file.peft_format.HEADER: header}).notes[0]
+
+
+def test_patterns_have_a_time_together(lora, monkeypatch):
+    module = lora.file.peft_patterns
+    monkeypatch.setattr(module, "SECONDS", -1.0)
+    read = module.Patterns({r".*to_\w": 8, "to_k": 2})
+    assert (read.find("a.to_q"), read.find("a.to_k"), read.unread) == (None, 2, [r".*to_\w"])
+
+
+def test_an_alpha_that_only_the_header_has_is_no_key_of_the_file(apply, lora):
+    module = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
+    tensors = {f"{module}.lora_A.weight": torch.ones(4, 32), f"{module}.lora_B.weight": torch.ones(32, 4)}
+    header = json.dumps({"text_encoder.lora_alpha": 8, "text_encoder.r": 4})
+    read = lora.file.lora_files._readable(tensors, {lora.file.peft_format.HEADER: header})
+    text = lora.applying.apply_report.report("x", apply(read)[1])
+    assert "0 of 2 keys used" in text and "no CLIP is connected: 2 keys" in text and ".alpha" not in text

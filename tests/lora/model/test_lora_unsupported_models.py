@@ -83,3 +83,56 @@ def test_a_dora_beside_weights_that_the_host_cannot_unpack_stays_a_patch_and_the
     assert not results["lora"][0].patches
     assert list(results["dora"][0].patches) == ["diffusion_model.joint_blocks.0.x_block.mlp.fc1.weight"]
     assert "1 (DoRA on a weight that another pack packs" in results["dora"][2].notes[-1]
+
+
+@pytest.fixture
+def pair(room, output_folder):
+    """pair(kind): a Flux.1 with one packed weight that is fused, and two LoRAs of its q, or of this kind on it all."""
+    from lora_models import adapter
+    from safetensors.torch import save_file
+    model = own("Flux.1")
+    layer = model.model.diffusion_model.double_blocks[0].img_attn.qkv
+    layer.weight = torch.nn.Parameter(layer.weight.data.as_subclass(GGMLTensor), requires_grad=False)
+
+    def pair(kind):
+        slices = {f"transformer.transformer_blocks.0.attn.to_q{end}": tensor for end, tensor in
+                  {".lora_A.weight": torch.randn(2, 64), ".lora_B.weight": torch.randn(64, 2)}.items()}
+        whole = {f"diffusion_model.double_blocks.0.img_attn.qkv{end}": tensor
+                 for end, tensor in adapter("lora" if kind == "slices" else kind, (192, 64)).items()}
+        tensors = slices if kind == "slices" else whole
+        folder = output_folder / "loras"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in "ab":
+            save_file(tensors, folder / f"packed_{kind}_{name}.safetensors")
+        stack = room.applying.stack
+        return model, tuple(stack.Layer(f"packed_{kind}_{name}.safetensors", 1.0, 1.0) for name in "ab"), tensors
+    return pair
+
+
+@pytest.mark.parametrize("kind", ["slices", "loha"])
+def test_changes_that_do_not_depend_on_a_packed_weight_are_joined_and_measured(kind, room, pair):
+    model, stack, _ = pair(kind)
+    report = room.nodes.stack.ApplyStack.execute(model, stack, combine="ties").args[2]
+    assert "- D00: cosine +1.000" in report and "not measured" not in report
+
+
+def test_a_conflict_that_depends_on_a_packed_weight_is_left_unmeasured_and_told(room, pair):
+    model, stack, _ = pair("dora")
+    report = room.nodes.stack.ApplyStack.execute(model, stack, combine="ties").args[2]
+    assert "not measured, of LoRAs whose change depends on weights that another pack packs: 1 weight" in report
+    assert "no weight is changed by several" not in report
+
+
+@pytest.mark.parametrize("kind", ["lora", "loha", "dora"])
+@pytest.mark.parametrize("style, count, method", [("diffusers", 1, "sum"), ("diffusers", 2, "sum"),
+                                                  ("comfy", 2, "ties")])
+def test_over_a_packed_weight_all_is_saved_that_does_not_depend_on_it(style, count, method, kind, room, pair):
+    model, _, tensors = pair(kind)
+    save = room.saving.save_lora
+    sources = [save.Source(name, room.file.lora_files.LoraFile(tensors, {}), 0.5, 0.5, "") for name in "ab"[:count]]
+    run = lambda: save.save(sources, f"packed {kind}", style, 0, {}, model, None, save.Combination(method))
+    if kind != "dora":
+        assert run().path.exists()
+        return
+    with pytest.raises(ValueError, match="model: expected weights that the host can read, .*qkv.weight"):
+        run()

@@ -284,3 +284,12 @@ def test_the_metadata_is_carried_over_and_tells_how_the_file_was_made(room, sour
                                   "blocks": "J00=0.5"}
     alone = metadata_of(room.save(sources[:1], "made of", "kohya", 0, {}, model).path)
     assert alone["ss_steps"] == "10" and alone["modelspec.title"] == "made of"
+
+
+def test_keys_that_are_not_saved_are_told_also_where_text_encoders_keep_their_names(room, source):
+    model, clip = small_model("SD3-medium"), small_clip()
+    lost = {f"lora_unet_joint_blocks_99_mlp.lora_{side}.weight": torch.ones(2, 2) for side in ("up", "down")}
+    encoders = small.lora_for_clip(clip) | {"lora_te_nothing.oft_R.weight": torch.ones(2, 2)}
+    text = room.save([source(small.lora_for(model, "lora") | encoders | lost)], "told", "kohya", 0, {}, model).text
+    assert "no weight of this model answers to it: 2 keys (lora_unet_joint_blocks_99" in text
+    assert "37 lora" in text and "1 key (lora_te_nothing.oft_R.weight)" in text
