@@ -65,7 +65,7 @@ def some_rows(size: int) -> slice:
 
 def sampled_product(up: Tensor, down: Tensor, scale: float) -> Tensor:
     """Some rows of scale * up @ down, up [out, rank], down [rank, ...]."""
-    return (up[some_rows(len(up))].float() @ down.flatten(1).float()) * scale
+    return (up[some_rows(len(up))].to("cpu", torch.float32) @ down.flatten(1).to("cpu", torch.float32)) * scale
 
 
 def sampled(change: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ def resized(patch, rank: int, weight: Callable[[], Tensor] | None, dtype: torch.
     if factors:
         up, down, scale = factors
         if up.shape[1] <= rank:
-            norm = float((up.double().T @ up.double() * (down.flatten(1).double() @ down.flatten(1).double().T)).sum())
+            up, down = (factor.to("cpu", torch.float64).flatten(1) for factor in (up, down))   # MPS has no float64
+            norm = float((up.T @ up * (down @ down.T)).sum())
             return Resized(patch, norm * scale ** 2, norm * scale ** 2)
         return _as_lora(*_of_product(up, down.flatten(1), scale), down.shape[1:], rank, dtype)
     change = _difference(patch, weight)
