@@ -16,6 +16,7 @@ from ..model import blocks, key_maps
 from ..model.unsupported_models import check_patchable
 from ..patches import shape_check
 from ..patches.adapter_parts import is_config
+from ..patches.host_narrowing import as_the_host_narrows
 from ..patches.linear_strength import as_linear
 
 
@@ -153,6 +154,7 @@ def _change(target, patch, module, places, weights: BlockWeights) -> Change:
     place = places[key]
     if patch is None:
         return Change(target, None, place.alias, 0.0, "", False, shape)
+    patch = as_the_host_narrows(patch, key, offset[2] if offset else shape[0])
     return Change(target, patch, place.alias, weights.ratio(place, offset, shape, target),
                   shape_check.problem(patch, shape, offset), not offset and weights.misses(place), shape)
 

@@ -127,11 +127,12 @@ def _loha_factors(weights) -> tuple[Shape, Shape]:
 
 
 def _lokr(weights, weight: Shape) -> str:
-    first, second = _lokr_factors(weights)
+    first, second = lokr_factors(weights)
     return _compare((first[0] * second[0], first[1] * second[1], *second[2:]), weight, weights[8])
 
 
-def _lokr_factors(weights) -> tuple[Shape, Shape]:
+def lokr_factors(weights) -> tuple[Shape, Shape]:
+    """The shapes of the two matrices of a LoKr, of which the change is the Kronecker product."""
     w1, w2, _, w1_a, w1_b, w2_a, w2_b, t2, _ = weights
     first = _product(w1_a, w1_b) if w1 is None else tuple(w1.shape)
     second = tuple(w2.shape) if w2 is not None else _product(w2_a, w2_b) if t2 is None else _tucker(t2, w2_a, w2_b)
@@ -231,7 +232,7 @@ _OWN = {
     PeftDora: lambda w: _matrices(*w[:2]) and _whole(_product(*w[:2])) and w[3].numel() == len(w[0]),
     weight_adapter.LoRAAdapter: lambda w: _matrices(*w[:2]) and _whole(_lora_change(w[0], w[1], w[3])),
     weight_adapter.LoHaAdapter: _loha_fits,
-    weight_adapter.LoKrAdapter: lambda w: (_whole(*_lokr_factors(w))
+    weight_adapter.LoKrAdapter: lambda w: (_whole(*lokr_factors(w))
                                            and _matrices(*(part for part in (w[0], *w[3:7]) if part is not None))),
     weight_adapter.GLoRAAdapter: _glora_fits,
     weight_adapter.OFTAdapter: lambda w: _is_square(w[0], 3),

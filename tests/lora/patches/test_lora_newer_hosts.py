@@ -230,3 +230,22 @@ def test_a_lokr_that_a_newer_host_gave_its_key_is_a_branch_and_one_that_it_narro
     assert isinstance(branch.branch_of(patch, 1.0, "a.weight", layer), branch.Branch)
     patch.row_offset = 4
     assert branch.branch_of(patch, 1.0, "a.weight", layer) == "narrowed by the host"
+
+
+def test_a_lokr_that_the_host_narrows_by_name_alone_fits_and_is_known_as_narrowed(lora, monkeypatch):
+    from comfy.weight_adapter import lokr
+    rows, columns = small_model("SD3-medium").model.state_dict()[KEY].shape
+    asked = []
+
+    def offset_of(height, width, name, wanted=None):
+        asked.append((height, width, name, wanted))
+        return rows if name == KEY else None
+
+    monkeypatch.setattr(lokr, "fused_qkv_row_offset", offset_of, raising=False)
+    tensors, _ = fused(rows, columns, 0)
+    del tensors[f"{MODULE}.row_offset"]
+    _, _, result = lora.applying.patching.apply_lora(
+        small_model("SD3-medium"), None, lora.file.lora_files.from_memory(tensors), 1.0, 1.0, ())
+    change = result.components[0].changes[0]
+    assert asked == [(3 * rows, columns, KEY, rows)] and not change.problem
+    assert lora.patches.adapter_parts.is_narrowed(change.patch) and change.patch.row_offset == rows
