@@ -71,6 +71,12 @@ def presentation(spec: Spec, **defaults) -> Frame:
     options = {key: value for key, value in spec.frame.items() if key in Frame._fields}
     if options.get("coord", "flat") not in ("flat", "polar"):
         raise ValueError(f"spec: coord expected flat or polar, got {shorten(str(options['coord']), 48)!r}")
+    for key in options.keys() & {"w", "h"}:
+        grammar.check_pixels(f"spec: {key}", options[key], 1)
+    for key in options.keys() & {"title", "x", "y"}:
+        if isinstance(options[key], bool):
+            raise ValueError(f"spec: {key} expected words, got {options[key]!r}")
+        options[key] = str(options[key])    # a year stands as a number there
     return Frame(**{**defaults, **options})
 
 

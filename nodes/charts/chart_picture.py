@@ -9,9 +9,9 @@ from .drawing.theme import DARK, LIGHT
 from .drawing.typeface import undrawn
 from .grammar import rows as table
 from .grammar.frame import draw
+from .grammar.grammar import LARGEST
 
 THEMES = {"light": LIGHT, "dark": DARK}
-LARGEST = 8192
 NOTE = 32
 
 

@@ -54,3 +54,41 @@ def test_a_spec_that_draws_nothing_gets_a_short_sentence(pack, spec, said):
         found = language.parse(spec)
         language.expression(found, [{"a": 1}])
     assert said in str(error.value) and len(str(error.value)) < 400
+
+
+ART = [{"score": 61.0, "band": [57.0, 64.0], "rubric": "the default rubric", "measures": {"RMS contrast": 1.0}}]
+ROWS = [{"name": "a", "v": 1, "l": [1], "neg": -2, "big": 1e60}, {"name": "b", "v": 2, "l": [2], "neg": 1, "big": 1}]
+ENDLESS = [{"name": "a", "v": float("nan"), "i": float("inf")}, {"name": "b", "v": 2.0, "i": 1.0}]
+
+
+@pytest.fixture(scope="module")
+def picture(pack):
+    return lambda rows, spec: pack.nodes.charts.chart_picture.picture(json.dumps(rows), spec, 400, 300, "light")
+
+
+@pytest.mark.parametrize("rows, spec", [
+    (ART, ""), (ART, "timeline()"), (ROWS, "frame(title=2024, x=5); scatter(x=name, y=v) . circle()"),
+    (ROWS, "spread(name) . rect(h=v) . name(k); select(k) . enclose(padding=-3)"), (ROWS, "spread(name) . blank(w=v)")])
+def test_what_can_be_drawn_is(picture, rows, spec):
+    assert picture(rows, spec).shape == (1, 300, 400, 3)
+
+
+@pytest.mark.parametrize("rows, spec", [
+    *((ROWS, spec) for spec in (
+        "spread(l) . rect(h=v)", "scatter(x=l, y=v) . circle()", "timeline(x=l, y=v)", "timeline(x=name, y=v, by=l)",
+        "palette(colour=l, share=v)", "loss(value=v, by=l)", "scatter(x=name, y=v) . circle(fill=l)",
+        "scatter(x=name, y=v) . circle() . name(k); select(k) . group(l) . line()", "spread(name, dir=z) . rect(h=v)",
+        "spread(name, spacing=wide) . rect(h=v)", "spread(name, alignment=foo) . rect(h=v)",
+        "spread(name) . rect(h=v, rx=-3)", "spread(name) . rect(h=v, rx=abc)", "spread(name) . rect(h=true)",
+        "scatter(x=v, y=v) . circle(r=-5)", "scatter(x=v, y=v) . circle(r=neg)", "scatter(x=v, y=v) . circle(r=big)",
+        "scatter(x=name, y=v) . line(stroke_width=thick)", "spread(name) . text(name, font_size=0)",
+        "spread(name) . text(name, font_size=big)", "group(name) . enclose(padding=foo)", "frame(w=wide); bars()",
+        "frame(h=-4); bars()", "frame(title=true); bars()", "scatter(name) . rect(h=v)",
+        "spread(name) . rect(h=v) . name(k); select(k) . circle()")),
+    *((ENDLESS, spec) for spec in (
+        "scatter(x=v, y=v) . circle()", "timeline(x=v, y=v)", "timeline(x=i, y=v)", "scatter(x=i, y=i) . circle()",
+        "scatter(x=name, y=name) . circle(fill=i)", "scatter(x=name, y=name) . circle(r=i)"))])
+def test_what_cannot_be_drawn_is_a_sentence_about_spec_or_data(picture, rows, spec):
+    with pytest.raises(ValueError, match="^(spec|data): ") as error:
+        picture(rows, spec)
+    assert len(str(error.value)) < 300

@@ -82,12 +82,20 @@ def _check(rows, name, option, kind, column):
         if column not in row:
             raise ValueError(f"spec: {name} {option} expected a column of data, got {shorten(repr(column), 48)}; row "
                              f"{number} has {listed(row)}")
-        if kind == "number" and row[column] is not None and not _fits(row[column], kind):
-            raise ValueError(f"data: {name} draws column {column!r} as {option} and needs a number there, "
+        if row[column] is not None and not (_is_name(row[column]) if kind == "name" else _fits(row[column], kind)):
+            needs = {"name": "a name", "number": "a number", "any": "a name or a finite number"}[kind]
+            raise ValueError(f"data: {name} draws column {column!r} as {option} and needs {needs} there, "
                              f"row {number} has {shorten(repr(row[column]), 48)}")
 
 
+def _is_name(value) -> bool:
+    """Whether it can be one: numbers can, lists cannot."""
+    return isinstance(value, (str, int, float))
+
+
 def _fits(value, kind: str) -> bool:
+    if not _is_name(value):
+        return False
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if is_number and (value != value or abs(value) == float("inf")):
         return False

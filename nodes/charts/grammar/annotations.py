@@ -39,5 +39,6 @@ def region(box: tuple[float, float, float, float], padding: float, mark: Mark, f
     left, top, right, bottom = box
     fill = fills.of(mark.options["fill"], rows, fills.theme.band) if "fill" in mark.options else None
     stroke = fills.stroke(mark, rows) or (None if fill else fills.theme.muted)
-    around = scene.rect(right - left + 2 * padding, bottom - top + 2 * padding, fill, min(10, padding * 2), stroke)
+    w, h = (max(0.0, side + 2 * padding) for side in (right - left, bottom - top))
+    around = scene.rect(w, h, fill, max(0, min(10, padding * 2)), stroke)
     return place(left - padding, top - padding, around)

@@ -26,6 +26,11 @@ ARRANGES = {
     "group": {"by"},
     "scatter": {"by", "x", "y"},
 }
+LARGEST = 8192  # pixels
+PIXELS = {"rx": 0, "stroke_width": 0, "padding": -LARGEST, "spacing": -LARGEST, "w": 0, "h": 0, "r": 0, "font_size": 1}
+"""The options that are pixels, and the least that each may be."""
+COLUMNS = {"w", "h", "r"}   # of them those that may name a column instead
+CHOICES = {"dir": ("x", "y"), "alignment": ("start", "middle", "end")}
 FRAME = {"w", "h", "axes", "legend", "coord"}
 
 
@@ -145,10 +150,24 @@ def _arrange(kind, children, options):
 
 
 def _known(kind, options, names):
-    """Raises ValueError for an option that is not one of `names`."""
+    """Raises ValueError for an option that is not one of `names`, and for a value that it cannot have."""
     if unknown := sorted(options.keys() - names):
         raise ValueError(f"{kind}: expected one of {', '.join(sorted(names))}, got {shorten(unknown[0], 48)}")
+    for name in options.keys() & CHOICES.keys():
+        if options[name] not in CHOICES[name]:
+            raise ValueError(f"{kind}: {name} expected {' or '.join(CHOICES[name])}, got "
+                             f"{shorten(str(options[name]), 48)}")
+    for name in options.keys() & PIXELS.keys():
+        if not (name in COLUMNS and isinstance(options[name], str)):
+            check_pixels(f"{kind}: {name}", options[name], PIXELS[name])
     return options
+
+
+def check_pixels(called: str, value, least: float) -> None:
+    """Raises ValueError where a value is no number of pixels."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= LARGEST:
+        raise ValueError(f"{called} expected a number of pixels from {least} to {LARGEST}, got "
+                         f"{shorten(str(value), 48)}")
 
 
 def _tree(node, tables) -> dict:

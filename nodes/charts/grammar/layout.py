@@ -12,12 +12,14 @@ from ..drawing.scene import Node, place
 from ..drawing.theme import Theme
 from .annotations import Marked, region, tagged, tagged_marks
 from .fill_colours import Fills
-from .grammar import Chart, Mark, Operator, Select
+from .grammar import LARGEST, Chart, Mark, Operator, Select
 from .scales import (
     SIDES,
     Linear,
     Named,
     check_columns,
+    check_values,
+    colours_of,
     extent,
     gap_of,
     groups,
@@ -55,6 +57,10 @@ class Plot:
         self.box, self.theme = Box(w, h), theme
         for chart in self.charts:
             check_columns(chart)
+        for chart in self.connections:
+            named = colours_of(chart) | {o.options["by"] for o in chart.operators if "by" in o.options}
+            for each in self.charts:
+                check_values(each.rows, named, colours_of(chart))
 
     @cached_property
     def fills(self) -> Fills:
@@ -150,7 +156,7 @@ class Plot:
         if mark.kind == "rect":
             node = self.rect(mark, rows, box)
         elif mark.kind == "circle":
-            r = self.number(mark, "r", rows, DOT)
+            r = self.pixels(mark, "r", rows, DOT)
             dot = scene.circle(r, self.fills(mark, rows), self.fills.stroke(mark, rows))
             node = centred(dot, box)
         elif mark.kind == "text":
@@ -159,7 +165,7 @@ class Plot:
             size = mark.options.get("font_size", FONT)
             node = centred(scene.text(words(content), size, self.fills(mark, rows, self.theme.ink)), box)
         elif mark.kind == "blank":
-            node = centred(scene.layer([], mark.options.get("w", 0), mark.options.get("h", 0)), box)
+            node = centred(scene.layer([], *(self.pixels(mark, side, rows, 0) for side in ("w", "h"))), box)
         else:
             raise ValueError(f"spec: {mark.kind} draws what was named before; begin it with select(name)")
         return tagged(node, mark.tag, rows)
@@ -178,12 +184,20 @@ class Plot:
             return 0.0, box.along(axis)
         if not is_column(channel, rows):
             return ((box.along(axis) - channel) / 2 if axis == "x" else 0.0), float(channel)
+        if axis not in self.sized:
+            raise ValueError(f"spec: a rect that is scattered has no scale for {SIDES[axis]}={channel}; write a number "
+                             "of pixels there")
         scale, value = self.sized[axis], total(rows, channel)
         return scale(min(0.0, value)), abs(value) * scale.per_unit
 
-    def number(self, mark, channel, rows, default) -> float:
+    def pixels(self, mark, channel, rows, default) -> float:
+        """A length that no scale brings to the size of the paper."""
         value = mark.options.get(channel, default)
-        return float(total(rows, value)) if is_column(value, rows) else float(value)
+        found = float(total(rows, value)) if is_column(value, rows) else float(value)
+        if not 0 <= found <= LARGEST:
+            raise ValueError(f"data: column {value!r} is drawn in pixels and must lie between 0 and {LARGEST}, got "
+                             f"{found:g}")
+        return found
 
     def connect(self, chart: Chart, drawn: Node) -> list[Node]:
         """Lines through, or regions around, what was named: one for each value of what groups or colours it."""
@@ -196,7 +210,10 @@ class Plot:
         sets: dict[tuple, list[Marked]] = {}
         for mark in found:
             sets.setdefault(tuple(mark.rows[0].get(column) for column in columns), []).append(mark)
-        draw = {"line": self.line, "enclose": self.region}[chart.leaf.kind]
+        draw = {"line": self.line, "enclose": self.region}.get(chart.leaf.kind)
+        if not draw:
+            raise ValueError(f"spec: select({chart.rows.tag}) expected line or enclose at its end, got "
+                             f"{chart.leaf.kind}")
         return [draw(chart.leaf, marks) for marks in sets.values()]
 
     def line(self, mark: Mark, found: Sequence[Marked]) -> Node:

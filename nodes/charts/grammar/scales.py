@@ -1,8 +1,9 @@
 """From data to places on the paper: groups of rows, how far their lengths reach, and scales for numbers and names."""
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
+from ...shared.text_syntax import shorten
 from .grammar import Chart, Mark, Operator
 from .rows import listed
 
@@ -90,8 +91,28 @@ def check_columns(chart: Chart) -> None:
                                  + listed(row))
         for channel in channels:
             value = row[chart.leaf.options[channel]]
-            if not isinstance(value, (int, float)) or value != value or abs(value) == float("inf"):
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise ValueError(f"data: column {chart.leaf.options[channel]!r} is drawn as a length and must hold "
+                                 f"finite numbers, row {number} has {shorten(repr(value), 48)}")
+    check_values(chart.rows, {o.options[c] for o in chart.operators for c in ("by", "x", "y") if c in o.options},
+                 {o.options[c] for o in chart.operators for c in ("x", "y") if c in o.options} | colours_of(chart))
+
+
+def colours_of(chart: Chart) -> set[str]:
+    """The columns that colour its marks, if they are columns at all."""
+    return {chart.leaf.options[c] for c in ("fill", "stroke") if isinstance(chart.leaf.options.get(c), str)}
+
+
+def check_values(rows: Sequence[Mapping], names: Set[str], placed: Set[str]) -> None:
+    """Raises ValueError where a column that is drawn holds lists, or one along a scale a number that has no end."""
+    for number, row in enumerate(rows, 1):
+        for column in (names | placed) & row.keys():
+            value = row[column]
+            if value is not None and not isinstance(value, (str, int, float)):
+                raise ValueError(f"data: column {shorten(repr(column), 48)} is drawn and must hold names or numbers, "
+                                 f"row {number} has {shorten(repr(value), 48)}")
+            if column in placed and isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"data: column {shorten(repr(column), 48)} is drawn along a scale and must hold "
                                  f"finite numbers, row {number} has {value!r}")
 
 
