@@ -24,6 +24,17 @@ def test_stack_is_spread_without_a_gap(charts):
     assert scene.stack(marks, "y") == scene.spread(marks, "y", 0)
 
 
+@pytest.mark.parametrize("words", ["A title of a. few words ...", "слово " * 40, "x", ""])
+def test_a_text_is_cut_where_the_room_ends(charts, words):
+    scene, ink = charts.drawing.scene, (0, 0, 0)
+    for room in (0, 30, 120, 10_000):
+        expected, kept = scene.text(words, 20, ink), words
+        while expected.w > room and kept:       # letter by letter
+            kept = kept[:-1].rstrip(" .")
+            expected = scene.text(kept + "...", 20, ink)
+        assert scene.fitted(words, 20, ink, room) == expected
+
+
 def test_a_picture_keeps_its_pixels(charts):
     pixels = torch.randint(0, 256, (7, 9, 3), generator=torch.Generator().manual_seed(1)) / 255
     drawn = charts.drawing.draw.render(charts.drawing.scene.image(pixels), (0, 0, 0))

@@ -3,6 +3,7 @@
 A scene is a tree of `Node`s measured in pixels. Marks: `rect`, `circle`, `text`, `line`, `polygon`, `image`. Operators:
 `spread`, `stack`, `layer`, `place`. `draw.render` turns a tree into an IMAGE.
 """
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -55,10 +56,13 @@ def text(content: str, size: float, fill: Colour, bold: bool = False) -> Node:
 def fitted(content: str, size: float, fill: Colour, room: float, bold: bool = False) -> Node:
     """`text` of at most `room` pixels, cut with an ellipsis where it is longer."""
     whole = text(content, size, fill, bold)
-    while whole.w > room and content:
-        content = content[:-1].rstrip(" .")
-        whole = text(content + "...", size, fill, bold)
-    return whole
+    if whole.w <= room or not content:
+        return whole
+
+    def cut(length: int) -> Node:
+        return text(content[:length].rstrip(" .") + "...", size, fill, bold)
+    fits = bisect_right(range(1, len(content)), room, key=lambda length: cut(length).w)     # one by one takes seconds
+    return cut(fits)
 
 
 def image(pixels: Tensor) -> Node:
