@@ -91,7 +91,7 @@ def best_of_n(family: Family) -> list[Node]:
     how = _drawn(sampling(family), models, {"model": models[MODEL], "positive": prompt[0]}, "How to draw")
     best = Node("BottegaBestOf", {"guider": how["guider"], "sampler": how["sampler"], "sigmas": how["sigmas"],
                                   "latent_image": models[LATENT], "vae": models[VAE], "count": 8,
-                                  "rubric": "Balance=high; Value=high"}, size=(400, 460))
+                                  "rubric": "*=0; Balance=high; Contrast=high"}, size=(400, 460))
     return [_note("best-of-n", family),
             models, prompt, how, best,
             Node("SaveImage", {"images": best[0], "filename_prefix": "best"}, "The best"),
