@@ -6,6 +6,7 @@ differs from that of the patch before; patches between get what is left of the v
 repeated, and so does all that comes after the last value. Two blocks that follow each other with the same number,
 such as the last double and the first single block of a sparse file, therefore share a value, as they do there.
 """
+import math
 import re
 from collections.abc import Hashable, Iterable, Mapping
 
@@ -93,6 +94,8 @@ def _piece(text: str) -> re.Match:
     if not (found := PERCENT.fullmatch(text)) or found["last"] and not found["first"]:
         raise ValueError(f'blocks: "{shorten(text)}" in a % text is not of the form default=1, base=1, in=1, in3=1 or '
                          f"in1-3=1 (with {', '.join(SECTIONS)})")
+    if not math.isfinite(float(found["number"])):
+        raise ValueError(f'blocks: the number of "{shorten(text)}" is not finite')
     return found
 
 

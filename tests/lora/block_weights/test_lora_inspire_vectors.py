@@ -108,6 +108,7 @@ def test_statements_beside_a_vector_are_read_by_name(pack):
     ("%default=1,north=2", '"north=2" in a % text is not of the form'),
     ("%in-3=1", '"in-3=1" in a % text is not'),
     ("%in1=-1", '"in1=-1" in a % text is not'),
+    (f"%in1={'9' * 400}", "is not finite"),
 ])
 def test_what_it_cannot_read_is_quoted(text, message, read):
     with pytest.raises(ValueError) as caught:
