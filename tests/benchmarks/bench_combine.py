@@ -54,7 +54,7 @@ class Workshop(OnStarter):
         shares = {rule: [] for rule in RULES}
         with torch.inference_mode():
             for seed, scene in enumerate(evaluate.unseen_scenes(prompts, SEED)):
-                draw = lambda model, scene=scene, seed=seed: self.starter.sample(scene.prompt, seed, model)[0]
+                draw = lambda model, scene=scene, seed=seed: self.starter.picture(scene.prompt, seed, model)[0]
                 base = draw(self.starter.model)
                 styles = [draw(model) - base for model in alone]
                 for rule, model in models.items():

@@ -1,22 +1,23 @@
-"""Train LoRA with a critic on the starter: is the step it keeps better than the last, and what of spoiled pictures?
+"""Train LoRA with a critic: is the step it keeps better than the last, and what of spoiled pictures?
 
 Nine woodcuts and three whose colours are inverted are learnt, from several seeds: with a critic who keeps the best
 step, also at a rate that is far too high, and with one who weighs the data set as well. The critic holds pictures
 against 16 other woodcuts. The prompts it keeps by, and the held-out ones that both steps are judged by, are captions
 that no training picture has, and none is in both. Beside the score, the ground of a held-out picture is measured: how
-far its median colour is from the paper of whole woodcuts, of 255, and whether it is nearer to that of inverted ones.
+far it is from that of whole woodcuts, of 255, and whether it is nearer to that of inverted ones (`ground` of drawn_by).
 """
 import statistics
 from typing import NamedTuple
 
 import timing
+from drawn_by import parsed
 from on_starter import OnStarter, opened
 
 WHOLE, SPOILED, OTHERS, LOOKS, HELD = 9, 3, 16, 3, 10
-STEPS, EVERY, SAMPLING_STEPS = 60, 15, 10
+STEPS, EVERY = 60, 15
+FLAT, PAINTER = {"seeds": 3, "sampling_steps": 10}, {"seeds": 2, "sampling_steps": 12}
 BLIND = '*=0; Value=1; Colour richness=1; "Edge density"=1'     # to what inverting changes: these columns hardly move
 RUBRIC = f'{BLIND}; "mean L channel"=1; "mean b channel (Lab)"=1'
-BORDER = 8      # pixels
 
 
 class Course(NamedTuple):
@@ -51,57 +52,53 @@ class Run(NamedTuple):
 
 def main():
     parser = timing.parser(__doc__, 1)
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of each course")
-    options = parser.parse_args()
-    with opened(Workshop) as workshop:
-        runs = {}
-        base = workshop.held_out(None)
+    parser.add_argument("--seeds", type=int, help="trainings of each course")
+    parser.add_argument("--sampling-steps", type=int, help="of the sampler")
+    options = parsed(parser, FLAT, PAINTER)
+    with opened(Workshop, options) as workshop:
+        runs, base = {}, workshop.held_out(None)
+        counts = [workshop.picture_weights(critic) for critic in (workshop.critic, workshop.blind)]
         for course in (PLAIN, WEIGHED, HOT):
             runs[course] = [workshop.run(course, seed) for seed in range(options.seeds)]
-        publish(base, runs, workshop.picture_weights(workshop.critic), workshop.picture_weights(workshop.blind))
+            publish(workshop.starter, base, runs, *counts)      # after each, because all together take long
 
 
 class Workshop(OnStarter):
     """The starter, its woodcuts, and a critic who has seen others of them."""
 
-    def __init__(self, pack, folder):
+    def __init__(self, pack, folder, options):
         import torch
-        import woodcut
-        super().__init__(pack, folder, SAMPLING_STEPS)
-        self.woodcut = woodcut
-        things = woodcut.things(WHOLE + SPOILED, 0)
-        known = {woodcut.caption(thing) for thing in things}
-        captions = [woodcut.caption(thing) for seed in (2000, 2001, 2002) for thing in woodcut.things(16, seed)]
+        super().__init__(pack, folder, options.sampling_steps, options.drawn_by)
+        drawn, learnt = self.starter.woodcuts(WHOLE + SPOILED, 0)
+        known = set(learnt)
+        captions = [caption for seed in (2000, 2001, 2002) for caption in self.starter.woodcut_captions(16, seed)]
         fresh = [caption for caption in dict.fromkeys(captions) if caption not in known]
         self.looks, self.held = fresh[:LOOKS], fresh[LOOKS:LOOKS + HELD]
         with torch.inference_mode():
-            self.critic, self.blind = (self.learned_critic(woodcut.things(OTHERS, 1000), text)
+            self.critic, self.blind = (self.learned_critic(self.starter.woodcuts(OTHERS, 1000)[0], text)
                                        for text in (RUBRIC, BLIND))
-            self.learnt = self.training_set(things)
+            self.learnt = self.training_set(drawn, learnt)
 
-    def learned_critic(self, things, text):
+    def learned_critic(self, pictures, text):
         import torch
         own, picture = self.part("critique.examination"), self.part("critique.picture.planes")
-        rubric, paintings = (
-            self.part("critique.rubric.rubric_language").parse(text),
-            self.part("critique.reference.distributions").paintings(),
-        )
+        rubric = self.part("critique.rubric.rubric_language").parse(text)
+        distributions = self.part("critique.reference.distributions")
+        paintings = distributions.paintings()
         columns = sorted(self.part("critique.score.judge").needed(paintings, rubric))
         rows = []
-        for thing in things:
-            drawn = picture.Picture.from_images(self.woodcut.draw_woodcut(thing).movedim(0, -1)[None])
-            found = own.measure_columns(drawn.at_longer_side(picture.CANONICAL), columns=columns)
+        for each in pictures.split(1):
+            drawn = picture.Picture.from_images(each).at_longer_side(picture.CANONICAL)
+            found = own.measure_columns(drawn, columns=columns)
             rows.append([found[column] for column in columns])
         rows = torch.tensor(rows, dtype=torch.float64)
-        reference = self.part("critique.reference.distributions").fit("woodcuts", "the starter", columns, rows, columns)
+        reference = distributions.fit("woodcuts", self.starter.name, columns, rows, columns)
         return self.part("studio.rubric_critic").TrainingCritic(rubric, reference)
 
-    def training_set(self, things):
-        import torch
-        drawn = torch.stack([self.woodcut.draw_woodcut(thing) for thing in things])
+    def training_set(self, drawn, captions):
         drawn[WHOLE:] = 1 - drawn[WHOLE:]
-        made = self.dataset(self.latents(drawn), [self.starter.encode(self.woodcut.caption(thing)) for thing in things])
-        names = [f"woodcut {i + 1}" if i < WHOLE else f"inverted {i + 1 - WHOLE}" for i in range(len(things))]
+        made = self.dataset(self.latents(drawn.movedim(-1, 1)), [self.starter.encode(each) for each in captions])
+        names = [f"woodcut {i + 1}" if i < WHOLE else f"inverted {i + 1 - WHOLE}" for i in range(len(drawn))]
         return made._replace(samples=[s._replace(name=n) for s, n in zip(made.samples, names, strict=True)])
 
     def picture_weights(self, critic):
@@ -112,7 +109,8 @@ class Workshop(OnStarter):
     def run(self, course, seed):
         import torch
         recipes, name = self.part("training.plan.recipe"), f"{course.name} {seed}"
-        recipe = recipes.Recipe(samples=recipes.SamplePlan(every=EVERY, steps=SAMPLING_STEPS, cfg=3.0))
+        recipe = recipes.Recipe(samples=recipes.SamplePlan(every=EVERY, steps=self.starter.steps,
+                                                          cfg=self.starter.guidance))
         with torch.inference_mode():
             prompts = [self.starter.encode(prompt)[0] for prompt in self.looks]
         done = self.train(self.learnt, STEPS, 1, course.rate, 16, seed, recipe, name=name, sample_prompts=prompts,
@@ -134,20 +132,10 @@ class Workshop(OnStarter):
             model = comfy.sd.load_lora_for_models(model, None, load_file(path), 1.0, 0.0)[0]
         with torch.inference_mode():
             for number, prompt in enumerate(self.held):
-                picture = self.starter.sample(prompt, 500 + number, model)
-                score, = self.critic.score(picture.movedim(1, -1))
-                found.append(Held(score, *self.ground(picture[0])))
+                picture = self.starter.picture(prompt, 500 + number, model)
+                score, = self.critic.score(picture)
+                found.append(Held(score, *self.starter.ground(picture[0])))
         return found
-
-    def ground(self, picture):
-        """(distance of the border's median colour from the paper, whether it is nearer to inverted paper)"""
-        import torch
-        inside = torch.zeros(picture.shape[1:], dtype=torch.bool)
-        inside[BORDER:-BORDER, BORDER:-BORDER] = True
-        paper = torch.tensor(self.woodcut.PAPER) / 255.0
-        colour = picture[:, ~inside].median(1).values
-        away, other = ((colour - tone).square().mean().sqrt().item() * 255 for tone in (paper, 1 - paper))
-        return away, other < away
 
 
 def mean(held, what):
@@ -158,20 +146,20 @@ def share_of_inverted(picture_weights):
     return sum(each.weight for each in picture_weights if each.name.startswith("inverted")) / len(picture_weights)
 
 
-def publish(base, runs, picture_weights, blind):
+def publish(starter, base, runs, picture_weights, blind):
     rows = [("without a LoRA", "", f"{mean(base, 'score'):.1f}", "", "", "", f"{mean(base, 'ground'):.1f}",
              f"{100 * mean(base, 'spoiled'):.0f} %")]
     rows += [kept_row(course, each) for course, each in runs.items()]
     looks = [(f"{course.name}, seed {seed}", *(f"{j.score:.1f}" + " (best)" * (j.step == run.step) for j in run.judged))
              for course, each in runs.items() for seed, run in enumerate(each)]
     timing.publish(
-        "critic_keeping", "Train LoRA with a critic",
-        f"The starter, {WHOLE} woodcuts and {SPOILED} inverted ones, {STEPS} steps of one picture, {LOOKS} sample "
-        f"prompts every {EVERY} steps; the critic holds pictures against {OTHERS} other woodcuts under `{RUBRIC}`. "
-        f"{len(base)} held-out prompts, one picture each, {SAMPLING_STEPS} steps. Means over the seeds; in brackets "
-        "what each seed gave; the gain's standard error is over all pairs of pictures.",
-        timing.table(["training", "steps kept", "score, last step", "kept step", "gain", "ground from paper, last step",
-                      "kept step", "inverted grounds, kept step"], rows),
+        f"critic_keeping{starter.suffix}", "Train LoRA with a critic",
+        f"{starter.name.capitalize()}, {WHOLE} woodcuts and {SPOILED} inverted ones, {STEPS} steps of one picture, "
+        f"{LOOKS} sample prompts every {EVERY} steps; the critic holds pictures against {OTHERS} other woodcuts under "
+        f"`{RUBRIC}`. {len(base)} held-out prompts, one picture each, {starter.steps} steps. Means over the "
+        "seeds; in brackets what each seed gave; the gain's standard error is over all pairs of pictures.",
+        timing.table(["training", "steps kept", "score, last step", "kept step", "gain",
+                      f"{starter.ground_is}, last step", "kept step", "inverted grounds, kept step"], rows),
         "Scores of the sample pictures after so many steps:",
         timing.table(["training", *(str(judged.step) for judged in runs[PLAIN][0].judged)], looks),
         f"What each picture counts at a weighting of {WEIGHED.weighting:g}. The inverted ones are "

@@ -1,22 +1,23 @@
-"""Training with the critic on the starter: what held-out prompts earn before and after, and what it costs elsewhere.
+"""Training with the critic: what held-out prompts earn before and after, and what it costs elsewhere.
 
 A new LoRA is trained on seen prompts for one criterion, once for each penalty in turn, from the loosest, until one
 costs no more than MOST_LOST of the right prompts of CHOOSING pictures. That one is then measured on other prompts and
 other seeds. None of these prompts has a combination of shapes, colours, ground and style that the starter was trained
 on, and each is drawn with the same seed before and after. The criterion is measured as Art Critique measures it, not
-in the soft form that was climbed. The prompt check is the starter's own judge: exactly the things that were request
-for, each with its shape and colour. Variety, whose second-order edge entropy takes most of a critique's time, is left
-out.
+in the soft form that was climbed. The prompt check is the judge of the starter that drew. Variety, whose second-order
+edge entropy takes most of a critique's time, is left out.
 """
-import random
 import statistics
 import time
 from typing import NamedTuple
 
 import timing
+from drawn_by import parsed
 from on_starter import OnStarter, opened
 
-PROMPTS, PICTURES, CHOOSING, STEPS, BATCH, SAMPLING_STEPS = 16, 64, 20, 30, 2, 10
+PROMPTS, BATCH = 16, 2
+FLAT = {"pictures": 64, "choosing": 20, "steps": 30, "sampling_steps": 10, "ways": 5}
+PAINTER = {"pictures": 20, "choosing": 20, "steps": 16, "sampling_steps": 12, "ways": 2}
 TRAINING_SEED, CHOOSING_SEED, JUDGED_SEED = 101, 202, 303
 PENALTIES, MOST_LOST = (10.0, 30.0, 100.0), 5.0     # points of right prompts
 SATURATION, BALANCE = '*=0; "mean S channel"=high', "*=0; Balance=high"
@@ -43,7 +44,7 @@ WAYS = [Way(SATURATION, DRAFT), Way(BALANCE, REFL), Way(SATURATION, DRAFT, FITTE
 
 class Found(NamedTuple):
     """What one picture is. aims: the score under each rubric, hard; right: by the prompt check; score, positions: under
-    REST, where request for."""
+    REST, where asked for."""
     aims: dict
     right: bool
     picture: object
@@ -62,35 +63,34 @@ class Try(NamedTuple):
 
 def main():
     parser = timing.parser(__doc__, 1)
-    parser.add_argument("--pictures", type=int, default=PICTURES, help="held-out pictures before and after")
-    parser.add_argument("--choosing", type=int, default=CHOOSING, help="pictures that the penalty is chosen by")
-    parser.add_argument("--steps", type=int, default=STEPS, help="steps of each training")
-    options = parser.parse_args()
+    parser.add_argument("--pictures", type=int, help="held-out pictures before and after")
+    parser.add_argument("--choosing", type=int, help="pictures that the penalty is chosen by")
+    parser.add_argument("--steps", type=int, help="steps of each training")
+    parser.add_argument("--sampling-steps", type=int, help="of the sampler, in training too")
+    parser.add_argument("--ways", type=int, help="how many of the ways to train are tried")
+    options = parsed(parser, FLAT, PAINTER)
     with opened(Studio, options) as studio:
         asides, before = studio.measure(None, studio.choosing), studio.measure(None, studio.judged, thorough=True)
         runs = []
-        for way in WAYS:
+        for way in WAYS[:options.ways]:
             tries = studio.tries(way, asides)
             runs.append((way, tries, studio.measure(tries[-1].lora, studio.judged, thorough=True)))
-            publish(asides, before, runs, options)
+            publish(studio.starter, asides, before, runs, options)
 
 
 class Studio(OnStarter):
     """The starter, prompts to train on, and two sets of (scene, seed) that it was never trained on."""
 
     def __init__(self, pack, folder, options):
-        import evaluate
-        from pictures import random_scene
-        super().__init__(pack, folder, SAMPLING_STEPS)
-        self.steps = options.steps
-        choosing = evaluate.unseen_scenes(options.choosing, CHOOSING_SEED)
-        known = {scene.prompt for scene in choosing}
-        judged = [scene for scene in evaluate.unseen_scenes(2 * options.pictures, JUDGED_SEED)
-                  if scene.prompt not in known][:options.pictures]
+        super().__init__(pack, folder, options.sampling_steps, options.drawn_by)
+        self.steps, starter = options.steps, self.starter
+        choosing = starter.unseen(options.choosing, CHOOSING_SEED)
+        known = {starter.caption(scene) for scene in choosing}
+        judged = [scene for scene in starter.unseen(2 * options.pictures, JUDGED_SEED)
+                  if starter.caption(scene) not in known][:options.pictures]
         self.choosing, self.judged = ([(scene, 1000 * seed + number) for number, scene in enumerate(scenes)]
                                       for scenes, seed in ((choosing, CHOOSING_SEED), (judged, JUDGED_SEED)))
-        rng = random.Random(TRAINING_SEED)
-        self.prompts = [random_scene(rng).prompt for _ in range(PROMPTS)]
+        self.prompts = [starter.caption(scene) for scene in starter.seen(PROMPTS, TRAINING_SEED)]
         self.reference = self.part("critique.reference.distributions").paintings()
 
     def tries(self, way, before):
@@ -110,8 +110,9 @@ class Studio(OnStarter):
     def climb(self, way, penalty):
         """(what the node's training gives, seconds of the processor a step)"""
         import torch
-        train, session, rewards = (self.part(f"studio.{name}")
-                                   for name in ("learning.run", "learning.session", "gradient.reward"))
+        training = self.part("studio.critic_training.critic_training_run")
+        session = self.part("studio.critic_training.critic_training_session")
+        rewards = self.part("studio.gradient.reward")
         with torch.inference_mode():
             starter, rubric = self.starter, self.part("critique.rubric.rubric_language").parse(way.rubric)
             positive = [entry for prompt in self.prompts for entry in starter.encode(prompt)]
@@ -119,20 +120,19 @@ class Studio(OnStarter):
             reward = rewards.reward(rewards.named(rubric), self.reference, seen.detail)
             goal = session.RewardGoal(reward, seen, way.method, 1, penalty)
             sampling = self.part("studio.sampling").Sampling(
-                positive, starter.empty, {"samples": torch.zeros(1, 16, 16, 16)}, starter.vae, SAMPLING_STEPS, 3.0,
-                "euler", "simple")
+                positive, starter.empty, starter.latent, starter.vae, starter.steps, starter.guidance, "euler",
+                "simple")
             settings = self.part("training.plan.settings").Settings(
-                self.steps, BATCH, 0.0, 16, TRAINING_SEED, train.RECIPE)
-            request = train.CriticTrainingRequest(None, sampling, goal, rubric, self.reference, settings, "critic", [],
-                                                  0, "")
+                self.steps, BATCH, 0.0, 16, TRAINING_SEED, training.RECIPE)
+            request = training.CriticTrainingRequest(None, sampling, goal, rubric, self.reference, settings, "critic",
+                                                     [], 0, "")
             began = time.process_time()
-            done = train.train(starter.model, request, train.RewardProgress(self.steps, "1"))
+            done = training.train(starter.model, request, training.RewardProgress(self.steps, "1"))
         return done, (time.process_time() - began) / self.steps
 
     def measure(self, lora, pictures, thorough=False):
         """What was found in the picture of each scene and seed."""
         import comfy.sd
-        import judge
         import torch
         model = self.starter.model
         if lora is not None:
@@ -140,9 +140,8 @@ class Studio(OnStarter):
         found = []
         with torch.inference_mode():
             for scene, seed in pictures:
-                picture = self.starter.sample(scene.prompt, seed, model)
-                agrees = judge.agrees(judge.find(picture[0], scene.ground), scene)
-                found.append(self.judge(picture.movedim(1, -1), agrees, thorough))
+                picture = self.starter.picture(self.starter.caption(scene), seed, model)
+                found.append(self.judge(picture, self.starter.right(picture[0], scene), thorough))
         return found
 
     def judge(self, image, agrees, thorough):
@@ -150,10 +149,10 @@ class Studio(OnStarter):
         rubrics = {
             text: self.part("critique.rubric.rubric_language").parse(text) for text in (SATURATION, BALANCE, REST)
         }
-        request = {text: rubric for text, rubric in rubrics.items() if thorough or text != REST}
-        columns = {column for rubric in request.values() for column in score.needed(self.reference, rubric)}
+        asked = {text: rubric for text, rubric in rubrics.items() if thorough or text != REST}
+        columns = {column for rubric in asked.values() for column in score.needed(self.reference, rubric)}
         measures = critic.measured(image, columns)
-        critiques = {text: score.judge(measures, self.reference, rubric) for text, rubric in request.items()}
+        critiques = {text: score.judge(measures, self.reference, rubric) for text, rubric in asked.items()}
         aims = {text: critiques[text].score for text in (SATURATION, BALANCE)}
         if not thorough:
             return Found(aims, agrees, image)
@@ -167,7 +166,7 @@ def right(found):
 
 
 def aimed(way, before, after):
-    """The change of what was request for, in standard deviations of the pictures before, with its standard error."""
+    """The change of what was asked for, in standard deviations of the pictures before, with its standard error."""
     return shown(*change(*([each.aims[way.rubric] for each in side] for side in (before, after))))
 
 
@@ -203,18 +202,19 @@ def row(way, chosen, before, after):
             f"{chosen.distance:.3f}", f"{moved:.3f}", f"{chosen.seconds:.2f}")
 
 
-def publish(asides, before, runs, options):
+def publish(starter, asides, before, runs, options):
     choices = [(way.name, f"{each.penalty:g}" + " (chosen)" * (each is tries[-1]),
                 aimed(way, asides, each.after), f"{right(each.after) - right(asides):+.1f}")
                for way, tries, _ in runs for each in tries]
     others = [untargeted(before, after) for _, _, after in runs]
     timing.publish(
-        "critic_training", "Training with the critic on held-out prompts",
-        f"The starter, a new LoRA of rank 16 at the usual rate, {options.steps} steps of {BATCH} pictures on {PROMPTS} "
-        f"seen prompts, K of 1; then {len(before)} unseen prompts, one picture each, {SAMPLING_STEPS} Euler steps, "
-        "guidance 3, same seeds before and after. The criterion is Art Critique's score under the rubric, 0..100. "
-        "Changes are in standard deviations of the pictures before, with standard errors; right prompts in points. "
-        "Seconds are the processor's, of one thread, self-check included.",
+        f"critic_training{starter.suffix}", "Training with the critic on held-out prompts",
+        f"{starter.name.capitalize()}, a new LoRA of rank 16 at the usual rate, {options.steps} steps of {BATCH} "
+        f"pictures on {PROMPTS} seen prompts, K of 1; then {len(before)} unseen prompts, one picture each, "
+        f"{starter.steps} Euler steps, guidance {starter.guidance:g}, same seeds before and after. The criterion is "
+        "Art Critique's score under the rubric, 0..100. Changes are in standard deviations of the pictures before, "
+        "with standard errors; right prompts in points. Seconds are the processor's, of one thread, "
+        "self-check included.",
         timing.table(["rewarded", "penalty", "criterion before", "after", "change", "prompts right before", "after",
                       "points", "distance of predictions", "pixels moved (rms)", "seconds a step"],
                      [row(way, tries[-1], before, after) for way, tries, after in runs]),

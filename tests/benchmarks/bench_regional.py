@@ -104,7 +104,7 @@ class Workshop(OnStarter):
         outside, inside = [], []
         with torch.inference_mode():
             for seed, scene in enumerate(evaluate.unseen_scenes(prompts, 5)):
-                without, with_it, found = (self.starter.sample(scene.prompt, seed, each)[0]
+                without, with_it, found = (self.starter.picture(scene.prompt, seed, each)[0].movedim(-1, 0)
                                            for each in (self.starter.model, whole, regional))
                 gap = lambda a, b, part: float((a - b)[..., part].abs().mean())
                 left, right = slice(0, 60), slice(68, 128)

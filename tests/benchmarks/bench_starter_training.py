@@ -74,7 +74,7 @@ class Workshop(OnStarter):
             def update(self, session):
                 super().update(session)
                 if time.perf_counter() > until:
-                    t.stop.request_stop("1")
+                    t.stop_and_keep.request_stop("", "1")     # outside of a prompt
 
         dataset = self.dataset(self.learnt, self.captions)
         trained = self.train(dataset, steps, 1, 0.0, 0, seed, progress=Timed(steps, "1"))
@@ -114,8 +114,8 @@ class Workshop(OnStarter):
 
     def style(self, model):
         import torch
-        drawn = torch.cat([self.starter.sample(prompt, i, model) for i, prompt in enumerate(self.prompts)])
-        return sliced_distance(patches(drawn), patches(self.drawn))
+        drawn = torch.cat([self.starter.picture(prompt, i, model) for i, prompt in enumerate(self.prompts)])
+        return sliced_distance(patches(drawn.movedim(-1, 1)), patches(self.drawn))
 
 
 def clocked(function):

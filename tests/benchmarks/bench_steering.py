@@ -10,14 +10,15 @@ the unguided pictures; a criterion is read as the node reads it when more of it 
 of the starter that drew. Held out is what no criterion measures: the error with which the starter, unguided, denoises
 the finished picture, at fixed noises.
 """
-import importlib
 import time
+from functools import partial
 from statistics import median
 
 import timing
-from drawn_by import add_option
+from drawn_by import parsed
 
-PICTURES, REFERENCE, BATCH = 64, 64, 16
+FLAT, PAINTER = {"pictures": 64, "reference": 64}, {"pictures": 24, "reference": 32, "steps": 12}
+BATCH = 16
 ANEW = 10_000                     # the seed of other noises for the same prompts
 LEVELS, NOISES = (0.2, 0.4, 0.6), 2
 HARMONIES = tuple(f"Harmony {template}" for template in ("i", "V", "L", "I", "Y"))
@@ -44,14 +45,13 @@ TARGETS = {  # what is steered: its rubric and what departs from the node's defa
 
 def main():
     parser = timing.parser(__doc__, 3)
-    parser.add_argument("--pictures", type=int, default=PICTURES)
+    parser.add_argument("--pictures", type=int, help="that are steered")
     parser.add_argument("--targets", nargs="*", default=list(TARGETS))
     parser.add_argument("--scenes", type=int, default=1, help="the seed of the prompts")
     parser.add_argument("--noise", type=int, default=0, help="the first seed of the noises")
-    parser.add_argument("--reference", type=int, default=REFERENCE, help="other pictures that they are held against")
+    parser.add_argument("--reference", type=int, help="other pictures that they are held against")
     parser.add_argument("--steps", type=int, help="of the sampler; else those of the starter's own evaluation")
-    add_option(parser)
-    options = parser.parse_args()
+    options = parsed(parser, FLAT, PAINTER)
     pack = timing.start_host("../starter")
     with timing.output_folder() as folder:
         import comfy.utils
@@ -67,10 +67,10 @@ class Bench:
     def __init__(self, pack, folder, options):
         import torch
         self.torch = torch
-        self.room = lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
+        self.part = partial(timing.part, pack)
         with torch.inference_mode():
             self.starter = options.drawn_by(folder, options.steps)
-        self.rubric = self.room("critique.rubric.rubric_language").parse(
+        self.rubric = self.part("critique.rubric.rubric_language").parse(
             "; ".join(rubric for name, (rubric, _) in TARGETS.items() if name not in ALONE))
         others = self.starter.unseen(options.reference, 77)
         self.reference = self._fit(self.draw(self.starter.model, others, 900))
@@ -101,21 +101,21 @@ class Bench:
 
     def measured(self, images):
         """{column: number} of each picture."""
-        own, measures, found = self.room("critique.picture.planes"), self.room("critique.measures").MEASURES, []
+        own, measures, found = self.part("critique.picture.planes"), self.room("critique.measures").MEASURES, []
         for image in images.split(1):
             picture = own.Picture.from_images(image).at_longer_side(own.CANONICAL)
             found.append({name: measures[name](picture).item() for name in COLUMNS})
         return found
 
     def _fit(self, images):
-        reference = self.room("critique.reference.distributions")
+        reference = self.part("critique.reference.distributions")
         rows = self.torch.tensor([list(each.values()) for each in self.measured(images)], dtype=self.torch.float64)
         scored = [name for name in reference.SCORED if name in COLUMNS]
         return reference.fit(self.starter.name, "", list(COLUMNS), rows, scored)
 
     def judged(self, images):
         """{what: [N]}: positions of the criteria and of single columns, right prompts, the starter's own error."""
-        measured, score = self.measured(images), self.room("critique.score.judge")
+        measured, score = self.measured(images), self.part("critique.score.judge")
         verdicts = [score.judge(each, self.reference, self.rubric).verdicts for each in measured]
         found = {verdict.criterion.name: [each[number].position for each in verdicts]
                  for number, verdict in enumerate(verdicts[0]) if verdict.position is not None}
@@ -148,7 +148,7 @@ class Bench:
     def guided(self, name):
         """The starter under the node's own defaults but for what the target changes."""
         rubric, changed = TARGETS[name]
-        node = self.room("studio.nodes").Steer
+        node = self.part("studio.nodes").Steer
         defaults = {each.id: each.default for each in node.define_schema().inputs if hasattr(each, "default")}
         inputs = {key: value for key, value in defaults.items() if value is not None}
         return node.execute(**inputs | dict(model=self.starter.model, rubric=rubric, reference=self.reference,

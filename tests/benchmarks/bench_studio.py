@@ -1,48 +1,51 @@
-"""The studio's claims on the starter: shares of blocks, and what the best of 8 is measure.
+"""The studio's claims: shares of blocks, and what the best of 8 is worth.
 
-Shares, of the flat starter alone: a weak LoRA in every part of every block, one part of it planted strongly, each part
-in turn. Best of 8: disjoint groups of 8 pictures against the order statistic of the whole pool. All seeds are fixed.
+Shares: a weak LoRA in every part of the first three blocks, one part of it planted strongly, each part in turn. Best of
+8: disjoint groups of 8 pictures against the order statistic of the whole pool. All seeds are fixed.
 """
 import statistics
 
 import timing
-from drawn_by import Flat, add_option
+from drawn_by import Flat, parsed
 from on_starter import OnStarter, opened
 
-STEPS = 12
+FLAT, PAINTER = {"pool": 128, "planted": 6, "steps": 12}, {"pool": 96, "planted": 3, "steps": 12}
 PARTS = [f"J0{block}.{part}" for block in range(3) for part in ("attn", "mlp")]
-PROMPTS = [f"a {thing}, woodcut style" for thing in ("red circle", "blue star", "green square", "purple heart")]
+PLANTED_IN = tuple(f"diffusion_model.joint_blocks.{block}.x_block." for block in range(3))
 CHEAP = "*=0; Balance=1; Value=1; Symmetry=1; Colour richness=1"
 
 
 def main():
     parser = timing.parser(__doc__, 1)
-    parser.add_argument("--pool", type=int, default=128, help="pictures that the best of 8 are taken from")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of the sampler")
-    add_option(parser)
-    options = parser.parse_args()
+    parser.add_argument("--pool", type=int, help="pictures that the best of 8 are taken from")
+    parser.add_argument("--planted", type=int, help="parts that are planted, one after another")
+    parser.add_argument("--steps", type=int, help="of the sampler")
+    options = parsed(parser, FLAT, PAINTER)
     with opened(Studio, options.drawn_by, options.steps) as studio:
         import torch
-        starter = studio.starter
         with torch.inference_mode():
-            parts = [*(studio.shares() if options.drawn_by is Flat else []), *studio.best(options.pool)]
-        timing.publish(f"studio{starter.suffix}", f"What the studio's claims are worth on {starter.name}",
-                       f"{starter.size} x {starter.size} pictures, {starter.steps} steps, guidance "
-                       f"{starter.guidance:g}, fixed seeds.", *parts)
+            best = studio.best(options.pool)
+            publish(studio.starter, best)
+            publish(studio.starter, [*studio.shares(options.planted), *best])
+
+
+def publish(starter, parts):
+    timing.publish(f"studio{starter.suffix}", f"What the studio's claims are worth on {starter.name}",
+                   f"{starter.size} x {starter.size} pictures, {starter.steps} steps, guidance "
+                   f"{starter.guidance:g}, fixed seeds.", *parts)
 
 
 class Studio(OnStarter):
     """What the studio is asked with."""
 
-    def __init__(self, pack, folder, drawn_by: type[Flat] = Flat, steps: int = STEPS):
-        import nodes
+    def __init__(self, pack, folder, drawn_by: type[Flat], steps: int):
         super().__init__(pack, folder, steps, drawn_by)
-        self.size, = nodes.EmptyLatentImage().generate(self.starter.size, self.starter.size, 1)
 
     def sampling(self, prompts):
         words = [entry for prompt in prompts for entry in self.starter.encode(prompt)]
-        return self.part("studio.sampling").Sampling(words, self.starter.empty, self.size, self.starter.vae,
-                                                     self.starter.steps, self.starter.guidance, "euler", "simple")
+        starter = self.starter
+        return self.part("studio.sampling").Sampling(words, starter.empty, starter.latent, starter.vae, starter.steps,
+                                                     starter.guidance, "euler", "simple")
 
     def grouped(self, tensors, groups):
         file = self.part("lora.file.lora_files").LoraFile(tensors, {})
@@ -58,7 +61,7 @@ class Studio(OnStarter):
         block, part = divmod(number, 2)
         strong = f"joint_blocks.{block}.x_block.{('attn', 'mlp')[part]}."
         for key, weight in self.starter.model.model.state_dict().items():
-            if ".x_block." in key and key.endswith(("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight")):
+            if key.startswith(PLANTED_IN) and key.endswith(("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight")):
                 name, size = key.removesuffix(".weight"), 0.3 if strong in key else 0.03
                 tensors[f"{name}.lora_up.weight"] = torch.randn(weight.shape[0], 2, generator=generator) * size
                 tensors[f"{name}.lora_down.weight"] = torch.randn(2, weight.shape[1], generator=generator) * 0.1
@@ -73,12 +76,12 @@ class Studio(OnStarter):
             self.part("critique.rubric.rubric_language").parse("*=0; Balance=1"),
         )
 
-    def shares(self):
+    def shares(self, planted):
         """Which part is named when each is planted, the gap of the sum, and random orders against all coalitions."""
         attribution = self.part("studio.block_effect.block_attribution")
         effect = self.part("studio.block_effect.observations")
-        settings, rows, off = self.settings(PROMPTS[:1], 1), [], []
-        for number, name in enumerate(PARTS):
+        settings, rows, off = self.settings(self.starter.style_prompts[:1], 1), [], []
+        for number, name in enumerate(PARTS[:planted]):
             grouped = self.grouped(self.planted(number), "; ".join(PARTS))
             measurer = effect.CoalitionMeasurer(grouped, attribution.plan_attribution("shapley", 6, 1, 0, 0), settings)
             measurements, _ = attribution.measure_all(measurer.plan, measurer.measure_each(), lambda done: None,
@@ -95,9 +98,9 @@ class Studio(OnStarter):
             print(*rows[-1], flush=True)
         named = sum(row[0] == row[1] for row in rows)
         return ["## A planted part is named",
-                "Six parts of the starter's three blocks, 64 coalitions each, 384 pictures in all. Shares are of the "
-                "change in pixels (levels of 255); the gap is the largest of all quantities between the sum of the "
-                "shares and the whole.",
+                f"Six parts of the first three blocks of {self.starter.name}, 64 coalitions each, {64 * len(rows)} "
+                "pictures in all. Shares are of the change in pixels (levels of 255); the gap is the largest of all "
+                "quantities between the sum of the shares and the whole.",
                 timing.table(["planted", "named by pixels", "named by score", "its share", "next", "whole", "gap",
                               "gap, random orders"], rows),
                 f"Named by pixels: {named} of {len(rows)}. Shares from 64 random orders lie {statistics.mean(off):.2f} "
@@ -118,7 +121,7 @@ class Studio(OnStarter):
         guider = CFGGuider.execute(starter.model, starter.encode(prompt), starter.empty, starter.guidance).result[0]
         sampler = KSamplerSelect.execute("euler").result[0]
         sigmas = BasicScheduler.execute(starter.model, "simple", starter.steps, 1.0).result[0]
-        graph = best_of.SamplerInputs(guider, sampler, sigmas, self.size, starter.vae)
+        graph = best_of.SamplerInputs(guider, sampler, sigmas, starter.latent, starter.vae)
         rubric = self.part("critique.rubric.rubric_language").parse(CHEAP)
         groups = [best_of.choose(best_of.from_seeds(graph, seed, 8), rubric,
                                  self.paintings(), lambda picture, done: None)

@@ -1,7 +1,7 @@
 """What the benchmarks share that draw or train with the starter."""
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import timing
 from drawn_by import Flat
@@ -12,10 +12,7 @@ class OnStarter:
 
     def __init__(self, pack, folder, sampling_steps: int | None = None, drawn_by: type[Flat] = Flat):
         self.pack, self.starter = pack, drawn_by(folder / "models", sampling_steps)
-
-    def part(self, name: str):
-        """A module of the pack by its name below `nodes`."""
-        return importlib.import_module(f"{self.pack.__name__}.nodes.{name}")
+        self.part = partial(timing.part, pack)
 
     def latents(self, pictures):
         """Latents of pictures [B, 3, H, W]."""

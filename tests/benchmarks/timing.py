@@ -3,7 +3,9 @@ import argparse
 import importlib
 import importlib.metadata
 import logging
+import operator
 import os
+import pkgutil
 import platform
 import shlex
 import statistics
@@ -27,14 +29,22 @@ def parser(doc: str, rounds: int) -> argparse.ArgumentParser:
 
 
 def start_host(*helpers: str):
-    """The pack as the host at COMFYUI_PATH imports it, on the CPU. `helpers`: folders of tests to import from."""
+    """The pack as the host at COMFYUI_PATH imports it, on the CPU, and what its nodes import when they run.
+
+    helpers: folders of tests to import from."""
     sys.path[:0] = [str(TESTS), *(str(TESTS / folder) for folder in helpers)]
     import real_host
     real_host.find_host()
     pack = real_host.load_pack()
-    importlib.import_module(f"{pack.__name__}.nodes.training.training_run")      # imported when a node trains
+    for module in pkgutil.walk_packages(pack.nodes.__path__, f"{pack.nodes.__name__}."):
+        importlib.import_module(module.name)
     logging.getLogger().setLevel(logging.ERROR)
     return pack
+
+
+def part(pack, name: str):
+    """A module of the pack by its name below `nodes`: whole, so that `tests/host/test_benchmarks.py` can look it up."""
+    return operator.attrgetter(name)(pack.nodes)
 
 
 @contextmanager
