@@ -2,8 +2,6 @@
 
 The photograph is scikit-image's astronaut, 512 x 512, resized. Takes about six minutes on two quiet cores.
 """
-import importlib
-import pkgutil
 import statistics
 import subprocess
 import sys
@@ -39,20 +37,10 @@ def main():
     huge = with_added(in_new_process("--peak", *HUGE))
     folders = [(words, str(FOLDERS[kind][1]), *in_new_process("--folder", kind, results=3)) for kind, words in
                (("few", "all measures at 1024 pixels"), ("many", f"at 256 pixels, without {', '.join(SLOW)}"))]
-    pack = start()
+    pack = timing.start_host()
     rows = by_size(pack, options.rounds, memory)
     rows.append((" x ".join(map(str, HUGE)), "", "", *huge))
     publish(rows, folders, by_part(pack, options.rounds), options.rounds)
-
-
-def start():
-    """The pack with every module of the critique loaded: the nodes load them when they run."""
-    pack = timing.start_host()
-    room = pack.nodes.critique
-    for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
-        importlib.import_module(module.name)
-    return pack
-
 
 def publish(sizes, folders, parts, rounds):
     timing.publish(
@@ -163,7 +151,7 @@ def with_added(peak):
 
 
 def peak_memory(size):
-    pack = start()
+    pack = timing.start_host()
     critic, image = pack.nodes.critique.examination, photograph(size)
     asked = critic.default_request()
     before = megabytes()
@@ -173,7 +161,7 @@ def peak_memory(size):
 
 def peak_of_folder(kind):
     """(MB after the first pictures, MB after all, seconds) of a new reference."""
-    pack, (first, last), seen = start(), FOLDERS[kind], {}
+    pack, (first, last), seen = timing.start_host(), FOLDERS[kind], {}
     import comfy.utils  # found once the host is
     if kind == "many":
         measure_less(pack.nodes.critique)

@@ -5,8 +5,8 @@ on them without numbers (nodes/training/step/memory_trace.py), which counts what
 its gradient and AdamW's moments, and what the forward keeps for the backward. One picture of 1024 x 1024 (SD1.5: 512)
 a step, the family's usual rank.
 """
-import importlib
 import os
+from functools import partial
 
 import timing
 
@@ -49,7 +49,7 @@ class Sizes:
 
     def __init__(self, pack, name):
         import torch
-        part = lambda path: importlib.import_module(f"{pack.__name__}.nodes.training.{path}")
+        part = partial(timing.part, pack)
         session = self.session(part, name)
         network = session.model.diffusion_model
         numbers = [weight.numel() for weight in network.parameters()]
@@ -59,13 +59,13 @@ class Sizes:
         self.unpacked = {"bf16": 0, "8-bit": 2 * max(matrices)}
         self.blocks = {kind: sorted((sum(weight.numel() * (2 if kind == "bf16" or weight.ndim < 2 else 1)
                                          for weight in block.parameters()) for block in
-                                     part("step.memory_plan").swappable_blocks(network)), reverse=True)
+                                     part("training.step.memory_plan").swappable_blocks(network)), reverse=True)
                        for kind in self.weights}
         self.lora = 5 * 4 * session.adapters.flat.numel()
         self.rank = session.settings.rank
         with torch.inference_mode(False):
-            self.step = {"kept": part("step.memory_trace").step_peak(session, 1, False),
-                         "recomputed": part("step.memory_trace").step_peak(session, 1, True)}
+            self.step = {"kept": part("training.step.memory_trace").step_peak(session, 1, False),
+                         "recomputed": part("training.step.memory_trace").step_peak(session, 1, True)}
 
     def session(self, part, name):
         import comfy.model_patcher
@@ -74,10 +74,10 @@ class Sizes:
         title, latent, text, pooled = MODELS[name]
         patcher = comfy.model_patcher.ModelPatcher(whole(name), torch.device("cpu"), torch.device("cpu"))
         options = {"attention_mask": torch.ones(1, text[0], dtype=torch.long)} if name in ("Z-Image", ) else {}
-        dataset = part("data.dataset").from_core_nodes(
+        dataset = part("training.data.dataset").from_core_nodes(
             [{"samples": torch.zeros(1, *latent)}], [caption(0, *text, pooled=pooled, **options)])
-        settings = part("plan.settings").Settings(1, 1, 1e-4, 0, 0)
-        session = part("step.session").Session(patcher, dataset, settings, None)
+        settings = part("training.plan.settings").Settings(1, 1, 1e-4, 0, 0)
+        session = part("training.step.session").Session(patcher, dataset, settings, None)
         session.prepare(True)
         return session
 

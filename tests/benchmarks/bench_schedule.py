@@ -2,9 +2,7 @@
 
 On a UNet and a DiT of real structure and reduced width; several keyframes, one of them at every second step.
 """
-import importlib
 import time
-from types import SimpleNamespace
 
 import timing
 
@@ -41,8 +39,7 @@ def compare(pack, name, rounds):
     lora_models.fill(made)
     model = ModelPatcher(made, cpu, cpu)
     file = pack.nodes.lora.file.lora_files.LoraFile(lora_of(model), {})
-    applying = SimpleNamespace(**{part: importlib.import_module(f"{pack.__name__}.nodes.lora.applying.{part}")
-                                  for part in ("schedule", "bypass", "stack", "patching")})
+    applying = pack.nodes.lora.applying
     hooks = {kind: applying.schedule.lora_hooks(file.tensors, 1.0, 1.0, (), KEYFRAMES, apply_as=kind)
              for kind in applying.bypass.APPLY_AS}
     sample = lambda patcher, group=None: sampled(patcher, shape, width, group)

@@ -4,7 +4,6 @@ Each row is a process of its own: a folder of pictures of 32 x 32 pixels, each a
 becomes a training set, twice (the second start finds all in the cache), and a small model trains a few steps on it.
 Memory is the most that the process held (VmHWM) beyond what it held with all models loaded.
 """
-import importlib
 import json
 import subprocess
 import sys
@@ -52,8 +51,6 @@ def apart(count, cached):
 
 def measured(count, cached):
     pack = timing.start_host("training", "../starter")
-    for name in ("preparation", "sources"):                 # imported when a node makes a set
-        importlib.import_module(f"{pack.__name__}.nodes.training.data.{name}")
     with timing.output_folder() as folder:
         import comfy.sd
         import comfy.utils

@@ -4,10 +4,10 @@ Pictures are read from subfolders of --pictures, which name their kind (painting
 scikit-image carries. --noise also writes how far neutral edits move every measure, which the node shows.
 """
 import csv
-import importlib
 import json
 import math
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -30,9 +30,11 @@ def main():
 
 class Bench:
     def __init__(self, pack):
-        self.part = lambda name: importlib.import_module(f"{pack.__name__}.nodes.critique.{name}")
-        self.light, self.same = self.part("compare.light_and_colour"), self.part("compare.same_picture")
-        self.distributions, self.judge = self.part("reference.distributions"), self.part("score.judge").judge
+        self.part = partial(timing.part, pack)
+        self.light = self.part("critique.compare.light_and_colour")
+        self.same = self.part("critique.compare.same_picture")
+        self.distributions = self.part("critique.reference.distributions")
+        self.judge = self.part("critique.score.judge").judge
 
     def pairs(self):
         """Every true pair of the table whose rows are here: those the curves were fitted on."""
@@ -84,9 +86,9 @@ class Bench:
 
     def measured(self, pixels):
         import torch
-        planes = self.part("picture.planes")
+        planes = self.part("critique.picture.planes")
         own = planes.Picture.from_images(torch.from_numpy(pixels.copy())[None].float() / 255)
-        canonical, measures = self.part("examination").measure_picture(own)
+        canonical, measures = self.part("critique.examination").measure_picture(own)
         critique, light = self.judge(measures, self.distributions.paintings()), self.light.measured(own, measures)
         return {"critique": critique, "light": light, "size": own.size, "measures": measures,
                 "unknown": self.same.unknown_kind([canonical], [light])}

@@ -1,8 +1,8 @@
 """The vision nodes with eyes that were trained: a tiny Qwen3-VL learns the starter's pictures and is examined."""
-import importlib
 import random
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import timing
@@ -21,7 +21,7 @@ def main():
     import torch
     import vision_lessons
     torch.set_num_threads(1)      # layers this small only pay for more
-    taught = vision_lessons.Lessons(lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}"))
+    taught = vision_lessons.Lessons(partial(timing.part, pack))
     clip, how = trained(options, taught)
     with torch.inference_mode():
         sections = examined(options, clip, taught)
