@@ -22,7 +22,7 @@ from .plan.settings import Settings
 from .step.denoiser import Denoiser
 from .step.loss import Objective, prediction_kind
 from .step.prediction import for_prediction
-from .step.validation import Validation, held_out
+from .step.validation import Validation, by_source, held_out
 
 LAST = "last checkpoint"
 LENGTHS = (0.02, 0.05, 0.1, 0.15, 0.2, LONGEST)
@@ -80,12 +80,13 @@ class Judge:
 
 
 def _check(held: Held, model) -> None:
-    samples, own = list(outlines(held.dataset.samples)), held.pictures
+    samples = list(outlines(held.dataset.samples))
+    own, most = held.pictures, len(by_source(samples))
     if any(each.is_pair or each.has_lesson for each in samples):
         raise ValueError("dataset: expected pictures with captions to validate on, got pairs or a concept, whose goal "
                          "depends on the training.")
-    if not 0 <= own <= len(samples):
-        raise ValueError(f"validation_pictures: expected 0 to {len(samples)}, the pictures of the data set, got {own}.")
+    if not 0 <= own <= most:
+        raise ValueError(f"validation_pictures: expected 0 to {most}, the pictures of the data set, got {own}.")
     check_videos(held.dataset, model.model)
     check_sizes(held.dataset, model.model)
 

@@ -89,6 +89,19 @@ def test_the_loss_of_a_lesson_is_the_distance_to_what_the_teacher_says(pack):
     assert torch.allclose(losses[2:], torch.zeros(2), atol=1e-8)  # without adapters the model is its own teacher
 
 
+def test_a_kept_prompt_is_never_swapped_for_the_empty_one(pack):
+    t, model = pack.nodes.training, tiny_sd3()
+    comfy.model_management.load_models_gpu([model])
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(1)}], [SUBJECT])._replace(
+        empty=tuple(MORE[0]), caption_dropout=0.5)
+    session = t.step.session.Session(model, t.data.concept.preserving(dataset, OTHER, 1.0),
+                                     t.plan.settings.Settings(1, 1, 1e-3, 2, 0), None)
+    session.prepare(False)
+    own, kept = session.samples
+    assert all(session._dressed(kept).conds is kept.conds for _ in range(400))
+    assert any(session._dressed(own).conds is own.empty for _ in range(40))
+
+
 @pytest.mark.parametrize("concept, sentence", [
     ({"strength": 2.0}, "more, less, keep: expected at least one of them, got none."),
     ({"more": MORE + LESS}, "more: expected one prompt, got 2."),

@@ -65,6 +65,18 @@ def test_mirrored_copies_keep_caption_and_mask_in_step(training, vae, clip, tmp_
     assert plain.caption is mirrored.caption
 
 
+def test_what_is_held_out_is_not_learnt_mirrored(training, vae, clip, folder):
+    picture(folder / "d.png")
+    made, _ = collected(training, vae, clip, folder, default="x", flip=True)
+    known = list(training.data.dataset.outlines(made.dataset.samples))
+    session = training.step.session.Session.__new__(training.step.session.Session)
+    recipe = training.plan.recipe.Recipe(validation=training.plan.recipe.ValidationPlan(2))
+    session.settings = training.plan.settings.Settings(1, 1, 1, 1, 0, recipe)
+    learnt, held = session._split(known)
+    assert [known[i].name for i in held] == ["b.png", "d.png"]
+    assert [known[i].name for i in learnt] == ["a.png", "a.png (mirrored)", "c.png", "c.png (mirrored)"]
+
+
 def mirror_of_half():
     pixels = torch.zeros(1, 64, 64, 3)
     pixels[:, :, :32] = 1

@@ -119,6 +119,8 @@ def test_a_second_start_decodes_no_video(pack, training, video_vae, clip, videos
     assert [s.name for s in second.dataset.samples] == [
         "a.mkv (clip 1)", "a.mkv (clip 2)", "b.webp (clip 1)", "b.webp (clip 2)", "c_frames (clip 1)",
         "c_frames (clip 2)", "d.png"]
+    known = list(training.data.dataset.outlines(second.dataset.samples))
+    assert training.step.validation.by_source(known) == [[0, 1], [2, 3], [4, 5], [6]]   # held out together
     assert all(torch.equal(one.latent, other.latent)
                for one, other in zip(first.dataset.samples, second.dataset.samples, strict=True))
     (videos / "c_frames" / "0.png").write_bytes((videos / "c_frames" / "5.png").read_bytes())

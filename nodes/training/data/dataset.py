@@ -29,7 +29,8 @@ class Sample(NamedTuple):
     pairs, one of all is drawn each time. repeats: how often an epoch shows the picture. name: for messages. lesson:
     (share, caption, options) whose predictions by the untrained model, times their shares, sum to what is learnt
     instead of the picture; empty for the picture. before: the latent of a picture of the same size, where only what
-    changes from it to this one is to be learnt (see step/pairs.py)."""
+    changes from it to this one is to be learnt (see step/pairs.py). source: what samples share that are held out
+    together, such as a picture and its mirror image; "" where it stands alone."""
     latent: torch.Tensor
     caption: torch.Tensor | None
     options: dict[str, Any]
@@ -41,6 +42,7 @@ class Sample(NamedTuple):
     name: str = ""
     lesson: tuple[tuple[float, torch.Tensor | None, dict[str, Any]], ...] = ()
     before: torch.Tensor | None = None
+    source: str = ""
 
 
 PROBED = 1024       # values of a latent that its identity is made of
@@ -59,6 +61,7 @@ class Outline(NamedTuple):
     has_reference: bool = False
     has_lesson: bool = False
     weight: float = 1.0
+    source: str = ""
 
 
 def latent_identity(*latents: torch.Tensor | None) -> str:
@@ -74,7 +77,7 @@ def latent_identity(*latents: torch.Tensor | None) -> str:
 def outline(sample: Sample) -> Outline:
     return Outline(tuple(sample.latent.shape), latent_identity(sample.latent, sample.before), sample.name,
                    sample.options.get(TEXT), sample.is_regularisation, sample.repeats, sample.before is not None,
-                   REFERENCE in sample.options, bool(sample.lesson), sample.weight)
+                   REFERENCE in sample.options, bool(sample.lesson), sample.weight, sample.source)
 
 
 def with_reference(options: dict[str, Any], sample: Sample) -> dict[str, Any]:

@@ -289,7 +289,7 @@ def _outline(each: Prepared, mirrored: int, plan: Preparation) -> Outline:
     source, (shape, identity) = each.source, each.encoded.latents[mirrored]
     return Outline(shape, identity, _name(source, bool(mirrored)), source.caption, source.is_regularisation,
                    source.repeats * plan.repeats, source.before is not None, source.reference is not None,
-                   weight=_weight(source, plan))
+                   weight=_weight(source, plan), source=_held_with(source, plan))
 
 
 def _weight(source: Source, plan: Preparation) -> float:
@@ -298,6 +298,11 @@ def _weight(source: Source, plan: Preparation) -> float:
 
 def _name(source: Source, is_mirrored: bool) -> str:
     return source.name + (" (mirrored)" if is_mirrored else "")
+
+
+def _held_with(source: Source, plan: Preparation) -> str:
+    """What the clips of one video share, and a picture with its mirror image: the one shows what the other is."""
+    return source.video or (source.name if plan.flip else "")
 
 
 def _sample(each: Prepared, is_mirrored: bool, encode: Encoder, plan: Preparation) -> Sample:
@@ -312,7 +317,8 @@ def _sample(each: Prepared, is_mirrored: bool, encode: Encoder, plan: Preparatio
         tensors[parts.LATENT + ending], *dressed[0], mask=mask.flip(3) if is_mirrored and mask is not None else mask,
         weight=_weight(source, plan),
         is_regularisation=source.is_regularisation, variants=tuple(dressed[1:]), repeats=source.repeats * plan.repeats,
-        name=_name(source, is_mirrored), before=tensors.get(parts.BEFORE + ending))
+        name=_name(source, is_mirrored), before=tensors.get(parts.BEFORE + ending),
+        source=_held_with(source, plan))
 
 
 def _start(latent: torch.Tensor) -> dict:

@@ -27,7 +27,8 @@ WHITEST = 2.0       # above 1 by rounding and sharpening, and not because pictur
 class Source(NamedTuple):
     """A picture that has not been opened yet, and what belongs to it. content: given what hashes a file, the hash of
     all that lies in its files or tensors. clip: of a video, whose first frame `open` gives. files: of a picture of a
-    folder, which are all that it is made of: itself, mask, reference and before."""
+    folder, which are all that it is made of: itself, mask, reference and before. video: the name of that which a clip
+    is of, "" of a picture."""
     name: str
     open: Callable[[], PictureFile]
     caption: str
@@ -39,6 +40,7 @@ class Source(NamedTuple):
     before: Callable[[], PictureFile] | None = None
     clip: Callable[[], Clip] | None = None
     files: tuple[Path | None, ...] = ()
+    video: str = ""
 
     def as_row(self) -> list:
         """As JSON, of one with files."""
@@ -170,7 +172,7 @@ def _of_video(found: Found, caption: str, masks: str, is_regularisation: bool, p
         found.name + (f" (clip {number + 1})" if plan.clips > 1 else ""), partial(_first_frame, video, plan, number),
         caption, partial(_clip_content, files, f"{plan} {number}"), mask and partial(_opened, read_mask, mask),
         found.reference and partial(_opened, read_picture, found.reference), found.repeats, is_regularisation,
-        clip=partial(_clip, video, plan, number)) for number in range(plan.clips)]
+        clip=partial(_clip, video, plan, number), video=found.name) for number in range(plan.clips)]
 
 
 def _clip(video: Video, plan: ClipPlan, number: int) -> Clip:

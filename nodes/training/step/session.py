@@ -26,7 +26,7 @@ from .loss import Objective, prediction_kind
 from .optimizers import Optimizer, WeightAverage
 from .pairs import base_position, spread_over
 from .retry import Memory
-from .validation import Measured, Validation, held_out
+from .validation import Measured, Validation, by_source, held_out
 
 
 class Session:
@@ -126,13 +126,15 @@ class Session:
                 read(None)      # mapped files of pictures whose turn did not come
 
     def _split(self, known: list[Outline]):
-        """(indices to learn from, indices held out): spread over the set, regularisation pictures never."""
-        own, count = held_out(known, 0), self.settings.recipe.validation.pictures
-        if count >= len(own):
-            raise ValueError(f"validation_pictures: expected fewer than the {len(own)} pictures of the data set, "
+        """(indices to learn from, indices to validate on): spread over the set, regularisation pictures never. What
+        shows the same as those is not learnt either."""
+        groups, count = by_source(known), self.settings.recipe.validation.pictures
+        if count >= len(groups):
+            raise ValueError(f"validation_pictures: expected fewer than the {len(groups)} pictures of the data set, "
                              f"got {count}.")
         held = held_out(known, count) if count else []
-        left_out = {*held}
+        first = {*held}
+        left_out = {i for group in groups if group[0] in first for i in group}
         return [i for i in range(len(known)) if i not in left_out], held
 
     def _look_at_pairs(self, pairs: list[int]):
@@ -166,7 +168,8 @@ class Session:
 
     def _encode(self, index):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        sample, dropout = self.dataset.samples[index], self.dataset.caption_dropout
+        sample = self.dataset.samples[index]
+        dropout = self.dataset.caption_dropout and not sample.lesson    # a lesson is about its own prompt
         sample = sample._replace(weight=sample.weight * self._regularisation(sample))
         empty = self.dataset.empty and (self.dataset.empty[0], with_reference(self.dataset.empty[1], sample))
         return self.denoiser.encode(sample, empty if dropout else None)

@@ -41,10 +41,23 @@ class Validation:
         return Measured(step, sum(levels) / len(levels), tuple(levels))
 
 
+def by_source(known: list[Outline]) -> list[list[int]]:
+    """The indices of all but regularisation pictures; together those that show the same: a picture and its mirror
+    image, the clips of one video."""
+    groups = {}
+    for i, sample in enumerate(known):
+        if not sample.is_regularisation:
+            groups.setdefault(sample.source or i, []).append(i)
+    return list(groups.values())
+
+
 def held_out(known: list[Outline], count: int) -> list[int]:
-    """The indices of `count` pictures, spread over the set, regularisation pictures never; 0: of all others."""
-    own = [i for i, sample in enumerate(known) if not sample.is_regularisation]
-    return sorted({own[(2 * i + 1) * len(own) // (2 * count)] for i in range(count)}) if count else own
+    """The indices of `count` pictures, spread over the set, the first of each source; 0: of all but regularisation
+    pictures, which are never held out."""
+    groups = by_source(known)
+    if not count:
+        return sorted(i for group in groups for i in group)
+    return [groups[i][0] for i in sorted({(2 * i + 1) * len(groups) // (2 * count) for i in range(count)})]
 
 
 def overfits(history: list[Measured]) -> str:
