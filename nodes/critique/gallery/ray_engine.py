@@ -4,13 +4,16 @@ Actors write the parts themselves. Ray's own writer begins where actors that hol
 when all is measured, and a kill would lose everything. So the folder of the table has to be one that all machines see.
 """
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ...shared.picture_folder import quoted
 from .entries import Entry
 from .measuring import Settings
 
 BLOCK = 64      # pictures that an actor measures before it writes a part
+ANSWER = 10.0   # seconds for a cluster to answer; Ray itself waits for minutes and cannot be cancelled meanwhile
 ALONE = Path(__file__).resolve().parents[2] / "shared" / "pack_alone.py"
 
 
@@ -40,6 +43,7 @@ def _ray(address: str, workers: int):
     except ImportError:
         raise ValueError("ray: Ray Data is not installed; install it into ComfyUI's Python with "
                          'pip install "ray[data]", or leave the address empty') from None
+    _reached(address)
     environment = {"env_vars": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}}
     own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": 200 * 2 ** 20}
     try:
@@ -49,6 +53,19 @@ def _ray(address: str, workers: int):
         raise ValueError(f"ray: expected the address of a cluster, or local; {type(error).__name__} of Ray: "
                          f"{str(error).splitlines()[0] if str(error) else ''}") from None
     return ray
+
+
+def _reached(address: str) -> None:
+    """Raises ValueError with one sentence where nobody listens at HOST:PORT or ray://HOST:PORT; `local`, `auto` and
+    the like name no place."""
+    host, colon, port = address.removeprefix("ray://").strip("/").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ValueError(f"ray: expected the address of a cluster that answers, or local, got {quoted(address)} "
+                         f"({getattr(error, 'strerror', None) or error}).") from None
 
 
 def _actor(alone: str, settings: dict, folder: str, columns: list[str]) -> type:
