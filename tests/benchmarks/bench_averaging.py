@@ -1,8 +1,8 @@
 """Averages of a training's checkpoints against its last step: the validation loss on pictures that were never learnt.
 
 The flat starter learns twelve woodcuts, with a constant rate (after which weights still move about) and with the usual
-one that falls; a checkpoint every few steps. Average Checkpoints measures each choice on unseen woodcuts. Short trainings
-end while the loss still falls, and every average lags behind; long ones end where the weights only move about.
+one that falls; a checkpoint every few steps. Average Checkpoints measures each choice on unseen woodcuts. Short
+trainings end while the loss still falls, and every average lags behind; long ones where the weights only move about.
 """
 import statistics
 
@@ -31,7 +31,8 @@ def main():
 def measured(workshop, schedule, seed, steps) -> tuple[dict, str]:
     """({choice: loss}, the best) of one training."""
     name, plan = f"averaging_{schedule}_{steps}_{seed}", workshop.part("training.plan.recipe")
-    recipe = plan.Recipe(schedule=plan.SchedulePlan(schedule), checkpoints=plan.CheckpointPlan(max(5, steps // CHECKPOINTS), 1, True))
+    checkpoints = plan.CheckpointPlan(max(5, steps // CHECKPOINTS), 1, True)
+    recipe = plan.Recipe(schedule=plan.SchedulePlan(schedule), checkpoints=checkpoints)
     workshop.train(workshop.dataset(workshop.learnt, workshop.captions), steps, 1, 0.0, 0, seed, recipe, name=name)
     compared = compare(workshop, name, recipe)
     print(schedule, steps, seed, *(f"{row.name} {row.loss:.5f}" for row in compared.rows), flush=True)
@@ -64,7 +65,8 @@ def publish(rows, options):
     timing.publish(
         "averaging", "Averages of checkpoints against the last step",
         f"Twelve woodcuts on the flat starter at batch 1, {CHECKPOINTS} checkpoints of a long training, one every 5 "
-        f"steps of a short one; validation loss on {options.unseen} unseen woodcuts (drawn with seed {UNSEEN_SEED}), smaller is better.",
+        f"steps of a short one; validation loss on {options.unseen} unseen woodcuts (drawn with seed {UNSEEN_SEED}), "
+        "smaller is better.",
         timing.table(["schedule", "steps", "seed", *sorted(names), "lowest"], lines),
         timing.table(["average", "below the last step", "mean gain"], said))
 
