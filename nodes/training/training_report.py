@@ -1,4 +1,5 @@
 """The report of a training run, in Markdown."""
+from .adapters.lora_shape import ALGORITHMS
 from .data.dataset import TrainingSet
 from .disk.checkpoint import shown
 from .plan.recipe import Recipe
@@ -17,11 +18,11 @@ def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
         *_validation(run),
         *_critique(run),
         *([f"- Memory: {run.memory_plan.sentence()}"] if run.memory_plan else []),
-        f"- Trained: {run.shape.algorithm} on {run.layers} layers, rank {' to '.join(map(str, sorted({*run.ranks})))}, "
+        f"- Trained: {run.shape.algorithm} on {run.layers} layers, rank {_ranks(run)}, "
         f"{run.parameters:,} parameters in fp32",
         f"- Self-check: {run.check.sentence()}",
         f"- File: {shown(run.path)}",
-        f"- State, for resume: {run.state}",
+        *([f"- State, for resume: {run.state}"] if run.state else []),
         *(f"- {note}" for note in run.notes),
         "",
         "Chosen for you:",
@@ -30,10 +31,17 @@ def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
     return "\n".join([*lines, *_told(asked.recipe), *_steps_judged(run), *_weights(run)])
 
 
+def _ranks(run: Trained) -> str:
+    """`4`, or `4 to 16` where layers differ."""
+    return " to ".join(map(str, sorted({*run.ranks})))
+
+
 def _shown(run, dataset):
-    plan, held = run.settings.recipe, run.settings.recipe.validation.pictures
-    times = len(run.losses) * run.settings.batch_size * plan.optimizer.accumulation / (len(dataset.samples) - held)
-    return f"each shown about {times:.2g} times" + (f", {held} held out for validation" if held else "")
+    least, most = (f"{times:.2g}" for times in run.times_shown)
+    held = len(dataset.samples) - run.learnt
+    often = f"each shown about {least} times" if least == most else (
+        f"shown about {least} to {most} times, as often as their repeats say")
+    return often + (f", {held} held out for validation" if held else "")
 
 
 def _validation(run):
@@ -86,10 +94,12 @@ def _defaults(run, asked):
         chosen.append((f"noise levels stratified in {usual.timesteps.strata}",
                        "each range has its turn, so the loss of single steps varies less"))
     if not run.shape.targets.strip():
-        chosen.append((f"the {run.layers} attention and feed-forward layers of the repeated blocks",
+        convolutions = f" and {run.convolutions} convolutions" if run.convolutions else ""
+        chosen.append((f"the {run.layers - run.convolutions} attention and feed-forward layers{convolutions} of the "
+                       "repeated blocks",
                        "they carry the picture; modulation, norms, embedders and refiners of captions do not"))
-    if not run.shape.alpha:
-        chosen.append((f"alpha {run.shape.rank:g}, the rank", "a learning rate means the same at every rank"))
+    if not run.shape.alpha and ALGORITHMS[run.shape.algorithm].adapter.takes_alpha:
+        chosen.append((f"alpha {_ranks(run)}, the rank", "a learning rate means the same at every rank"))
     return [*chosen, _memory(run)]
 
 

@@ -45,7 +45,9 @@ from .training_health import Health
 class Trained(NamedTuple):
     """tensors: the LoRA; settings: without gaps, and chosen: (what, why) for each gap that was filled; notes: what a
     person should know. losses and rates hold one number a step, those before a resume included. step_ranking: of a
-    critic, and picture_weights: the pictures of the data set as it sees them."""
+    critic, and picture_weights: the pictures of the data set as it sees them. state: what resume calls the newest one,
+    "" where there is none. learnt: how many pictures were not held out; times_shown: the least and the most often that
+    one of them was, about. convolutions: how many of the layers are such."""
     tensors: dict[str, torch.Tensor]
     losses: list[float]
     path: str
@@ -66,6 +68,9 @@ class Trained(NamedTuple):
     step_ranking: critics.StepRanking | None = None
     picture_weights: tuple[critics.PictureWeight, ...] = ()
     memory_plan: MemoryPlan | None = None
+    learnt: int = 0
+    times_shown: tuple[float, float] = (0.0, 0.0)
+    convolutions: int = 0
 
     @property
     def loss_map(self) -> dict:
@@ -144,7 +149,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
             _run_steps(session, checkpoints, samples, progress, asked_to_stop, gain)
             path = checkpoints.finish()
         session.notes += group_report.notes(session, team, gain)
-        newest = shown(checkpoints.newest) if checkpoints.newest else ""
+        newest = name_of(checkpoints.newest) if checkpoints.newest else ""
         return _result(session, check, path, newest, tuple(picture_weights))
 
 
@@ -264,6 +269,7 @@ def _sample_every(session):
 
 def _pause(session, checkpoints, samples, progress, health, last):
     step, recipe = session.step, session.settings.recipe
+    checkpoints.ending = last
     if session.validation and (last or step % recipe.validation.every == 0):
         with session.showing(), session.beside():
             session.validated.append(session.validation.measure(step, session.memory.rows))
@@ -307,4 +313,5 @@ def _result(session, check, path, newest, picture_weights=()):
                    session.objective, session.shape, len(session.adapters.layers), session.adapters.flat.numel(),
                    session.settings, session.chosen, notes, session.rates, session.validated,
                    newest, session.memory.checkpoint, session.adapters.ranks(), session.step_ranking, picture_weights,
-                   session.memory.plan)
+                   session.memory.plan, len(session.learnt), session.times_shown(),
+                   sum(each.layer.is_conv for each in session.adapters.layers.values()))

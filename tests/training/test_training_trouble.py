@@ -241,6 +241,16 @@ def test_a_disk_that_fills_up_while_training_is_noted_and_the_lora_is_saved_late
     assert no_halves(output_folder)
 
 
+def test_a_last_state_that_cannot_be_written_is_not_said_to_be_tried_again(pack, train, model, monkeypatch):
+    def full(path, state):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pack.nodes.training.disk.checkpoint_schedule, "save_state", full)
+    trained = train(model, 2)
+    assert trained.state == "" and [note for note in trained.notes if "could" in note] == [
+        "The state of step 2 could not be written (No space left on device)."]
+
+
 def test_a_disk_that_is_full_at_the_end_says_what_can_be_gone_on_from(pack, train, model, monkeypatch, output_folder):
     full_disk(monkeypatch, pack, allowed=1)
     with pytest.raises(OSError, match="name: the LoRA could not be written to .*No space left on device.*"

@@ -22,6 +22,7 @@ class Adapter:
     late: ClassVar[tuple[str, ...]] = ()
     """Trainables that start at zero and may learn faster (LoRA+)."""
     takes_rank_dropout: ClassVar[bool] = False
+    takes_alpha: ClassVar[bool] = True
 
     def __init__(self, layer: FrozenWeight, rank: int, alpha: float, settings):
         self.layer, self.rank, self.alpha, self.settings = layer, rank, alpha, settings

@@ -22,6 +22,7 @@ class Oft(Adapter):
     """
 
     host_name = "oft"
+    takes_alpha = False
 
     def __init__(self, layer, rank, alpha, settings: OftSettings):
         super().__init__(layer, rank, alpha, settings)

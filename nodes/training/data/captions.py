@@ -72,15 +72,24 @@ def fill_in(captions: Sequence[str | None], names: Sequence[str], default: str) 
 
 def variants(caption: str, count: int, keep: int, seed: int) -> list[str]:
     """`count` further orders of a caption's comma-separated tags, the first `keep` of which stay where they are."""
-    tags = [tag.strip() for tag in caption.split(",") if tag.strip()]
-    head, rest = tags[:keep], tags[keep:]
-    if count <= 0 or len(rest) < 2:
+    if count <= 0 or not can_shuffle(caption, keep):
         return []
+    tags = _tags(caption)
+    head, rest = tags[:keep], tags[keep:]
     generator, orders = random.Random(f"{seed} {caption}"), []
     for _ in range(count):
         generator.shuffle(rest)
         orders.append(", ".join([*head, *rest]))
     return orders
+
+
+def can_shuffle(caption: str, keep: int) -> bool:
+    """Whether a caption has tags that can stand in another order."""
+    return len(_tags(caption)[keep:]) > 1
+
+
+def _tags(caption):
+    return [tag.strip() for tag in caption.split(",") if tag.strip()]
 
 
 class Encoder:

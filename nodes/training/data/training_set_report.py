@@ -8,6 +8,7 @@ import torch
 from ...charts.chart_types.contact_sheet import Cell, sheet, thumbnail
 from ...charts.drawing.draw import render
 from ...charts.drawing.theme import LIGHT
+from .captions import can_shuffle
 from .encoded_picture import THUMBNAIL, THUMBNAIL_MASK
 from .preparation import SHOWN, Collected, Preparation, Prepared
 from .sources import Source
@@ -65,8 +66,7 @@ def report(collected: Collected, plan: Preparation) -> str:
     lines += [f"Captions: {len(set(captions))} different, of {least if least == most else f'{least} to {most}'} words."]
     lines += [sentence for sentence in (
         f"Captions are left away in {plan.caption_dropout:.0%} of the steps." if plan.caption_dropout else "",
-        f"Each caption has {plan.tag_shuffles} further orders of its tags; the first {plan.keep_first} stay in place."
-        if plan.tag_shuffles else "",
+        _shuffled(every, plan),
         f"Pairs: {sum(each.is_pair for each in own)}. Only the change from what is before to the picture "
         "is learnt, forwards at strength 1 and backwards at -1." if any(each.is_pair for each in own) else "",
         _videos(every, plan),
@@ -100,6 +100,17 @@ def _size(each: Prepared) -> str:
     """`80 x 48`, of a clip `80 x 48 x 17 frames`."""
     (width, height), frames = each.encoded.cropped, each.encoded.frames
     return f"{width} x {height}" + (f" x {frames} frames" if frames > 1 else "")
+
+
+def _shuffled(every: list[_Told], plan: Preparation) -> str:
+    if not plan.tag_shuffles:
+        return ""
+    count = sum(can_shuffle(each.caption, plan.keep_first) for each in every)
+    if not count:
+        return (f"No caption has two tags or more behind the first {plan.keep_first}, so tag_shuffles changes none.")
+    which = "Each caption has" if count == len(every) else f"{count} of {len(every)} captions have"
+    orders = "order" if plan.tag_shuffles == 1 else "orders"
+    return f"{which} {plan.tag_shuffles} further {orders} of tags; the first {plan.keep_first} stay in place."
 
 
 def _videos(every: list[_Told], plan: Preparation) -> str:

@@ -29,6 +29,7 @@ class Checkpoints:
         self.written = states_of(state_folder(run))     # of a run that goes on; a new one's folder is empty
         self.started = self.last = time.time()
         self.troubled: set[str] = set()
+        self.ending = False         # whether no step comes any more
 
     def overdue(self) -> bool:
         """True when steps are so slow that an interval of them would be long to lose."""
@@ -50,14 +51,15 @@ class Checkpoints:
                 self.try_to("LoRA of the second average", self.save_second)
 
     def try_to(self, what: str, write: Callable[[], object]) -> bool:
-        """Writes; trouble with the disk is told once for each kind of file, and the next interval tries again."""
+        """Writes; trouble with the disk is told once for each kind of file, and at the end. The next interval tries
+        again."""
         try:
             write()
         except DISK_TROUBLE as error:
-            text = (f"The {what} of step {self.session.step} could not be written ({reason(error)}); the training "
-                    "goes on and tries again at the next interval.")
+            text = f"The {what} of step {self.session.step} could not be written ({reason(error)})" + (
+                "." if self.ending else "; the training goes on and tries again at the next interval.")
             self.warn(text)
-            if what not in self.troubled:
+            if self.ending or what not in self.troubled:
                 self._note(text)
             self.troubled.add(what)
             return False
@@ -104,6 +106,7 @@ class Checkpoints:
         LoRA cannot be written."""
         if not self.session.step:
             raise RuntimeError("Stopped before the first step, as asked: there is no LoRA to keep yet.")
+        self.ending = True
         self.checkpoint()
         try:
             if self.session.best_step is not None:

@@ -1,4 +1,5 @@
 """The order in which pictures are shown."""
+from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -16,6 +17,12 @@ class BatchOrder:
         self.keys, self.batch_size, self.generator = list(keys), batch_size, generator
         self.shown = [i for i in range(len(self.keys)) for _ in range(repeats[i] if repeats else 1)]
         self.left: list[list[int]] = []        # what is left of the epoch
+
+    @property
+    def batches(self) -> int:
+        """How many an epoch has."""
+        of_key = Counter(self.keys[i] for i in self.shown)
+        return sum(-(-count // self.batch_size) for count in of_key.values())
 
     def __next__(self) -> list[int]:
         if not self.left:

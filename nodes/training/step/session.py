@@ -1,6 +1,7 @@
 """One training: a loaded model, its adapters, and everything that a step changes."""
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -351,6 +352,12 @@ class Session:
         self.generator.set_state(cursor["generator"])
         self.order.left, self.objective.levels.left = list(cursor["order"]), list(cursor["strata"])
         self.cursor = cursor
+
+    def times_shown(self) -> tuple[float, float]:
+        """How often the steps so far have shown the picture of the fewest and of the most repeats, on average."""
+        epochs = self.step * self.settings.recipe.optimizer.accumulation / self.order.batches
+        repeats = Counter(self.order.shown).values()
+        return min(repeats) * epochs, max(repeats) * epochs
 
     @property
     def best_step(self) -> int | None:

@@ -198,6 +198,24 @@ def test_the_report_gives_every_default_with_a_reason_and_what_the_recipe_said(p
     assert {"- ema: 0.9", "- loss: noise_offset 0.05"} <= set(report.splitlines())
 
 
+def test_the_report_says_how_often_pictures_were_shown_what_resume_takes_and_what_is_trained(pack, output_folder):
+    t = pack.nodes.training
+    dataset = t.data.dataset.from_core_nodes([{"samples": latents(1, size=size)} for size in (6, 8, 10)],
+                                             [caption(i) for i in range(3)])
+    asked = t.plan.settings.Settings(6, 4, 1e-2, 4, 3)       # each batch is one picture: no other has its size
+    trained = t.training_run.train(tiny_sd3(), dataset, asked, "hand", t.monitoring.progress.Progress(6, "1"),
+                                   t.adapters.LoraShape("OFT", rank=4))
+    told = lambda run: t.training_report.training_report(run, dataset, asked)  # noqa: E731
+    report = told(trained)
+    assert "each shown about 2 times" in report and "alpha" not in report
+    resume = re.search("- State, for resume: (.*)", report)[1]
+    assert t.disk.checkpoint.find_state(resume) == t.disk.checkpoint.state_path("hand", 6)
+    other = told(trained._replace(state="", layers=105, convolutions=16, shape=t.adapters.LoraShape("LoCon"),
+                                  times_shown=(2.0, 20.0), ranks=(4, 16)))
+    assert "the 89 attention and feed-forward layers and 16 convolutions of the repeated blocks" in other
+    assert "shown about 2 to 20 times" in other and "alpha 4 to 16, the rank" in other and "for resume" not in other
+
+
 def test_the_recipe_node_and_the_chart_node_work_in_a_graph(host, monkeypatch, output_folder):
     from real_host import GraphError
     give = {}
