@@ -1,5 +1,7 @@
 """The audit of a training set: faults planted into scikit-image's pictures are found, sound ones are left alone."""
 import io
+import tracemalloc
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -98,12 +100,23 @@ def test_near_duplicates_are_found_and_no_others(training, sound):
     found = []
     for change in LIKE.values():
         changed = [near.fingerprint(change(image)) for image in sound[::EACH]]
-        pairs = set(near.near_duplicates([*originals, *changed]))
+        pairs = {pair for group in near.near_duplicates([*originals, *changed]) for pair in combinations(group, 2)}
         wanted = {(i, i + len(originals)) for i in range(len(originals))}
         found.append(len(pairs & wanted) / len(wanted))
         assert len(pairs - wanted) <= 0.01 * len(originals) ** 2 / 2
     assert np.mean(found) >= 0.95
     assert near.near_duplicates([]) == [] and near.near_duplicates(originals[:1]) == []
+
+
+def test_many_equal_pictures_take_memory_by_their_number_alone(training):
+    near = training.data.audit.near_duplicates
+    one = near.Fingerprint(0x091a2b3c4d5e6f78, 0x07f6e5d4c3b2a190, bytes(range(0, 128, 2)))
+    tracemalloc.start()
+    try:
+        assert near.near_duplicates([one] * 2000) == [list(range(2000))]
+        assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_bits_are_counted_alike_by_old_numpy(training):
@@ -167,6 +180,20 @@ def test_the_report_and_the_sheet_show_what_was_found(training, vae, clip, fault
     silent, _ = collected(training, vae, clip, faulty, resolution=96, audit=False)
     assert "Nearly" not in " ".join(silent.dataset.notes) and not silent.worst
     assert training.data.training_set_report.worst_sheet(silent).shape[0] == 1
+
+
+def test_a_sound_picture_stays_where_a_faulty_one_of_its_name_is_left_out(training, vae, clip, tmp_path, sound):
+    for number, (folder, caption) in enumerate((("own", "sks 1, on a table"), ("class", "lantern, lantern"))):
+        (tmp_path / folder).mkdir()
+        sound[number * EACH].save(tmp_path / folder / "01.png")
+        (tmp_path / folder / "01.txt").write_text(caption)
+    sound[2 * EACH].save(tmp_path / "class" / "02.png")
+    (tmp_path / "class" / "02.txt").write_text("a lantern")
+    made, _ = collected(training, vae, clip, tmp_path / "own", regular=tmp_path / "class", leave_out="caption")
+    assert [p.source.caption for p in made.prepared] == ["sks 1, on a table", "a lantern"]
+    assert "Left out, as leave_out asks: 01.png (regularisation)." in made.dataset.notes
+    folders = training.data.audit.findings.notes(["01.png"] * 2, ["a", "b"], [30, 1], [], [False, True])
+    assert not any("unequally" in note for note in folders)
 
 
 def test_what_was_found_can_be_left_out(training, vae, clip, faulty):

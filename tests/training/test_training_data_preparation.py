@@ -95,6 +95,9 @@ def test_transparent_parts_can_be_left_out_of_the_loss(training, vae, clip, tmp_
 def test_tags_are_shuffled_behind_those_that_are_kept(training, vae, clip, folder):
     (made, _), (again, _) = (collected(training, vae, clip, folder, tag_shuffles=1, keep_first=1) for _ in range(2))
     assert [len(s.variants) for s in made.dataset.samples] == [1, 1, 1]
+    report, plan = training.data.training_set_report.report, training.data.preparation.Preparation(tag_shuffles=1)
+    assert "Each caption has 1 further order of tags; the first 1 stay in place." in report(made, plan)
+    assert "No caption has two tags or more behind the first 3, so" in report(made, plan._replace(keep_first=3))
     orders = training.data.captions.variants("red, a, sheet, plain", 5, 2, seed=4)
     assert all(order.startswith("red, a, ") and sorted(order.split(", ")) == sorted(["red", "a", "sheet", "plain"])
                for order in orders)
@@ -119,6 +122,8 @@ def test_regularisation_pictures_have_their_own_weight(training, vae, clip, fold
     other = tmp_path_factory.mktemp("class")
     picture(other / "r.png")
     made, _ = collected(training, vae, clip, folder, default="a thing", regular=other, regularisation_weight=0.5)
+    with pytest.raises(ValueError, match="^regularisation_folder: expected a text file beside every picture; 1 of 1"):
+        collected(training, vae, clip, folder, regular=other)
     assert [(s.is_regularisation, s.weight) for s in made.dataset.samples] == [(False, 1.0)] * 3 + [(True, 0.5)]
 
 

@@ -218,7 +218,8 @@ def _audit(sources: Sequence[Source], looks: Sequence[findings.Look | None], sig
         of.setdefault(each.number, []).append(each)
     worst = sorted(of, key=lambda number: -sum(each.size for each in of[number]))
     return Audited([(sources[number], of[number]) for number in worst],
-                   findings.notes(names, captions, [source.repeats for source in sources], found))
+                   findings.notes(names, captions, [source.repeats for source in sources], found,
+                                  [source.is_regularisation for source in sources]))
 
 
 def _without_faults(sources, leave_out: frozenset[str], maker: Maker, progress, notes: list[str],
@@ -234,10 +235,11 @@ def _without_faults(sources, leave_out: frozenset[str], maker: Maker, progress, 
             looks.append(None)          # named when it is opened again
         progress(done, 2 * len(sources))
     audited = _audit(sources, looks, signs.of(sources, progress, notes) if signs else ())
-    dropped = {source.name for source, found in audited.worst if leave_out & {each.fault for each in found}}
+    dropped = {found[0].number for _, found in audited.worst if leave_out & {each.fault for each in found}}
     if dropped:
-        notes.append(f"Left out, as leave_out asks: {shown(sorted(dropped), 20)}.")
-    return [source for source in sources if source.name not in dropped], audited
+        names = sorted(sources[number].name for number in dropped)
+        notes.append(f"Left out, as leave_out asks: {shown(names, 20)}.")
+    return [source for number, source in enumerate(sources) if number not in dropped], audited
 
 
 def _trimmed(cache: DiskCache, plan: Preparation) -> str:

@@ -1,5 +1,6 @@
 """Which pictures with which captions: the inputs of the Training Set node, settled before anything is encoded."""
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -146,8 +147,11 @@ def regularisation(folder: str, default_caption: str, masks: str, clips: ClipPla
     try:
         sources, notes = from_folder(folder, [], default_caption, masks, is_regularisation=True, clips=clips)
     except ValueError as error:
-        raise ValueError(f"regularisation_{error}") from None
-    return sources, [f"Regularisation: {note}" for note in notes]
+        # Of captions the files of the folder are meant, which have no input of their own here.
+        raise ValueError(re.sub("^(folder|captions):", "regularisation_folder:", str(error))) from None
+    # Another folder may have a picture of that name, and messages are to tell the two apart.
+    named = [source._replace(name=f"{source.name} (regularisation)") for source in sources]
+    return named, [f"Regularisation: {note}" for note in notes]
 
 
 def _source(picture: Found, caption: str, masks: str, is_regularisation: bool) -> Source:

@@ -45,16 +45,30 @@ def claim_run_folder(stem: str) -> str:
     Raises OSError, as a sentence, where no folder can be made."""
     clear_leftovers(state_folder("").glob("*"))
     run, number = stem, 0
-    while True:
-        try:
-            state_folder(run).mkdir(parents=True)
-            return run
-        except FileExistsError:
+    try:
+        state_folder("").mkdir(parents=True, exist_ok=True)     # raises where a file or a link to nothing is there
+        while not _made(state_folder(run)):
             number += 1
             run = f"{stem}_{number:05}"
-        except OSError as error:
-            raise OSError(f"name: no folder for the states of {run} could be made in {shown(state_folder(''))} "
-                          f"({error.strerror or error}).") from None
+        return run
+    except OSError as error:
+        raise OSError(f"name: no folder for the states of {run} could be made in {shown(state_folder(''))} "
+                      f"({_why(error)}).") from None
+
+
+def _made(folder: Path) -> bool:
+    """Makes a folder; False where something of its name is there already."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, FileExistsError):
+        return "it is a file, or a link to a folder that is not there"
+    return error.strerror or str(error)
 
 
 def remove_empty_run_folder(run: str) -> None:

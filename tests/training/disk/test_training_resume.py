@@ -110,12 +110,22 @@ def hand(pack, train, output_folder):
     return contents(output_folder / "training" / "hand")
 
 
+def test_a_folder_that_is_a_link_to_nothing_is_a_sentence(pack, output_folder):
+    link = output_folder / "training"
+    try:
+        link.symlink_to(output_folder / "not mounted")
+    except OSError:
+        pytest.skip("this system makes no links")
+    with pytest.raises(OSError, match=r"no folder for the states of hand could be made in training \(it is a file"):
+        pack.nodes.training.disk.checkpoint.claim_run_folder("hand")
+
+
 @pytest.mark.parametrize("name, own", [("variant", "variant"), ("hand", "hand_00001")])
 def test_a_run_that_goes_on_from_an_older_state_gets_a_folder_of_its_own(pack, train, output_folder, hand, name, own):
     keep = plan(pack, checkpoints={"every": 3, "keep": 2})
     trained = train(tiny_sd3(), 16, name, resume="hand/step_00000006", **keep)
     assert states(output_folder, own) == [15, 16] and contents(output_folder / "training" / "hand") == hand
-    assert trained.state == f"training/{own}/step_00000016.safetensors"
+    assert trained.state == f"{own}/step_00000016"
     assert any(f"keeps its states in training/{own}; those it came from are left" in note for note in trained.notes)
 
 

@@ -88,8 +88,10 @@ def findings(names: Sequence[str], captions: Sequence[str], looks: Sequence[Look
     return found + _duplicates(names, looks, halt)
 
 
-def notes(names: Sequence[str], captions: Sequence[str], shares: Sequence[int], found: Sequence[Finding]) -> list[str]:
-    """Sentences for the report. shares: how often an epoch shows each picture."""
+def notes(names: Sequence[str], captions: Sequence[str], shares: Sequence[int], found: Sequence[Finding],
+          regular: Sequence[bool]) -> list[str]:
+    """Sentences for the report. shares: how often an epoch shows each picture; regular: whether it is for
+    regularisation, whose folders are compared with each other alone."""
     told = sentences([(names[each.number], Remark(FAULTS[each.fault], each.detail, each.size)) for each in found])
     everywhere, repeated = in_every_caption(captions), shared(captions)
     if everywhere:
@@ -98,7 +100,9 @@ def notes(names: Sequence[str], captions: Sequence[str], shares: Sequence[int], 
     if repeated:
         told.append(f"{sum(repeated.values())} pictures share {len(repeated)} captions with others, such as "
                     f"\"{shorten(max(repeated, key=repeated.get), 80)}\" ({max(repeated.values())} pictures).")
-    return told + _balance(names, shares)
+    own, others = ([(name, share) for name, share, other in zip(names, shares, regular, strict=True) if other == which]
+                   for which in (False, True))
+    return told + _balance(own) + [f"Regularisation: {sentence}" for sentence in _balance(others)]
 
 
 def _of_one(caption: str, seen: Look):
@@ -121,30 +125,18 @@ def _of_one(caption: str, seen: Look):
 
 def _duplicates(names, looks, halt) -> list[Finding]:
     """Of pictures that are nearly the same all but the one with most pixels, the first of equal ones."""
-    known = [number for number, seen in enumerate(looks) if seen]
-    first = {number: number for number in known}
-
-    def root(number):
-        while first[number] != number:
-            first[number] = number = first[first[number]]
-        return number
-
-    for one, other in near_duplicates([looks[number].fingerprint for number in known], halt):
-        first[root(known[other])] = root(known[one])
-    groups = {}
-    for number in known:
-        groups.setdefault(root(number), []).append(number)
-    found = []
-    for group in groups.values():
+    known, found = [number for number, seen in enumerate(looks) if seen], []
+    for alike in near_duplicates([looks[number].fingerprint for number in known], halt):
+        group = [known[number] for number in alike]
         kept = max(group, key=lambda number: (looks[number].pixels, -number))
         found += [Finding("duplicate", number, f"like {names[kept]}", 5.0) for number in group if number != kept]
     return found
 
 
-def _balance(names: Sequence[str], shares: Sequence[int]) -> list[str]:
+def _balance(shown_often: Sequence[tuple[str, int]]) -> list[str]:
     """A sentence where one folder is shown far more often than another."""
     folders = Counter()
-    for name, share in zip(names, shares, strict=True):
+    for name, share in shown_often:
         folders[str(PurePosixPath(name).parent)] += share
     if len(folders) < 2 or max(folders.values()) <= UNBALANCED * min(folders.values()):
         return []

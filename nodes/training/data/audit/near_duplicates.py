@@ -9,7 +9,8 @@ SIDE, LOW = 32, 8               # of the picture that is hashed, and of its low 
 COARSE = 8                      # of the picture that is compared
 BITS_APART = 16                 # of 63, at most
 ALIKE = 0.75                    # correlation of the coarse pictures, at least
-PAIRS = 1 << 22                 # that are compared at once
+HASHES = 1 << 20                # pairs whose hashes are compared at once
+PAIRS = 1 << 14                 # pairs whose coarse pictures are
 
 
 class Fingerprint(NamedTuple):
@@ -32,32 +33,43 @@ def hashed(grey: np.ndarray) -> int:
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 
 
-def near_duplicates(pictures: Sequence[Fingerprint], halt: Callable[[], object] = lambda: None
-                    ) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, of pictures that are nearly the same, or each other's mirror image. halt: called between
-    blocks of rows, may raise."""
-    bits = np.array([picture.bits for picture in pictures], np.uint64)
+def near_duplicates(pictures: Sequence[Fingerprint], halt: Callable[[], object] = lambda: None) -> list[list[int]]:
+    """Groups of pictures that are nearly the same, or each other's mirror image: each is like another of its group.
+    halt: called between blocks of rows, may raise. Takes memory by the number of pictures alone."""
     coarse = np.frombuffer(b"".join(picture.coarse for picture in pictures), np.uint8).reshape(-1, COARSE, COARSE)
-    pairs, rows_at_once = set(), max(1, PAIRS // max(1, len(bits)))
-    for hashes, flip in ((bits, 1), (np.array([picture.mirrored for picture in pictures], np.uint64), -1)):
-        for start in range(0, len(bits), rows_at_once):
-            halt()
-            apart = _count_bits(bits[start:start + rows_at_once, None] ^ hashes[None, start:])
-            rows, columns = np.nonzero(apart <= BITS_APART)
-            rows, columns = rows[rows < columns] + start, columns[rows < columns] + start
-            alike = _correlation(coarse[rows], coarse[columns][:, :, ::flip]) >= ALIKE
-            pairs |= set(zip(rows[alike].tolist(), columns[alike].tolist(), strict=True))
-    return sorted(pairs)
+    one, group = _normal(coarse), np.arange(len(pictures))
+    for flip in (1, -1):
+        other = _normal(coarse[:, :, ::flip])
+        for rows, columns in _alike_hashes(pictures, flip, halt):
+            apart = group[rows] != group[columns]
+            rows, columns = rows[apart], columns[apart]
+            alike = np.einsum("ij,ij->i", one[rows], other[columns]) >= ALIKE
+            for i, j in zip(rows[alike].tolist(), columns[alike].tolist(), strict=True):
+                if group[i] != group[j]:
+                    group[group == group[j]] = group[i]
+    found = {}
+    for number, label in enumerate(group.tolist()):
+        found.setdefault(label, []).append(number)
+    return [numbers for numbers in found.values() if len(numbers) > 1]
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Of pairs [N, COARSE, COARSE]; a flat picture is like none."""
-    one, other = (_normal(each.reshape(len(each), COARSE * COARSE)) for each in (one, other))
-    return (one * other).sum(1)
+def _alike_hashes(pictures, flip, halt):
+    """Arrays (i, j), i < j, of at most PAIRS pairs whose hashes are near, those of mirror images where flip is -1."""
+    bits = np.array([picture.bits for picture in pictures], np.uint64)
+    hashes = bits if flip == 1 else np.array([picture.mirrored for picture in pictures], np.uint64)
+    rows_at_once = max(1, HASHES // max(1, len(bits)))
+    for start in range(0, len(bits), rows_at_once):
+        halt()
+        apart = _count_bits(bits[start:start + rows_at_once, None] ^ hashes[None, start:])
+        rows, columns = np.nonzero(apart <= BITS_APART)
+        rows, columns = rows[rows < columns] + start, columns[rows < columns] + start
+        for piece in range(0, len(rows), PAIRS):
+            yield rows[piece:piece + PAIRS], columns[piece:piece + PAIRS]
 
 
-def _normal(flat: np.ndarray) -> np.ndarray:
-    flat = flat.astype(np.float32)
+def _normal(coarse: np.ndarray) -> np.ndarray:
+    """[N, COARSE, COARSE] -> [N, COARSE**2] whose products are correlations; a flat picture is like none."""
+    flat = coarse.reshape(len(coarse), COARSE * COARSE).astype(np.float32)
     flat -= flat.mean(1, keepdims=True)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), COARSE)
 
