@@ -101,7 +101,7 @@ class Bench:
 
     def measured(self, images):
         """{column: number} of each picture."""
-        own, measures, found = self.part("critique.picture.planes"), self.room("critique.measures").MEASURES, []
+        own, measures, found = self.part("critique.picture.planes"), self.part("critique.measures").MEASURES, []
         for image in images.split(1):
             picture = own.Picture.from_images(image).at_longer_side(own.CANONICAL)
             found.append({name: measures[name](picture).item() for name in COLUMNS})

@@ -3,28 +3,56 @@ name and with those arguments. Nothing of them runs but what their modules do wh
 import ast
 import importlib
 import inspect
+import sys
+import textwrap
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
 FILES = sorted((TESTS / "benchmarks").glob("*.py"))
 HELPERS = ("benchmarks", "training", "lora", "critique", "../starter")       # folders that timing.start_host is given
 
 
 class Made:
-    """An instance of a NamedTuple, of which only the class is known."""
+    """An instance, of which only the class is known."""
 
     def __init__(self, of):
         self.of = of
 
+    def has(self, name: str) -> bool:
+        return hasattr(self.of, name) or hasattr(self.of, "__getattr__") or name in kept_in_self(self.of)
+
+
+@cache
+def kept_in_self(of: type) -> set[str]:
+    """The attributes that a class and those it is made from declare, or that their methods give to `self`."""
+    found = set()
+    for each in filter(of_the_repository, of.__mro__):
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(each)))
+        except OSError:                     # made by a call, as namedtuple(...) does, or sharing its name
+            continue
+        found |= set(inspect.get_annotations(each)) | {
+            node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"}
+    return found
+
+
+def of_the_repository(of) -> bool:
+    return inspect.isclass(of) and str(getattr(sys.modules.get(of.__module__), "__file__", "")).startswith(str(ROOT))
+
 
 class Reader(ast.NodeVisitor):
-    """Follows modules and NamedTuples through the names they are given; `wrong` says what is not there."""
+    """Follows modules and instances through the names they are given; `wrong` says what is not there.
 
-    def __init__(self, pack):
-        self.pack, self.names, self.wrong = pack, {}, []
+    classes: where those that the text defines are found."""
+
+    def __init__(self, pack, classes=None):
+        self.pack, self.classes, self.names, self.wrong = pack, classes, {}, []
 
     def complain(self, node, what):
         self.wrong.append(f"line {node.lineno}, {ast.unparse(node)}: {what}")
@@ -44,7 +72,7 @@ class Reader(ast.NodeVisitor):
             if hasattr(of, node.attr):
                 return getattr(of, node.attr)
             self.complain(node, f"{of.__name__} has no {node.attr}")
-        elif isinstance(of, Made) and not hasattr(of.of, node.attr):
+        elif isinstance(of, Made) and isinstance(node.ctx, ast.Load) and not of.has(node.attr):
             self.complain(node, f"{of.of.__name__} has no {node.attr}")
 
     def called(self, node):
@@ -57,7 +85,7 @@ class Reader(ast.NodeVisitor):
             return self.replaced(node)
         function = self.value(node.func)
         gives = self.check_arguments(node, function) if callable(function) else None
-        return Made(gives) if inspect.isclass(gives) and hasattr(gives, "_fields") else None
+        return Made(gives) if of_the_repository(gives) else None
 
     def module_of_the_pack(self, node, name):
         try:
@@ -71,7 +99,7 @@ class Reader(ast.NodeVisitor):
 
     def replaced(self, node):
         made = self.value(node.func.value)
-        if isinstance(made, Made):
+        if isinstance(made, Made) and hasattr(made.of, "_fields"):
             for keyword in node.keywords:
                 if keyword.arg not in (None, *made.of._fields):
                     self.complain(node, f"{made.of.__name__} has no {keyword.arg}")
@@ -124,8 +152,16 @@ class Reader(ast.NodeVisitor):
         if isinstance(node.ctx, ast.Store):
             self.names.pop(node.id, None)
 
+    def visit_ClassDef(self, node):
+        outside = dict(self.names)
+        of = getattr(self.classes, node.name, None)
+        self.names["self"] = Made(of) if of_the_repository(of) else None
+        self.generic_visit(node)
+        self.names = outside
+
     def visit_arg(self, node):
-        self.names.pop(node.arg, None)
+        if node.arg != "self":
+            self.names.pop(node.arg, None)
         if node.arg == "pack":
             self.names["pack"] = self.pack
 
@@ -150,8 +186,8 @@ class Reader(ast.NodeVisitor):
     visit_FunctionDef = visit_Lambda = visit_ListComp = visit_GeneratorExp = visit_DictComp = visit_SetComp = in_scope
 
 
-def wrong_in(text, pack):
-    reader = Reader(pack)
+def wrong_in(text, pack, classes=None):
+    reader = Reader(pack, classes)
     reader.names["pack"] = pack
     reader.visit(ast.parse(text))
     return list(dict.fromkeys(reader.wrong))
@@ -161,7 +197,7 @@ def wrong_in(text, pack):
 def test_what_a_benchmark_asks_for_is_there(file, pack, monkeypatch):
     for folder in HELPERS:
         monkeypatch.syspath_prepend(str(TESTS / folder))
-    assert wrong_in(file.read_text(encoding="utf-8"), pack) == []
+    assert wrong_in(file.read_text(encoding="utf-8"), pack, importlib.import_module(file.stem)) == []
 
 
 @pytest.mark.parametrize("stale", [
@@ -172,6 +208,7 @@ def test_what_a_benchmark_asks_for_is_there(file, pack, monkeypatch):
     'self.tune = self.part("studio.tuning.block_tuning")\ndef f(self):\n    self.tune.Tuner(1)',
     'goal = self.part("studio.tuning.block_tuning").TuningGoal(*seven)\ngoal._replace(held=3)',
     'goal = self.part("studio.tuning.block_tuning").TuningGoal(*seven)\ngoal.held_samples',
+    'class Reader:\n    def f(self):\n        self.room("critique")',
 ])
 def test_a_stale_name_is_found(stale, pack):
-    assert len(wrong_in(stale, pack)) == 1
+    assert len(wrong_in(stale, pack, sys.modules[__name__])) == 1
