@@ -15,14 +15,14 @@ def train(pack, output_folder):
     t = pack.nodes.training
 
     def run(model, steps=12, name="hand", seed=3, batch_size=2, rate=1e-2, dataset=None, resume="", prompts=None,
-            stop_after=None, progress=None, rank=4, critic=None, weighting=0.0, **recipe):
+            stop_after=None, progress=None, rank=4, critic=None, weighting=0.0, shape=None, **recipe):
         dataset = dataset or t.data.dataset.from_core_nodes([{"samples": latents(4)}], [caption(i) for i in range(4)])
         settings = t.plan.settings.Settings(steps, batch_size, rate, rank, seed, t.plan.recipe.Recipe(**recipe))
         progress = progress or t.monitoring.progress.Progress(steps, "1")
         if stop_after:
             progress = Interrupting(progress, stop_after)
-        return t.training_run.train(model, dataset, settings, name, progress, sample_prompts=prompts, resume=resume,
-                           critic=critic, critic_weighting=weighting)
+        return t.training_run.train(model, dataset, settings, name, progress, shape, sample_prompts=prompts,
+                                    resume=resume, critic=critic, critic_weighting=weighting)
     return run
 
 

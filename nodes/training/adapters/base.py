@@ -13,7 +13,8 @@ Tensors = dict[str, torch.Tensor]
 class Adapter:
     """The trainable part of one frozen layer.
 
-    scale: what a change is multiplied by, alpha / rank unless the algorithm says otherwise. Every formula is written in
+    scale: what a change is multiplied by, alpha / rank unless the algorithm says otherwise. origin: what `trained` is a
+    change of, where the start is drawn and neither zero nor trained (PiSSA). Every formula is written in
     fp32 masters and computes in the activations' dtype.
     """
 
@@ -28,6 +29,7 @@ class Adapter:
         self.layer, self.rank, self.alpha, self.settings = layer, rank, alpha, settings
         self.scale = alpha / rank
         self.trained: Tensors = {}
+        self.origin: Tensors | None = None
         self.kept_ranks: torch.Tensor | None = None
 
     def start(self, generator: torch.Generator) -> Tensors:

@@ -21,7 +21,7 @@ class Group(NamedTuple):
     """Of the parameters in it, in order."""
 
     def factor(self, learning_rate: float) -> float:
-        """What the run's learning rate is multiplied by."""
+        """What the rate of every step is multiplied by, where learning_rate is the run's at its peak."""
         return self.ratio * (1.0 if self.rate is None else self.rate / learning_rate)
 
 
@@ -58,6 +58,14 @@ class Adapters:
             self.groups.append(Group(slice(begin, end), rate, ratio, names))
         for name, adapter in self.layers.items():
             adapter.trained = {key: p for key, p in self._of(name)}
+
+    def layout(self) -> str:
+        """The names of the parameters in the order of `flat`, a line for each group of one rate."""
+        return "\n".join(" ".join(group.names) for group in self.groups)
+
+    def origins(self) -> list[torch.Tensor]:
+        """What the trainables are changes of where they are not all there is (PiSSA), in the order of the layers."""
+        return [part for adapter in self.layers.values() for part in (adapter.origin or {}).values()]
 
     def leave_out(self, layers: Collection[str]) -> None:
         """Drops adapters that are not to be trained after all; `flat` is another buffer from here on."""

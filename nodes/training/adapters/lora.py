@@ -37,7 +37,6 @@ class Lora(Adapter):
         super().__init__(layer, rank, alpha, settings)
         if settings.rank_stabilised:
             self.scale = alpha / rank ** 0.5
-        self.origin = None
 
     def start(self, generator):
         out, *fan = self.layer.shape

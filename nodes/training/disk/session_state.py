@@ -6,12 +6,15 @@ from typing import Any
 import torch
 
 from ...shared.text_syntax import shorten
+from ..adapters import build
+from ..adapters.flat import Adapters
 from ..data.dataset import TrainingSet, outlines
 from ..step.session import Session
 from ..step.validation import Measured
 from .state_schema import check_fits, check_state
 
 PROBED, PROBE_BYTES = 16, 4096
+FORMS = {"rank_stabilised": "over sqrt(rank)", "pissa": "start PiSSA", "constraint": "oft_constraint"}
 
 
 def state_of(session: Session) -> dict[str, Any]:
@@ -21,7 +24,7 @@ def state_of(session: Session) -> dict[str, Any]:
         "losses": torch.tensor(session.losses, dtype=torch.float64),
         "rates": torch.tensor(session.rates, dtype=torch.float64),
         "validated": [tuple(m) for m in session.validated],
-        "weights": session.adapters.flat, "optimizer": session.optimizer.state(),
+        "weights": session.adapters.flat, "origin": origin(session.adapters), "optimizer": session.optimizer.state(),
         "average": _kept(session.average), "second_average": _kept(session.second_average),
         "cursor": session.cursor, "identity": identity(session),
         "batch_size": session.settings.batch_size, "seed": session.settings.seed,
@@ -34,6 +37,7 @@ def identity(session: Session) -> dict[str, str]:
     return {"model": model_identity(session.model), "kind": type(session.model).__name__,
             "adapters": adapters_identity(session.adapters.tensors(torch.float32)),
             "algorithm": f"{session.shape.algorithm} of rank {session.shape.rank}",
+            "scale": scale_identity(session), "layout": _hash(session.adapters.layout()),
             "dataset": dataset_identity(session.dataset), "optimizer": session.settings.recipe.optimizer.name,
             "prediction": session.objective.kind, "base_lora": session.settings.recipe.base_lora}
 
@@ -46,13 +50,18 @@ def restore(session: Session, state: dict[str, Any], where: str) -> None:
     own, kept = identity(session), state["identity"]
     _same(own, kept, where)
     _same_aim(session.aim(), state.get("aim", {}), where)
+    _same_form(own, kept, where)
+    if not _same_groups(session, state):
+        raise ValueError(f"resume: {where} was trained with other groups of layers at a rate of their own. Set "
+                         "lora_plus_ratio and the blocks with a rate after @ in targets as they were.")
     same_order = (session.settings.batch_size == state["batch_size"]
                   and (own["dataset"] == kept["dataset"] or _is_of_earlier_version(session.dataset, kept)))
-    check_fits(state, where, session.adapters.flat.numel(), len(session.samples) if same_order else 0,
-               max(1, session.settings.recipe.timesteps.strata))
+    check_fits(state, where, session.adapters.flat.numel(), origin(session.adapters).numel(),
+               len(session.samples) if same_order else 0, max(1, session.settings.recipe.timesteps.strata))
     _restore_optimizer(session, state["optimizer"], where)
     session.adapters.flat.copy_(state["weights"])
     session.optimizer.previous.copy_(session.adapters.flat)
+    _restore_origin(session, state)
     _restore_average(session, session.average, state["average"])
     _restore_average(session, session.second_average, state.get("second_average"))
     session.losses, session.rates = state["losses"].tolist(), state["rates"].tolist()
@@ -78,6 +87,24 @@ def _restore_optimizer(session, state, where):
     except Exception as error:                  # what an optimiser makes of a damaged state is of any kind
         raise ValueError(f"resume: {where} is damaged: its optimizer state does not fit {name} "
                          f"({shorten(str(error).partition(chr(10))[0])}).") from None
+
+
+def origin(adapters: Adapters) -> torch.Tensor:
+    """[numbers] that the trained ones are changes of: those of PiSSA, on the CPU; none where they begin at nothing."""
+    return torch.cat([torch.zeros(0), *(part.detach().cpu().float().flatten() for part in adapters.origins())])
+
+
+def _restore_origin(session: Session, state: dict[str, Any]) -> None:
+    """States of earlier versions do not hold it: theirs was drawn from the seed they name."""
+    parts, kept = session.adapters.origins(), state.get("origin")
+    if kept is None and parts and state["seed"] != session.settings.seed:
+        drawn = build(session.shape, session.model, "cpu", torch.Generator().manual_seed(state["seed"]),
+                      session.denoiser.encoders)
+        drawn.leave_out(drawn.layers.keys() - session.adapters.layers.keys())
+        kept = origin(drawn)
+    if kept is not None:
+        for part, values in zip(parts, kept.split([part.numel() for part in parts]) if parts else (), strict=True):
+            part.copy_(values.view(part.shape))
 
 
 def _kept(average) -> dict[str, Any] | None:
@@ -126,6 +153,26 @@ def _same_aim(own, kept, where):
                          "Set that as it was, or begin a new run with its LoRA.")
 
 
+def _same_form(own, kept, where):
+    if own["scale"].partition("#")[2] != kept.get("scale", own["scale"]).partition("#")[2]:
+        raise ValueError(f"resume: {where} was trained with {_as_kept('scale of its change', *_forms(own, kept))}. Set "
+                         "alpha, scaling, start and oft_constraint of LoRA Shape as they were.")
+
+
+def _forms(*identities):
+    return [{"scale of its change": each["scale"]} for each in identities]
+
+
+def _same_groups(session, state) -> bool:
+    """Whether the weights and moments of the state lie in the order of the session's; of a state of earlier versions,
+    which does not name that order, whether it has as many groups."""
+    own = session.adapters
+    if "layout" in state["identity"]:
+        return state["identity"]["layout"] == _hash(own.layout())
+    return [len(part["param_groups"]) for part in state["optimizer"]] == [
+        len(part.param_groups) for part in session.optimizer.parts]
+
+
 def _as_kept(name, own, kept):
     """That an input is another, and which it was and is, where that can be read; what stands after a # cannot."""
     was, now = (shorten(each[name].partition("#")[0]) for each in (kept, own))
@@ -143,6 +190,17 @@ def model_identity(model: torch.nn.Module) -> str:
 def adapters_identity(tensors: dict[str, torch.Tensor]) -> str:
     """A hash of the names and shapes of a LoRA."""
     return _hash(*(f"{name}{tuple(tensor.shape)}" for name, tensor in tensors.items()))
+
+
+def scale_identity(session: Session) -> str:
+    """What the trained numbers are multiplied and limited by, as it is called and as a hash of every layer's."""
+    shape = session.shape
+    told = [f"alpha {shape.alpha:g}" if shape.alpha else "alpha the rank",
+            *(FORMS[name] if value is True else f"{FORMS[name]} {value:g}"
+              for name, value in vars(shape.settings).items() if value and name in FORMS)]
+    layers = (f"{name} {each.scale!r} {each.origin is not None} {getattr(each.settings, 'constraint', 0.0)!r}"
+              for name, each in session.adapters.layers.items())
+    return f"{', '.join(told)}#{_hash(*layers)}"
 
 
 def dataset_identity(dataset: TrainingSet) -> str:

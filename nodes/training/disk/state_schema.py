@@ -16,7 +16,7 @@ def check_state(state: Any, where: str) -> None:
         _judge(len(state[name]) == steps, name, where, f"one number for each of its {steps} steps")
 
 
-def check_fits(state: dict[str, Any], where: str, numbers: int, pictures: int, strata: int) -> None:
+def check_fits(state: dict[str, Any], where: str, numbers: int, drawn: int, pictures: int, strata: int) -> None:
     """Raises ValueError where a checked state is not one of a session with so many trained numbers, pictures and strata
     of noise; pictures is 0 where the order of the data begins anew."""
     sized = {"weights": state["weights"], "average": (state["average"] or {}).get("mean"),
@@ -24,6 +24,8 @@ def check_fits(state: dict[str, Any], where: str, numbers: int, pictures: int, s
              "critique": (state.get("critique") or {}).get("weights")}
     for name, values in sized.items():
         _judge(values is None or values.numel() == numbers, name, where, f"{numbers} numbers")
+    kept = state.get("origin")
+    _judge(kept is None or kept.numel() == drawn, "origin", where, f"{drawn} numbers")
     shown = (picture for batch in state["cursor"]["order"] for picture in batch)
     _judge(not pictures or all(0 <= picture < pictures for picture in shown), "cursor.order", where,
            f"pictures of a data set of {pictures}")
@@ -67,9 +69,9 @@ def _optimizer(value) -> bool:
                                                  for group in value["param_groups"])
 
 
-def _integer(value) -> bool:
-    """a whole number"""
-    return type(value) is int
+def _seed(value) -> bool:
+    """a whole number of 64 bits"""
+    return type(value) is int and -LARGEST <= value < 2 * LARGEST
 
 
 def _flag(value) -> bool:
@@ -96,12 +98,14 @@ class _Row:
 AVERAGE = {"mean": _flat(torch.float32), "updates": _whole, "exponent" + OPTIONAL: _number}
 STATE = {
     "step": _whole, "seconds": _number, "losses": _flat(torch.float64), "rates": _flat(torch.float64),
-    "validated": [_Row(_whole, _number, [_number])], "weights": _flat(torch.float32), "optimizer": [_optimizer],
+    "validated": [_Row(_whole, _number, [_number])], "weights": _flat(torch.float32),
+    "origin" + OPTIONAL: _flat(torch.float32), "optimizer": [_optimizer],
     "average": _Maybe(AVERAGE), "second_average" + OPTIONAL: _Maybe(AVERAGE),
     "cursor": {"generator": _generator, "order": [[_whole]], "strata": [_whole]},
     "identity": {name: _text for name in ("model", "kind", "adapters", "algorithm", "dataset", "optimizer",
-                                          "prediction" + OPTIONAL, "base_lora" + OPTIONAL)},
-    "batch_size": _whole, "seed": _integer,
+                                          "prediction" + OPTIONAL, "base_lora" + OPTIONAL, "scale" + OPTIONAL,
+                                          "layout" + OPTIONAL)},
+    "batch_size": _whole, "seed": _seed,
     "critique" + OPTIONAL: _Maybe({"critic": _text, "judged": [_Row(_whole, _number, [_number])], "step": _whole,
                                    "weights": _Maybe(_flat(torch.float32))}),
     "memory": {"rows": _Maybe(_whole), "checkpoint": _flag},

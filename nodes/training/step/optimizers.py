@@ -17,15 +17,17 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
 class Optimizer:
-    """Steps `adapters.flat` with the optimiser a plan names.
+    """Steps `adapters.flat` with the optimiser a plan names. learning_rate: the run's at its peak; a group's own rate
+    stands to it as factors say, and follows the same schedule.
 
     Raises ValueError for a name nobody knows and ImportError, with the package to install, for a missing library."""
 
-    def __init__(self, adapters, plan: OptimizerPlan):
+    def __init__(self, adapters, plan: OptimizerPlan, learning_rate: float):
         if plan.name not in MAKERS:
             raise ValueError(f"optimizer: expected one of {', '.join(MAKERS)}, got {plan.name!r}.")
         self.flat, self.plan = adapters.flat, plan
-        self.parts, self.factors = MAKERS[plan.name](adapters, plan)
+        self.parts, factors = MAKERS[plan.name](adapters, plan)
+        self.factors = [[factor(learning_rate) for factor in of_part] for of_part in factors]
         self.previous = self.flat.clone()
 
     def norm(self) -> torch.Tensor:
@@ -37,7 +39,7 @@ class Optimizer:
             self.flat.grad.mul_(self.plan.clip / norm)
         for part, factors in zip(self.parts, self.factors, strict=True):
             for group, factor in zip(part.param_groups, factors, strict=True):
-                group["lr"] = rate * factor(rate)
+                group["lr"] = rate * factor
         self.previous.copy_(self.flat)
         for part in self.parts:
             part.step()

@@ -87,7 +87,7 @@ class Session:
 
     def _make_optimizer(self) -> None:
         recipe = self.settings.recipe
-        self.optimizer = Optimizer(self.adapters, recipe.optimizer)
+        self.optimizer = Optimizer(self.adapters, recipe.optimizer, self.settings.learning_rate)
         kept = recipe.ema or recipe.ema_length
         self.average = WeightAverage(self.adapters.flat, recipe.ema, recipe.ema_length) if kept else None
         second = recipe.second_ema_length

@@ -225,6 +225,46 @@ def test_a_state_of_another_optimizer_is_refused(pack, train, state):
         train(tiny_sd3(), 6, resume="hand", **plan(pack, optimizer={"name": "muon"}))
 
 
+OTHER_FORMS = {
+    "another alpha": ({"alpha": 4.0}, {"alpha": 1.0}, r"another scale of its change \(alpha 4; now alpha 1\)"),
+    "another scaling": ({}, {"settings": {"rank_stabilised": True}}, "now alpha the rank, over sqrt"),
+    "another constraint": ({"algorithm": "OFT"}, {"algorithm": "OFT", "settings": {"constraint": 0.1}},
+                           "now alpha the rank, oft_constraint 0.1"),
+    "a rate elsewhere": ({"targets": "J*=4; J01.attn=4@1e-4"}, {"targets": "J*=4; J01.mlp=4@1e-4"}, "other groups of"),
+    "lora_plus_ratio": ({}, {"late_ratio": 16.0}, "other groups of layers at a rate of their own. Set lora_plus_ratio"),
+}
+
+
+def shape_of(pack, algorithm="LoRA", settings=None, **parts):
+    kind = pack.nodes.training.adapters.lora_shape.ALGORITHMS[algorithm].settings
+    return pack.nodes.training.adapters.LoraShape(algorithm, 4, settings=kind(**settings or {}), **parts)
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_a_state_whose_numbers_would_mean_another_lora_is_refused(pack, train, output_folder, form):
+    before, now, sentence = OTHER_FORMS[form]
+    train(tiny_sd3(), 2, shape=shape_of(pack, **before))
+    with pytest.raises(ValueError, match=f"resume: hand/step_00000002 was trained with .*{sentence}"):
+        train(tiny_sd3(), 4, resume="hand", shape=shape_of(pack, **now))
+
+
+def test_a_rate_of_its_own_can_be_another_one_and_alpha_the_rank_by_its_number(pack, train, output_folder):
+    train(tiny_sd3(), 2, shape=shape_of(pack, targets="J00=4@1e-4; J01=4"))
+    train(tiny_sd3(), 3, resume="hand", shape=shape_of(pack, targets="J00=4@2e-4; J01=4", alpha=4.0))
+
+
+def test_what_pissa_starts_from_is_that_of_the_state_under_another_seed_too(pack, train, output_folder):
+    disk, shape = pack.nodes.training.disk, shape_of(pack, settings={"pissa": True})
+    first = train(tiny_sd3(), 4, shape=shape)
+    assert same(train(tiny_sd3(), 4, "other", seed=4, resume="hand", shape=shape).tensors, first.tensors)
+    state = disk.checkpoint.load_state(disk.checkpoint.find_state("hand"))
+    for holder, name in ((state, "origin"), (state["identity"], "scale"), (state["identity"], "layout")):
+        del holder[name]            # as an earlier version wrote it
+    disk.checkpoint.save_state(output_folder / "old.safetensors", state)
+    old = str(output_folder / "old.safetensors")
+    assert same(train(tiny_sd3(), 4, "older", seed=4, resume=old, shape=shape).tensors, first.tensors)
+
+
 def test_a_truncated_state_is_refused_and_left_alone(train, state):
     state.write_bytes(whole := state.read_bytes()[:-100])
     with pytest.raises(ValueError, match="resume: training/hand/step_00000003.safetensors is not a whole"):

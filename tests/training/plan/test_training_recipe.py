@@ -49,7 +49,7 @@ def adapters(seed=0, rates=(1.0, 4.0, 1.0)):
 def test_adamw_on_the_flat_buffer_is_adamw_on_every_tensor(pack):
     t, ours, plain = pack.nodes.training, adapters(), adapters()
     plan = t.plan.recipe.OptimizerPlan(clip=0)
-    optimizer = t.step.optimizers.Optimizer(ours, plan)
+    optimizer = t.step.optimizers.Optimizer(ours, plan, 1e-2)
     reference = torch.optim.AdamW([{"params": [p], "lr": 1e-2 * group.factor(1e-2)} for p, group in
                                    zip(plain.parameters.values(), plain.groups, strict=True)],
                                   betas=plan.betas, weight_decay=plan.weight_decay)
@@ -74,7 +74,7 @@ def test_every_optimizer_goes_downhill_and_takes_its_state_back(pack, name, tmp_
     t = pack.nodes.training
     rates = (1.0,) if name == "prodigy" else (1.0, 4.0, 1.0)
     made = adapters(rates=rates)
-    optimizer = t.step.optimizers.Optimizer(made, t.plan.recipe.OptimizerPlan(name, weight_decay=0.0))
+    optimizer = t.step.optimizers.Optimizer(made, t.plan.recipe.OptimizerPlan(name, weight_decay=0.0), 1e-2)
     rate = {"prodigy": 1.0, "adafactor": 0.3}.get(name, 0.05)
 
     def steps(made, optimizer, count):
@@ -87,7 +87,7 @@ def test_every_optimizer_goes_downhill_and_takes_its_state_back(pack, name, tmp_
     assert made.flat.norm().item() < 0.8 * start
     t.disk.checkpoint.save_state(tmp_path / "state.safetensors", {"weights": made.flat, "optimizer": optimizer.state()})
     kept, other = t.disk.checkpoint.load_state(tmp_path / "state.safetensors"), adapters(1, rates)
-    again = t.step.optimizers.Optimizer(other, t.plan.recipe.OptimizerPlan(name, weight_decay=0.0))
+    again = t.step.optimizers.Optimizer(other, t.plan.recipe.OptimizerPlan(name, weight_decay=0.0), 1e-2)
     other.flat.copy_(kept["weights"])
     again.load(kept["optimizer"])
     steps(made, optimizer, 3)
@@ -95,15 +95,33 @@ def test_every_optimizer_goes_downhill_and_takes_its_state_back(pack, name, tmp_
     assert torch.equal(made.flat, other.flat)
 
 
+def test_a_rate_of_its_own_follows_the_schedule(pack):
+    """And so does what LoRA+ multiplies it by, and the rate of text encoders, which are groups like it."""
+    t = pack.nodes.training
+    plan, seen = t.plan.recipe.SchedulePlan("cosine", 4, 0.0), []
+    settings = t.plan.settings.Settings(12, 1, 1e-3, 2, 0, t.plan.recipe.Recipe(schedule=plan))
+    for name in ("adamw", "adafactor"):
+        made = adapters()
+        made.groups = [t.adapters.Group(each.part, rate, ratio, each.names) for each, rate, ratio in
+                       zip(made.groups, (2e-4, 2e-4, None), (1.0, 16.0, 1.0), strict=True)]
+        optimizer = t.step.optimizers.Optimizer(made, t.plan.recipe.OptimizerPlan(name), settings.learning_rate)
+        for step in range(12):
+            optimizer.step(settings.rate(step), 0.0)
+            seen.append([float(group["lr"]) for group in optimizer.parts[0].param_groups])
+    factors = [t.plan.schedule.rate_factor(plan, step, 12) for step in range(12)]
+    assert torch.tensor(seen).allclose(torch.tensor([[peak * factor for peak in (2e-4, 3.2e-3, 1e-3)]
+                                                     for factor in factors * 2]))
+
+
 def test_one_rate_for_all_is_refused_where_the_adapter_asks_for_several(pack):
     t = pack.nodes.training
     with pytest.raises(ValueError, match="optimizer: prodigy trains all layers at one rate, the adapter asks for 3"):
-        t.step.optimizers.Optimizer(adapters(), t.plan.recipe.OptimizerPlan("prodigy"))
+        t.step.optimizers.Optimizer(adapters(), t.plan.recipe.OptimizerPlan("prodigy"), 1.0)
 
 
 def test_the_gradient_is_clipped_to_its_norm_and_a_step_can_be_taken_back(pack):
     t, made = pack.nodes.training, adapters()
-    optimizer = t.step.optimizers.Optimizer(made, t.plan.recipe.OptimizerPlan(clip=0.5))
+    optimizer = t.step.optimizers.Optimizer(made, t.plan.recipe.OptimizerPlan(clip=0.5), 1.0)
     before, seen = made.flat.clone(), []
     optimizer.parts[0].step = lambda: seen.append(made.flat.grad.norm().item()) or made.flat.add_(1.0)
     optimizer.step(1e-3, optimizer.norm().item())
