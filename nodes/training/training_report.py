@@ -1,4 +1,6 @@
 """The report of a training run, in Markdown."""
+import math
+
 from .adapters.lora_shape import ALGORITHMS
 from .data.dataset import TrainingSet
 from .disk.checkpoint import shown
@@ -47,7 +49,7 @@ def _shown(run, dataset):
 def _validation(run):
     if not run.validated:
         return []
-    best, last = min(run.validated, key=lambda m: m.loss), run.validated[-1]
+    best, last = min(run.validated, key=lambda m: (math.isnan(m.loss), m.loss)), run.validated[-1]
     levels = ", ".join(f"{loss:.4f}" for loss in last.by_level)
     return [f"- Validation: {run.validated[0].loss:.4f} at step {run.validated[0].step}, lowest {best.loss:.4f} at "
             f"step {best.step}, {last.loss:.4f} at the end ({levels} from little noise to much)"]

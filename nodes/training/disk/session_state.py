@@ -14,6 +14,9 @@ from ..step.validation import Measured
 from .state_schema import check_fits, check_state
 
 PROBED, PROBE_BYTES = 16, 4096
+DATA = "The data set or the batch size is another one than before: its order starts anew."
+HELD_OUT = "Other pictures are held out for validation than before: the order of the rest starts anew."
+STRATA = "timestep_strata is another than before: its ranges of noise start anew."
 FORMS = {"rank_stabilised": "over sqrt(rank)", "pissa": "start PiSSA", "constraint": "oft_constraint"}
 
 
@@ -27,7 +30,7 @@ def state_of(session: Session) -> dict[str, Any]:
         "weights": session.adapters.flat, "origin": origin(session.adapters), "optimizer": session.optimizer.state(),
         "average": _kept(session.average), "second_average": _kept(session.second_average),
         "cursor": session.cursor, "identity": identity(session),
-        "batch_size": session.settings.batch_size, "seed": session.settings.seed,
+        "batch_size": session.settings.batch_size, "strata": _strata(session), "seed": session.settings.seed,
         "critique": session.step_ranking.state() if session.step_ranking else None,
         "memory": {"rows": session.memory.rows, "checkpoint": session.memory.checkpoint}, "aim": session.aim(),
     }
@@ -38,7 +41,8 @@ def identity(session: Session) -> dict[str, str]:
             "adapters": adapters_identity(session.adapters.tensors(torch.float32)),
             "algorithm": f"{session.shape.algorithm} of rank {session.shape.rank}",
             "scale": scale_identity(session), "layout": _hash(session.adapters.layout()),
-            "dataset": dataset_identity(session.dataset), "optimizer": session.settings.recipe.optimizer.name,
+            "dataset": dataset_identity(session.dataset), "held_out": held_out_identity(session),
+            "optimizer": session.settings.recipe.optimizer.name,
             "prediction": session.objective.kind, "base_lora": session.settings.recipe.base_lora}
 
 
@@ -54,10 +58,9 @@ def restore(session: Session, state: dict[str, Any], where: str) -> None:
     if not _same_groups(session, state):
         raise ValueError(f"resume: {where} was trained with other groups of layers at a rate of their own. Set "
                          "lora_plus_ratio and the blocks with a rate after @ in targets as they were.")
-    same_order = (session.settings.batch_size == state["batch_size"]
-                  and (own["dataset"] == kept["dataset"] or _is_of_earlier_version(session.dataset, kept)))
+    changes = _changes(session, state, own, kept)
     check_fits(state, where, session.adapters.flat.numel(), origin(session.adapters).numel(),
-               len(session.samples) if same_order else 0, max(1, session.settings.recipe.timesteps.strata))
+               0 if DATA in changes or HELD_OUT in changes else len(session.samples))
     _restore_optimizer(session, state["optimizer"], where)
     session.adapters.flat.copy_(state["weights"])
     session.optimizer.previous.copy_(session.adapters.flat)
@@ -70,11 +73,40 @@ def restore(session: Session, state: dict[str, Any], where: str) -> None:
     if session.step_ranking:
         note = session.step_ranking.restore(state.get("critique"), session.adapters.flat.device)
         session.notes += [note] if note else []
-    cursor = dict(state["cursor"])
-    if not same_order:
+    _begin_anew(session, dict(state["cursor"]), changes)
+
+
+def _changes(session, state, own, kept) -> list[str]:
+    """What is another than before and makes a part of the cursor begin anew. Where states of earlier versions do not
+    say it, they show it by what lies beyond the present number."""
+    cursor, found = state["cursor"], []
+    if session.settings.batch_size != state["batch_size"] or (
+            own["dataset"] != kept["dataset"] and not _is_of_earlier_version(session.dataset, kept)):
+        found.append(DATA)
+    beyond = "held_out" not in kept and any(i >= len(session.samples) for batch in cursor["order"] for i in batch)
+    if own["held_out"] != kept.get("held_out", own["held_out"]) or DATA not in found and beyond:
+        found.append(HELD_OUT)
+    if state.get("strata", _strata(session)) != _strata(session) or (
+            "strata" not in state and any(stratum >= _strata(session) for stratum in cursor["strata"])):
+        found.append(STRATA)
+    return found
+
+
+def _begin_anew(session, cursor, changes):
+    """Goes on at the cursor but for what another recipe or data set has made void, and says so."""
+    session.notes += changes
+    if DATA in changes or HELD_OUT in changes:
         cursor["order"] = []
-        session.notes.append("The data set or the batch size is another one than before: its order starts anew.")
+    if STRATA in changes:
+        cursor["strata"] = []
+    if HELD_OUT in changes and session.validation and session.validated:
+        session.validated = []
+        session.notes.append("The validation losses before are of other pictures and are left out.")
     session.rewind(cursor)
+
+
+def _strata(session) -> int:
+    return max(1, session.settings.recipe.timesteps.strata)
 
 
 def _restore_optimizer(session, state, where):
@@ -206,6 +238,13 @@ def scale_identity(session: Session) -> str:
 def dataset_identity(dataset: TrainingSet) -> str:
     """A hash of every picture's shape and first values, in order, and of those it is paired with."""
     return _hash(*(sample.identity for sample in outlines(dataset.samples)))
+
+
+def held_out_identity(session: Session) -> str:
+    """A hash of the pictures that are held out for validation."""
+    learnt = {*session.learnt}
+    return _hash(*(each.identity for number, each in enumerate(outlines(session.dataset.samples))
+                   if number not in learnt))
 
 
 def _is_of_earlier_version(dataset: TrainingSet, kept: dict[str, str]) -> bool:

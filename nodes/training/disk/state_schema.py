@@ -16,9 +16,9 @@ def check_state(state: Any, where: str) -> None:
         _judge(len(state[name]) == steps, name, where, f"one number for each of its {steps} steps")
 
 
-def check_fits(state: dict[str, Any], where: str, numbers: int, drawn: int, pictures: int, strata: int) -> None:
-    """Raises ValueError where a checked state is not one of a session with so many trained numbers, pictures and strata
-    of noise; pictures is 0 where the order of the data begins anew."""
+def check_fits(state: dict[str, Any], where: str, numbers: int, drawn: int, pictures: int) -> None:
+    """Raises ValueError where a checked state is not one of a session with so many trained numbers, drawn ones
+    that they are changes of, and pictures; pictures is 0 where the order of the data begins anew."""
     sized = {"weights": state["weights"], "average": (state["average"] or {}).get("mean"),
              "second_average": (state.get("second_average") or {}).get("mean"),
              "critique": (state.get("critique") or {}).get("weights")}
@@ -29,7 +29,8 @@ def check_fits(state: dict[str, Any], where: str, numbers: int, drawn: int, pict
     shown = (picture for batch in state["cursor"]["order"] for picture in batch)
     _judge(not pictures or all(0 <= picture < pictures for picture in shown), "cursor.order", where,
            f"pictures of a data set of {pictures}")
-    _judge(all(0 <= stratum < strata for stratum in state["cursor"]["strata"]), "cursor.strata", where,
+    strata = state.get("strata", LARGEST)
+    _judge(all(stratum < strata for stratum in state["cursor"]["strata"]), "cursor.strata", where,
            f"ranges of noise below {strata}")
 
 
@@ -41,6 +42,11 @@ def _whole(value) -> bool:
 def _number(value) -> bool:
     """a finite number"""
     return type(value) in (int, float) and abs(value) < LARGEST and math.isfinite(value)
+
+
+def _measure(value) -> bool:
+    """a number, which of a loss may be none"""
+    return type(value) in (int, float)
 
 
 def _text(value) -> bool:
@@ -98,15 +104,15 @@ class _Row:
 AVERAGE = {"mean": _flat(torch.float32), "updates": _whole, "exponent" + OPTIONAL: _number}
 STATE = {
     "step": _whole, "seconds": _number, "losses": _flat(torch.float64), "rates": _flat(torch.float64),
-    "validated": [_Row(_whole, _number, [_number])], "weights": _flat(torch.float32),
+    "validated": [_Row(_whole, _measure, [_measure])], "weights": _flat(torch.float32),
     "origin" + OPTIONAL: _flat(torch.float32), "optimizer": [_optimizer],
     "average": _Maybe(AVERAGE), "second_average" + OPTIONAL: _Maybe(AVERAGE),
     "cursor": {"generator": _generator, "order": [[_whole]], "strata": [_whole]},
     "identity": {name: _text for name in ("model", "kind", "adapters", "algorithm", "dataset", "optimizer",
                                           "prediction" + OPTIONAL, "base_lora" + OPTIONAL, "scale" + OPTIONAL,
-                                          "layout" + OPTIONAL)},
-    "batch_size": _whole, "seed": _seed,
-    "critique" + OPTIONAL: _Maybe({"critic": _text, "judged": [_Row(_whole, _number, [_number])], "step": _whole,
+                                          "layout" + OPTIONAL, "held_out" + OPTIONAL)},
+    "batch_size": _whole, "seed": _seed, "strata" + OPTIONAL: _whole,
+    "critique" + OPTIONAL: _Maybe({"critic": _text, "judged": [_Row(_whole, _measure, [_measure])], "step": _whole,
                                    "weights": _Maybe(_flat(torch.float32))}),
     "memory": {"rows": _Maybe(_whole), "checkpoint": _flag},
     "aim" + OPTIONAL: _texts,

@@ -37,7 +37,8 @@ def backward(denoiser: Denoiser, objective: Objective, batch: list[Encoded], noi
                                   sigma[group], teacher)) as parts:
             for losses in parts:
                 mean = losses.sum() / (of or len(batch))
-                (mean * share if share != 1 else mean).backward()
+                if mean.requires_grad:      # not where dropout left every layer out
+                    (mean * share if share != 1 else mean).backward()
                 total = total + mean.detach()
     return total
 

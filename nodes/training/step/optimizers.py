@@ -13,6 +13,7 @@ from ..plan.recipe import OptimizerPlan
 
 OF_THE_PLAN = ("betas", "weight_decay")
 FUSED = (torch.optim.Adam, torch.optim.AdamW, FlatAdamW)
+BLOCKWISE = ("qmap", "absmax")
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
@@ -83,14 +84,17 @@ class Optimizer:
 
 
 def _check_sizes(part, state: dict) -> None:
-    """Optimisers keep single numbers, as many as a parameter has, or one a row or column. Fused ones trust the sizes:
+    """Optimisers keep single numbers, as many as a parameter has, or one a row or column; those of 8 bits a map of 256
+    and a largest number for every 256. Fused ones trust the sizes:
     with a moment that is too short they read beyond its end."""
     parameters = [parameter for group in part.param_groups for parameter in group["params"]]
     for number, values in state.items():
         size = parameters[number].numel()
         anything = {0, 1, size, *(size // side for side in parameters[number].shape)}
         for name, value in values.items():
-            allowed = {size} if name in MOMENTS and isinstance(part, FUSED) else {1} if name == "step" else anything
+            of_8_bits = {256, -(-size // 256)} if name.startswith(BLOCKWISE) else set()
+            allowed = ({size} if name in MOMENTS and isinstance(part, FUSED) else {1} if name == "step"
+                       else anything | of_8_bits)
             if isinstance(value, torch.Tensor) and (value.numel() not in allowed or not value.isfinite().all()):
                 raise ValueError(f"{name} of parameter {number} is no tensor of finite numbers of its size")
 

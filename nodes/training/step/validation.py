@@ -1,4 +1,5 @@
 """The loss on pictures that are not learnt from, at fixed noise and fixed noise levels."""
+import math
 from typing import NamedTuple
 
 import torch
@@ -62,6 +63,7 @@ def held_out(known: list[Outline], count: int) -> list[int]:
 
 def overfits(history: list[Measured]) -> str:
     """A sentence when the loss has risen from its lowest for three measures or more, else nothing."""
+    history = [measured for measured in history if math.isfinite(measured.loss)]
     if not history:
         return ""
     best = min(history, key=lambda m: m.loss)

@@ -265,6 +265,38 @@ def test_what_pissa_starts_from_is_that_of_the_state_under_another_seed_too(pack
     assert same(train(tiny_sd3(), 4, "older", seed=4, resume=old, shape=shape).tensors, first.tensors)
 
 
+OTHER_RECIPES = {
+    "strata": ({}, {"timesteps": {"strata": 2}}, ["timestep_strata is another"]),
+    "a first picture held out": ({}, {"validation": {"pictures": 1}}, ["Other pictures are held out"]),
+    "most held out": ({}, {"validation": {"pictures": 3}}, ["Other pictures are held out"]),
+    "more held out": ({"validation": {"pictures": 1}}, {"validation": {"pictures": 2}},
+                      ["Other pictures are held out", "The validation losses before are of other"]),
+    "nothing": ({"validation": {"pictures": 1}}, {"validation": {"pictures": 1}}, []),
+}
+
+
+@pytest.mark.parametrize("change", OTHER_RECIPES)
+@pytest.mark.parametrize("older", [False, True])
+def test_what_another_recipe_makes_void_begins_anew_and_the_report_says_so(pack, train, output_folder, change, older):
+    disk, (before, now, told) = pack.nodes.training.disk, OTHER_RECIPES[change]
+    train(tiny_sd3(), 1, batch_size=1, **plan(pack, **before))
+    if older:
+        state = disk.checkpoint.load_state(path := disk.checkpoint.find_state("hand"))
+        for holder, name in ((state, "strata"), (state["identity"], "held_out")):
+            del holder[name]            # as an earlier version wrote it, of which only what no longer fits is known
+        disk.checkpoint.save_state(path, state)
+    trained = train(tiny_sd3(), 3, batch_size=1, resume="hand", **plan(pack, **now))
+    anew = [note for note in trained.notes if "anew" in note or "left out" in note]
+    if not older or "most" in change or change == "strata":
+        assert len(anew) == len(told) and all(map(str.startswith, anew, told))
+    assert len(trained.losses) == 3
+
+
+def test_a_step_whose_layers_are_all_left_out_is_passed(pack, train, output_folder):
+    shape = pack.nodes.training.adapters.LoraShape(rank=2, targets="J00.attn=2; default=0", layer_dropout=0.9)
+    assert len(train(tiny_sd3(), 8, shape=shape).losses) == 8
+
+
 def test_a_truncated_state_is_refused_and_left_alone(train, state):
     state.write_bytes(whole := state.read_bytes()[:-100])
     with pytest.raises(ValueError, match="resume: training/hand/step_00000003.safetensors is not a whole"):

@@ -2,6 +2,7 @@
 import copy
 import json
 import struct
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -93,6 +94,22 @@ def test_a_moment_of_another_size_never_reaches_the_fused_optimizer(pack, kept, 
     damaged = changed(state, ("optimizer", 0, "state", 0, name), torch.ones(numbers), False)
     with pytest.raises(ValueError, match=f"^resume: hand/step_00000002 is damaged: .*{name} of parameter 0"):
         restored(pack, session, damaged)
+
+
+def test_a_validation_loss_that_was_no_number_is_read_again(pack, kept):
+    session, state, _ = kept
+    restored(pack, session, changed(state, ("validated", 0, 1), float("nan"), False))
+    assert session.step == 3 and not pack.nodes.training.step.validation.overfits(session.validated * 4)
+
+
+def test_the_sizes_of_8_bit_moments_are_known(pack):
+    """Those of bitsandbytes up to 0.48, which later versions keep in a dict of their own."""
+    part = SimpleNamespace(param_groups=[{"params": [torch.zeros(8200)]}])
+    sizes = {"state1": 8200, "qmap1": 256, "absmax1": 33}
+    check = pack.nodes.training.step.optimizers._check_sizes
+    check(part, {0: {name: torch.zeros(size) for name, size in sizes.items()}})
+    with pytest.raises(ValueError, match="absmax1 of parameter 0"):
+        check(part, {0: {"absmax1": torch.zeros(32)}})
 
 
 HEADERS = ["", "{", "[]", "null", '{"version": 1}', '{"version": {}, "tree": 1}',
