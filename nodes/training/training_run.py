@@ -194,7 +194,8 @@ def _starting_point(resume: str) -> tuple[Callable[[Session], None], Path | None
 def note_branch(session, checkpoints) -> None:
     """Says where the states go of a run that branches off another."""
     came_from = checkpoints.came_from
-    if came_from and came_from.parent != state_folder(checkpoints.run):
+    goes_on = session.step < session.settings.steps
+    if goes_on and came_from and came_from.parent != state_folder(checkpoints.run):
         session.notes.append(f"This run keeps its states in {shown(state_folder(checkpoints.run))}; those it came from "
                              "are left as they are.")
 

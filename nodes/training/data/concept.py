@@ -2,7 +2,7 @@
 
 The teacher is the model itself with its adapters switched off, on the pictures' own noisy latents.
 """
-from .dataset import SAMPLING_ONLY, Sample, TrainingSet, joined, mapped, outlines, with_reference
+from .dataset import SAMPLING_ONLY, Lazy, Sample, TrainingSet, joined, mapped, outlines, with_reference
 
 Conditioning = list
 
@@ -19,7 +19,9 @@ def slider(dataset: TrainingSet, more: Conditioning | None, less: Conditioning |
     samples = mapped(dataset.samples, lambda sample, _: sample._replace(variants=(), lesson=_lesson(sample, pair)),
                      lambda each, _: each._replace(has_lesson=True))
     note = f"A slider of strength {strength:g}: pictures are where it is taught, not what is learnt."
-    dropped = any(sample.variants for sample in dataset.samples) or dataset.caption_dropout
+    # Of a set on the disk one is looked at: reading all of it is too much for a note.
+    looked_at = dataset.samples[:1] if isinstance(dataset.samples, Lazy) else dataset.samples
+    dropped = any(sample.variants for sample in looked_at) or dataset.caption_dropout
     notes = [note, *(["Further captions and caption dropout are left out of a slider."] if dropped else [])]
     return dataset._replace(samples=samples, notes=[*dataset.notes, *notes], caption_dropout=0.0)
 

@@ -26,6 +26,7 @@ class Checkpoints:
                  warn: Callable[[str], None] = lambda text: None):
         """came_from: the state that was resumed from. warn: shows a sentence while the run goes on, "" no longer."""
         self.session, self.stem, self.run, self.came_from, self.warn = session, stem, run, came_from, warn
+        self.begun_at = session.step if session else 0
         self.written = states_of(state_folder(run))     # of a run that goes on; a new one's folder is empty
         self.started = self.last = time.time()
         self.troubled: set[str] = set()
@@ -100,21 +101,36 @@ class Checkpoints:
 
     def finish(self) -> str:
         """Saves the LoRA and the last state; returns the LoRA's path. Where a critic prefers an earlier step, its
-        weights are the LoRA's, and the last ones are kept beside it.
+        weights are the LoRA's, and the last ones are kept beside it. Where the state that was resumed from was the end,
+        nothing is written that is there already.
 
         Raises RuntimeError where no step was taken, and OSError, naming what can still be continued from, when the
         LoRA cannot be written."""
         if not self.session.step:
             raise RuntimeError("Stopped before the first step, as asked: there is no LoRA to keep yet.")
         self.ending = True
-        self.checkpoint()
         try:
+            if self.session.step == self.begun_at:
+                self._give_back_folder()
+                return self._found_lora() or self.save_lora(self.stem, best=True)
+            self.checkpoint()
             if self.session.best_step is not None:
                 last = shown(self.save_lora(f"{self.stem}_last"))
                 self.session.notes.append(f"The last step's LoRA is kept in {last}.")
             return self.save_lora(self.stem, best=True)
         except DISK_TROUBLE as error:
             raise OSError(f"name: the LoRA could not be written to {shown(lora_folder())} ({reason(error)}).") from None
+
+    def _give_back_folder(self) -> None:
+        """Takes the run's folder away where nothing came to lie in it; what to resume is then what it came from."""
+        remove_empty_run_folder(self.run)
+        if self.came_from and not state_folder(self.run).exists():
+            self.run = name_of(self.came_from)
+
+    def _found_lora(self) -> str:
+        session = self.session
+        return trained_file.find_same(self.stem, session.tensors(best=True), session.model, session.shape.file_format,
+                                      session.denoiser.encoders)
 
     @contextmanager
     def rescuing(self, say: Callable[[str], None]) -> Iterator[None]:

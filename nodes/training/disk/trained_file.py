@@ -1,14 +1,18 @@
 """LoRA files of a training run, and what they say about themselves."""
 import datetime
 import json
+import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from ...lora.saving.baking import renamed
-from ...lora.saving.output_file import write_new
+from ...lora.saving.output_file import lora_folder, write_new
 from ...lora.saving.roundtrip_check import check_loads
 from ..adapters import LoraShape
 from ..averaging.snapshots import EMA_LENGTH
@@ -31,6 +35,20 @@ def save(stem: str, tensors: dict[str, torch.Tensor], about: dict[str, str], mod
     if file_format != "native":
         tensors = renamed(tensors, file_format, model, encoders)
     return str(write_new(stem, tensors, about, partial(check_loads, model=model, encoders=encoders)))
+
+
+def find_same(stem: str, tensors: dict[str, torch.Tensor], model: torch.nn.Module, file_format: str = "native",
+              encoders: torch.nn.Module | None = None) -> str:
+    """Where save() has put just these tensors under that stem, or "" where it has not."""
+    if file_format != "native":
+        tensors = renamed(tensors, file_format, model, encoders)
+    own = re.compile(rf"{re.escape(stem)}(_\d{{5,}})?")
+    for path in sorted(each for each in lora_folder().glob("*.safetensors") if own.fullmatch(each.stem)):
+        with suppress(OSError, SafetensorError):        # what cannot be read is another file
+            kept = load_file(path)
+            if kept.keys() == tensors.keys() and all(torch.equal(kept[key], tensors[key]) for key in kept):
+                return str(path)
+    return ""
 
 
 def metadata(settings: Settings, shape: LoraShape, model, objective: Objective, dataset: TrainingSet,

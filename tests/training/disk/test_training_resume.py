@@ -342,6 +342,21 @@ def test_a_state_that_is_already_there_gives_its_lora_again(train, state):
     assert len(trained.losses) == 3 and same(trained.tensors, first)
 
 
+@pytest.mark.parametrize("name", ["hand", "again"])
+def test_a_further_run_of_a_finished_training_writes_nothing(pack, train, state, output_folder, name):
+    """Under another name it writes the LoRA of that name, once."""
+    first = train(tiny_sd3(), 3, name, resume="hand")
+    before = {path: path.stat().st_mtime_ns for path in output_folder.rglob("*")}
+    version = pack.nodes.training.disk.checkpoint.state_version("hand")
+    second = train(tiny_sd3(), 3, name, resume="hand")
+    assert {path: path.stat().st_mtime_ns for path in before} == {
+        path: path.stat().st_mtime_ns for path in output_folder.rglob("*") if path.is_file()} | {
+        path: path.stat().st_mtime_ns for path in before if path.is_dir()}
+    assert version == pack.nodes.training.disk.checkpoint.state_version("hand")
+    assert first.path == second.path and Path(first.path).stem == name and same(first.tensors, second.tensors)
+    assert [each.name for each in (output_folder / "training").iterdir()] == ["hand"]
+
+
 def test_training_can_start_from_a_lora_that_has_no_state(train, output_folder, state):
     first = load_file(output_folder / "loras" / "hand.safetensors")
     (output_folder / "loras" / "hand.safetensors").rename(output_folder / "loras" / "found.safetensors")
