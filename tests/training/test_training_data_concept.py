@@ -110,3 +110,12 @@ def test_prompts_that_say_nothing_are_refused(host, feed, concept, sentence):
     with pytest.raises(GraphError) as error:
         trained(host, feed, tiny_sd3(), 2, **concept)
     assert sentence in error.value.args[0]["exception_message"]
+
+
+def test_a_slider_on_a_set_that_lies_on_the_disk_reads_no_more_of_it_than_one(pack):
+    data, read = pack.nodes.training.data, []
+    whole = data.dataset.from_core_nodes([{"samples": latents(4)}], [SUBJECT])
+    lazy = data.dataset.LazySamples(4, lambda number: read.append(number) or whole.samples[number],
+                                    lambda number: data.dataset.outline(whole.samples[number]))
+    data.concept.slider(whole._replace(samples=lazy), MORE, LESS, 1.0)
+    assert read == [0]
