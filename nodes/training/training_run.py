@@ -35,7 +35,7 @@ from .step.loss import Objective
 from .step.memory_plan import MemoryPlan
 from .step.prediction import for_prediction
 from .step.retry import attempt
-from .step.selfcheck import SelfCheck, self_check
+from .step.selfcheck import SelfCheck, check_prompts, self_check
 from .step.session import Session
 from .step.validation import Measured
 from .stop_and_keep import stoppable
@@ -116,7 +116,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
         session.notes += [*distilled, *(expert.notes if sample_prompts else ())]
         check_loads(session.tensors(), session.model, session.denoiser.encoders)
         progress.say("checking the gradients")
-        check = _checked(session, rows)
+        check = _checked(session, rows, sample_prompts or ())
         session.leave_out_audio(check.unreached)
         progress.say("encoding the data set")
         session.rewrites = check.rewrites
@@ -153,11 +153,14 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
         return _result(session, check, path, newest, tuple(picture_weights))
 
 
-def _checked(session, rows) -> SelfCheck:
-    """The self-check, of rank 0 for all where they share the base."""
+def _checked(session, rows, prompts) -> SelfCheck:
+    """The self-check, of rank 0 for all where they share the base, and that of the sample prompts."""
     def check():
-        return tuple(self_check(session.patcher, session.denoiser, session.objective, session.adapters,
-                                session.dataset.samples[0], rows, session.settings.seed, session.beside))
+        first = session.dataset.samples[0]
+        checked = self_check(session.patcher, session.denoiser, session.objective, session.adapters, first, rows,
+                             session.settings.seed, session.beside)
+        check_prompts(session.denoiser, session.objective, first, prompts)
+        return tuple(checked)
     return SelfCheck(*(session.base.by_first(check) if session.base else check()))
 
 

@@ -241,6 +241,37 @@ def test_a_disk_that_fills_up_while_training_is_noted_and_the_lora_is_saved_late
     assert no_halves(output_folder)
 
 
+UNFIT = {   # channels of the latent, more of its sizes, widths of caption, of pooled output and of a prompt
+    "4 channels": (4, (), 64, 32, 0, "dataset: expected latents of 16 channels, as SD3 takes, got 4: connect"),
+    "caption": (16, (), 32, 32, 0, "dataset: expected captions of the text encoder of SD3, got .1, 8, 32. on"),
+    "pooled": (16, (), 64, 16, 0, "dataset: expected captions of the text encoder of SD3"),
+    "a video's": (16, (1,), 64, 32, 0, "dataset: expected latents of single pictures, as SD3 takes, got .1, 16, 1, 8,"),
+    "prompt": (16, (), 64, 32, 32, "sample_prompts: expected captions of the text encoder of SD3, got .1, 8, 32."),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_what_another_model_s_vae_or_text_encoder_made_is_refused_by_the_input_s_name(pack, train, model, case):
+    channels, frames, text, pooled, prompt, words = UNFIT[case]
+    pictures = latents(2, channels).unflatten(1, (channels, *frames)) if frames else latents(2, channels)
+    dataset = pack.nodes.training.data.dataset.from_core_nodes(
+        [{"samples": pictures}], [caption(i, text=text, pooled=pooled) for i in range(2)])
+    with pytest.raises(ValueError, match=f"^{words}"):
+        train(model, 2, dataset=dataset, prompts=caption(0, text=prompt) if prompt else None)
+
+
+@pytest.mark.parametrize("node, name, value, expected", [
+    ("train.TrainLora", "batch_size", 0, "1 to 1024"), ("train.TrainLora", "rank", -4, "0 to 1024"),
+    ("train.TrainLora", "learning_rate", -1.0, "0 to 10"), ("train.TrainLora", "steps", 0, "1 to 1000000"),
+    ("train.TrainLora", "learning_rate", float("nan"), "0 to 10"),
+    ("recipe.TrainingRecipe", "accumulation", 0, "1 to 1024"), ("adapter.Adapter", "rank", 0, "1 to 4096")])
+def test_numbers_of_a_link_are_held_to_their_range(pack, node, name, value, expected):
+    usual = dict(model=None, dataset=None, steps=1, batch_size=1, learning_rate=0.0, rank=0, seed=0, name="hand")
+    usual = {"train": usual, "adapter": dict(algorithm="LoRA", alpha=0.0, targets="")}.get(node.split(".")[0], {})
+    with pytest.raises(ValueError, match=f"^{name}: expected {expected}, got {value:g}"):
+        attrgetter(node)(pack.nodes.training.nodes).execute(**{**usual, name: value})
+
+
 def test_a_last_state_that_cannot_be_written_is_not_said_to_be_tried_again(pack, train, model, monkeypatch):
     def full(path, state):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,6 +1,8 @@
 """The node that says what is trained."""
 from comfy_api.v0_0_2 import io
 
+from .ranges import check_ranges
+
 Shape = io.Custom("BOTTEGA_ADAPTER")
 ALGORITHMS = ["LoRA", "LoCon", "DoRA", "LoHa", "LoKr", "OFT"]
 FORMATS = ["native", "kohya", "diffusers"]
@@ -73,6 +75,9 @@ class Adapter(io.ComfyNode):
     def execute(cls, algorithm, rank, alpha, targets, scaling="alpha / rank", start="zero", lora_plus_ratio=1.0,
                 rank_dropout=0.0, module_dropout=0.0, lokr_factor=0, oft_constraint=0.0, format="native"):
         from ..adapters.lora_shape import LoraShape, settings_for
+        check_ranges(cls, {"rank": rank, "alpha": alpha, "lora_plus_ratio": lora_plus_ratio,
+                           "rank_dropout": rank_dropout, "module_dropout": module_dropout, "lokr_factor": lokr_factor,
+                           "oft_constraint": oft_constraint})
         settings = settings_for(algorithm, {
             "rank_stabilised": ("scaling", scaling == "alpha / sqrt(rank)"), "pissa": ("start", start == "PiSSA"),
             "factor": ("lokr_factor", lokr_factor), "constraint": ("oft_constraint", oft_constraint)})

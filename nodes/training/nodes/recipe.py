@@ -5,6 +5,7 @@ from comfy_api.v0_0_2 import io
 from ..averaging.power_function_ema import LONGEST, SHORTEST
 from ..plan import recipe as plans
 from ..plan.distilled import CHOICES as DISTILLED_CHOICES
+from .ranges import check_ranges
 
 Recipe = io.Custom("BOTTEGA_RECIPE")
 AUTOMATIC, AS_THE_MODEL, NO_LORA = "automatic", "as the model", "none"
@@ -38,6 +39,7 @@ class TrainingRecipe(io.ComfyNode):
     def execute(cls, **values):
         # All inputs are optional, so that workflows saved before one was added keep working.
         usual = {slot.id: slot.default for slot in cls.define_schema().inputs}
+        check_ranges(cls, values)
         return io.NodeOutput(recipe_from({**usual, **values}))
 
 

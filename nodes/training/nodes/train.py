@@ -3,6 +3,7 @@ from comfy_api.v0_0_2 import io, ui
 
 from .adapter import Shape
 from .dataset import Dataset
+from .ranges import check_ranges
 from .recipe import Recipe
 
 Critic = io.Custom("BOTTEGA_TRAINING_CRITIC")
@@ -105,6 +106,8 @@ class TrainLora(io.ComfyNode):
         from ..plan.settings import Settings
         from ..training_report import training_report
         from ..training_run import train
+        check_ranges(cls, {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "rank": rank,
+                           "seed": seed, "critic_weighting": critic_weighting})
         settings = Settings(steps, batch_size, learning_rate, rank, seed, recipe or Plan())
         progress = Progress(steps, cls.hidden.unique_id, cls.hidden)
         sent = {"dataset": dataset, "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,

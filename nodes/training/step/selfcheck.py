@@ -6,7 +6,9 @@ from typing import NamedTuple
 import comfy.model_management
 import torch
 
+from ...shared.full_memory import is_memory_full
 from ...shared.host_version import version_of_host
+from ...shared.text_syntax import shorten
 from ..adapters import Adapters, attached, checkpointed
 from ..data.dataset import START, START_MASK, Sample
 from ..model.differentiable import DifferentiableHost, operation_without_gradient, private_copies, training_mode
@@ -15,6 +17,7 @@ from .denoiser import Denoiser
 from .gradient import backward
 from .loss import Objective
 
+UNFIT = (RuntimeError, AssertionError, AttributeError, IndexError, KeyError, TypeError)    # of inputs of other shapes
 MICRO_SIDE, MICRO_FRAMES = 64, 2
 GRADIENT_TOLERANCE = 0.02
 FORWARD_TOLERANCE = {True: 1e-3, False: 0.05}  # by whether the model computes in fp32
@@ -47,8 +50,9 @@ def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: Adap
     training.
 
     Raises RuntimeError when this model cannot be trained correctly."""
-    probe = _Probe(patcher, denoiser, objective, adapters, sample, seed, beside)
-    untouched = probe.inference()
+    with _fitting(denoiser, sample, "dataset", "that model's VAE and text encoder to Training Set"):
+        probe = _Probe(patcher, denoiser, objective, adapters, sample, seed, beside)
+        untouched = probe.inference()
     try:
         reference, saved = probe.reference()
     except RuntimeError as error:
@@ -72,6 +76,42 @@ def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: Adap
         unreached=tuple(name for name, part in gradient.items() if not part.any()))
     _judge(result, denoiser.model.get_dtype_inference())
     return result
+
+
+def check_prompts(denoiser: Denoiser, objective: Objective, sample: Sample, prompts: list) -> None:
+    """Asks the model once about each sample prompt, on a small crop of `sample`: before the training and not in it.
+
+    prompts: CONDITIONING. Raises ValueError for one that the model does not take."""
+    sigma = objective.levels.sigmas(torch.tensor([0.5])).to(denoiser.device)
+    for caption, options in prompts:
+        prompt = Sample(_crop(sample.latent), caption, options)
+        with torch.no_grad(), _fitting(denoiser, prompt, "sample_prompts", "the text encoder of that model"):
+            micro = denoiser.encode(prompt)
+            denoiser(micro.latent.to(denoiser.device), sigma, [micro.conds])
+
+
+@contextmanager
+def _fitting(denoiser, sample, name, what):
+    """Names the input where the model's code does not take a latent or a caption. what: should be connected."""
+    try:
+        yield
+    except UNFIT as error:
+        if is_memory_full(error):
+            raise
+        model, said = denoiser.model, shorten(str(error).partition("\n")[0], 200)
+        raise ValueError(f"{name}: expected {_expected(model, sample)}: connect {what}. The model's code says: "
+                         f"{said or type(error).__name__}.") from error
+
+
+def _expected(model, sample):
+    """What is most likely wrong with a sample, as `... as MODEL takes, got ...`."""
+    of, shape, takes = type(model).__name__, tuple(sample.latent.shape), model.latent_format
+    if shape[1] != takes.latent_channels:
+        return f"latents of {takes.latent_channels} channels, as {of} takes, got {shape[1]}"
+    if len(shape) == 5 and takes.latent_dimensions == 2:
+        return f"latents of single pictures, as {of} takes, got {list(shape)}, as a VAE of videos gives"
+    caption = "none" if sample.caption is None else f"{list(sample.caption.shape)}"
+    return f"captions of the text encoder of {of}, got {caption} on a latent of {list(shape)}"
 
 
 def answer(patcher, denoiser: Denoiser, objective: Objective, adapters: Adapters, sample: Sample,
