@@ -153,7 +153,8 @@ def _prepared(model, request, sampling, progress, team=None):
     check_loads(session.tensors(), session.model)
     progress.say("checking the gradients")
     check = self_check(session.patcher, session.denoiser, session.objective, session.adapters, prompts.samples[0],
-                       rows, request.settings.seed)
+                       rows, request.settings.seed,
+                       of=("positive", "the text encoder of that model"))
     passes = min(request.goal.last_steps, sampling.steps) * (1 if sampling.cfg == 1 else 2)
     tight = (check.saved_bytes * rows * passes
              > comfy.model_management.get_free_memory(session.denoiser.device) / 2)

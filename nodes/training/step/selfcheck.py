@@ -44,13 +44,15 @@ class SelfCheck(NamedTuple):
 
 
 def self_check(patcher, denoiser: Denoiser, objective: Objective, adapters: Adapters, sample: Sample,
-               batch_size: int, seed: int, beside: Callable = nullcontext) -> SelfCheck:
+               batch_size: int, seed: int, beside: Callable = nullcontext,
+               of: tuple[str, str] = ("dataset", "that model's VAE and text encoder to Training Set")) -> SelfCheck:
     """Compares a step on a small crop of `sample` with a reference that no in-place code can disturb, and decides
     whether activations of a whole batch fit half of the free memory. beside: makes the context of what else is on while
-    training.
+    training. of: the input that `sample` comes from, and what belongs there.
 
-    Raises RuntimeError when this model cannot be trained correctly."""
-    with _fitting(denoiser, sample, "dataset", "that model's VAE and text encoder to Training Set"):
+    Raises ValueError where the model does not take the sample, and RuntimeError where it cannot be trained correctly.
+    """
+    with _fitting(denoiser, sample, *of):
         probe = _Probe(patcher, denoiser, objective, adapters, sample, seed, beside)
         untouched = probe.inference()
     try:
