@@ -75,6 +75,19 @@ def test_each_cell_is_the_picture_of_load_lora_and_ksampler(host, starter, ran):
         assert pixels(host, host.run(alone)[0]["keep"]) == [picture]
 
 
+def test_strength_0_is_the_picture_without_the_lora_and_two_prompts_give_an_error(host, graph):
+    prompts = {"other": node("CLIPTextEncode", text="a blue circle", clip=("clip", 0)),
+               "both": node("ConditioningCombine", conditioning_1=("words", 0), conditioning_2=("other", 0)),
+               "sample": node("KSampler", model=("model", 0), positive=("words", 0), negative=("nothing", 0),
+                              latent_image=("empty", 0), seed=5, steps=3, cfg=2.0, sampler_name="euler",
+                              scheduler="simple", denoise=1.0),
+               "decode": node("VAEDecode", samples=("sample", 0), vae=("vae", 0)),
+               "bare": node("PreviewImage", images=("decode", 0))}
+    shown = host.run(graph(strengths="0, 1", blocks="", positive=("both", 0)) | prompts)[0]
+    assert pixels(host, shown["keep"])[:1] == pixels(host, shown["bare"])
+    assert shown["grid"]["text"][0].count(" ± ") == 2
+
+
 def test_the_best_is_the_highest_of_all_and_is_named_first(ran):
     rows = json.loads(ran["data"]["text"][0])
     assert len(rows) == 4
