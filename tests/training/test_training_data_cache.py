@@ -234,7 +234,8 @@ def test_files_are_read_ahead_by_one_thread_that_ends_with_the_training(training
     thread, = threads
     assert not thread.is_alive() and thread is not threading.main_thread()
     assert 0 < most[0] <= 64
-    assert len(late) <= 16 and caches and not any(each.ahead for each in caches)
+    # Six steps are three epochs, as one picture of three is held out with its mirror image.
+    assert len(late) <= 20 and caches and not any(each.ahead for each in caches)
     plain, _ = collected(training, vae, clip, folder, flip=True)
     assert trained(training, plain.dataset, "plain")[1] == streamed[1]
 
