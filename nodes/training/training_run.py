@@ -148,6 +148,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
         with checkpoints.rescuing(progress.say):
             _run_steps(session, checkpoints, samples, progress, asked_to_stop, gain)
             path = checkpoints.finish()
+        progress.say(f"{session.step} of {settings.steps} steps done")     # instead of what it did last
         session.notes += group_report.notes(session, team, gain)
         newest = name_of(checkpoints.newest) if checkpoints.newest else ""
         return _result(session, check, path, newest, tuple(picture_weights))

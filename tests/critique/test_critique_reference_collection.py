@@ -64,7 +64,7 @@ def test_a_folder_and_a_batch_become_a_reference_that_the_critique_takes(host, f
 
 @pytest.mark.parametrize("typed, sentence", [
     ("", "images: expected pictures or a folder of them, got neither"),
-    ("no_such_folder", "folder: expected a folder below ComfyUI's input directory that exists, got no_such_folder"),
+    ("no_such_folder", "folder: expected a folder below ComfyUI's input directory that exists or"),
     ("reference_works", "folder: expected pictures that can be measured, got torn.png: no picture that can be read. "
                         "Choose skip at unreadable"),
     ("../output", "folder: expected a folder below ComfyUI's input directory or an absolute path, got ../output"),

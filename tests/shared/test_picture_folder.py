@@ -98,7 +98,8 @@ def test_a_linked_picture_is_a_picture(folders, tmp_path):
 
 
 @pytest.mark.parametrize("typed, words", [
-    ("no/such", "a folder below ComfyUI's input directory that exists, got no/such$"),
+    ("no/such", "a folder below ComfyUI's input directory that exists or the whole path of a folder elsewhere.*, "
+                "got no/such$"),
     ("../output", "a folder below ComfyUI's input directory or an absolute path, got ../output$"),
     ("a/../../b", "or an absolute path, got"),
     ("/no/such", "an absolute path that exists, got /no/such$"),
@@ -111,6 +112,17 @@ def test_a_folder_that_is_not_there_is_one_sentence_without_the_servers_paths(fo
         folders.locate(typed)
     assert folder_paths.get_input_directory() not in str(error.value)
     str(error.value).encode()
+
+
+def test_a_folder_that_is_not_there_names_those_that_are(folders, monkeypatch, tmp_path):
+    import folder_paths
+    for name in ("ink", "oil", ".hidden"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(folder_paths, "get_input_directory", lambda: str(tmp_path))
+    with pytest.raises(ValueError) as error:
+        folders.locate("inks")
+    assert str(error.value) == ("folder: expected a folder below ComfyUI's input directory that exists or the whole "
+                                "path of a folder elsewhere; there are ink, oil, got inks")
 
 
 def test_a_folder_without_pictures_says_what_it_holds_instead(folders, tmp_path):

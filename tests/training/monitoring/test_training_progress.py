@@ -31,6 +31,7 @@ def test_text_and_events_tell_loss_rate_pace_and_what_is_left(pack, train, watch
     monkeypatch.setattr(pack.nodes.training.monitoring.progress, "TEXT_INTERVAL", 0.0)
     trained = train(tiny_sd3(), 6)
     lines = [text for node, text in watched["texts"] if text.startswith("step")]
+    assert watched["texts"][-1][1] == "6 of 6 steps done"       # nothing that is over stays on the node
     assert re.fullmatch(r"step 6/6  loss [\d.]+  rate [\de.-]+  [\d.]+ s/it  0:00 left", lines[-1])
     *events, end = [data for event, data in watched["events"] if event == "bottega.training"]
     assert end["ended"] == "finished" and end["losses"] == []
