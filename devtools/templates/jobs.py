@@ -67,7 +67,7 @@ def block_weights(family: Family) -> list[Node]:
 def train(family: Family) -> list[Node]:
     models = _models(family)
     dataset = Node("BottegaTrainingSet", {"vae": models[VAE], "clip": models[CLIP], "folder": family.folder,
-                                          "resolution": family.resolution}, size=(360, 780))
+                                          "resolution": family.resolution}, size=(360, 1130))
     prompt = _prompt(models, family.styled, "Sample prompt")
     recipe = Node("BottegaRecipe", {"validation_pictures": 2, "validation_every": max(20, family.trained_steps // 4),
                                     "sample_every": family.trained_steps // 3, "sample_cfg": family.cfg,
@@ -150,7 +150,7 @@ def slider(family: Family) -> list[Node]:
     models = _models(family)
     more, less = _prompt(models, family.more, "More of this"), _prompt(models, family.less, "Instead of this")
     pictures = Node("BottegaTrainingSet", {"vae": models[VAE], "clip": models[CLIP], "folder": family.folder,
-                                           "resolution": family.resolution}, size=(360, 780))
+                                           "resolution": family.resolution}, size=(360, 1130))
     concept = Node("BottegaConcept", {"dataset": pictures[0], "more": more[0], "less": less[0], "strength": 2.0})
     trained = Node("BottegaTrainLora", {
         "model": models[MODEL], "dataset": concept[0], "steps": family.trained_steps // 2, "learning_rate": family.rate,
@@ -221,7 +221,7 @@ def image_pairs(family: Family) -> list[Node]:
         made = [Node("Pairs", {}, subgraph=pairs(family), size=(320, 120))]
         values = {name: made[0][name] for name in ("images", "captions", "before")}
     dataset = Node("BottegaTrainingSet", {"vae": models[VAE], "clip": models[CLIP], "resolution": family.resolution,
-                                          **values}, size=(360, 780))
+                                          **values}, size=(360, 1130))
     trained = Node("BottegaTrainLora", {
         "model": models[MODEL], "dataset": dataset[0], "steps": family.trained_steps, "learning_rate": family.rate,
         "rank": 0 if family.key else 8, "name": "my_change", "seed": 1}, size=(420, 720))
@@ -263,7 +263,7 @@ def criticise(_family: Family) -> list[Node]:
 def train_videos(family: Family) -> list[Node]:
     models = _models(family)
     dataset = Node("BottegaTrainingSet", {"vae": models[VAE], "clip": models[CLIP], "folder": "my_videos",
-                                          "resolution": 320, "frames": "33, 49", "fps": 24.0}, size=(360, 900))
+                                          "resolution": 320, "frames": "33, 49", "fps": 24.0}, size=(360, 1250))
     prompt = _prompt(models, "my_motion, an old fisherman turns his head to the window", "Sample prompt")
     recipe = Node("BottegaRecipe", {"validation_pictures": 1, "validation_every": 250, "sample_every": 250,
                                     "sample_cfg": family.cfg, "sample_steps": family.steps}, size=(360, 1060))
@@ -311,7 +311,7 @@ def train_app(family: Family) -> list[Node]:
     models = _models(family)
     models.asked = {"unet_name" if family.text else "ckpt_name": "Model"}
     dataset = Node("BottegaTrainingSet", {"vae": models[VAE], "clip": models[CLIP], "folder": family.folder,
-                                          "resolution": family.resolution}, size=(360, 780))
+                                          "resolution": family.resolution}, size=(360, 1130))
     dataset.asked = {"folder": "Folder in ComfyUI's input"}
     prompt = _prompt(models, family.styled, "Prompt for the result")
     prompt.asked = {"text": "Prompt for the result"}
