@@ -76,7 +76,7 @@ def criticise(image: Tensor, request: CritiqueRequest, depth: Tensor | None = No
     places = {signal.column: where(canonical, signal.column) for signal in _spoken_of(critique)}
     done = CriticisedPicture(critique, native, found, own.size, canonical.size, region, changes, swatches(own), places)
     strip, index = tiles(canonical, [each.criterion for each in critique.verdicts or critique.positions],
-                         {request.heat.id: drawn} if request.heat else {})
+                         {request.heat.id: drawn} if request.heat else {}, reasons.columns_told(critique))
     scenes = (chart(critique, request.reference), heat_map_picture.heatmap(canonical, drawn)) if request.drawn else ()
     return RenderedCritique(done, *([render(scene, LIGHT.paper) for scene in scenes] or (None, None)),
                             ground(canonical), strip, index, before_after(own, changes))

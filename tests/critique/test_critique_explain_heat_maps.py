@@ -141,6 +141,14 @@ def test_the_strip_of_tiles_has_one_for_every_criterion_with_places(critique):
     assert all(strip[32 * number:32 * number + 32, :, 3].max() == 217 for number, _ in found.values())  # 0.85 opaque
 
 
+def test_a_tile_shows_the_measure_that_the_words_name(critique):
+    rgb = torch.randint(0, 256, (1, 3, 60, 120), dtype=torch.uint8, generator=torch.Generator().manual_seed(10))
+    picture, criteria = critique.picture.planes.Picture(rgb), critique.rubric.default_rubric.RUBRIC
+    told = {"E3": "std b channel (Lab)", "E1": "no column with places"}
+    _, found = critique.explain.heat_maps.tiles(picture, criteria, told=told)
+    assert found["E3"][1] == "std b channel (Lab)" and found["E1"][1] == "Edge density"
+
+
 def test_the_tiles_of_a_flat_picture_are_finite_and_empty(critique):
     flat = critique.picture.planes.Picture(torch.full((1, 3, 40, 40), 90, dtype=torch.uint8))
     strip, found = critique.explain.heat_maps.tiles(flat, critique.rubric.default_rubric.RUBRIC)

@@ -104,13 +104,14 @@ def ground(picture: Picture) -> np.ndarray:
     return (dimmed(small) * 255).round().to(torch.uint8)[..., None].expand(-1, -1, 3).numpy()
 
 
-def tiles(picture: Picture, criteria: Sequence[Criterion],
-          known: Mapping[str, HeatMap] = {}) -> tuple[np.ndarray, dict[str, tuple[int, str]]]:
+def tiles(picture: Picture, criteria: Sequence[Criterion], known: Mapping[str, HeatMap] = {},
+          told: Mapping[str, str] = {}) -> tuple[np.ndarray, dict[str, tuple[int, str]]]:
     """The heat maps of all criteria below one another, for a page that lays one over the picture.
 
-    They are the exact ones, and those that are `known` by the id of their criterion. Returns RGBA uint8
-    [N * h, w, 4], at most 64 cells along a tile's longer side, as opaque as there is heat; and criterion id -> (number
-    of its tile, column it shows).
+    They are the exact ones, and those that are `known` by the id of their criterion. told: the column that words name,
+    by the same id, which is then the one that is shown where it has places. Returns RGBA uint8 [N * h, w, 4], at most
+    64 cells along a tile's longer side, as opaque as there is heat; and criterion id -> (number of its tile, column it
+    shows).
     """
     small = picture.at_longer_side(min(TILE_FROM, max(picture.size)))
     if small is not picture:
@@ -119,7 +120,8 @@ def tiles(picture: Picture, criteria: Sequence[Criterion],
     rows, columns = _grid(height, width, CELLS)
     drawn, found = [], {}
     for criterion in criteria:
-        column = next((name for name in criterion.columns if name in EXACT), None)
+        named = [told[criterion.id]] if criterion.id in told else []
+        column = next((name for name in (*named, *criterion.columns) if name in EXACT), None)
         shown = known.get(criterion.id) or (exact(small, column) if column else None)
         if shown:
             found[criterion.id] = (len(drawn), shown.column)

@@ -45,6 +45,11 @@ def evidence(critique: Critique) -> Evidence:
     return Evidence(shown[0], told[0] if told else order[0])
 
 
+def columns_told(critique: Critique) -> dict[str, str]:
+    """The column that the reason of each criterion names, by the criterion's id."""
+    return {reason.verdict.criterion.id: reason.signal.column for reason in strongest(critique)}
+
+
 def reasons(critique: Critique) -> list[str]:
     """The criteria that move the score most, each a sentence with its most telling measure; of a picture that is
     usual throughout also its most unusual trait. What there is nothing in has that for its only reason."""
