@@ -39,8 +39,9 @@ class TrainingRecipe(io.ComfyNode):
     def execute(cls, **values):
         # All inputs are optional, so that workflows saved before one was added keep working.
         usual = {slot.id: slot.default for slot in cls.define_schema().inputs}
+        recipe = recipe_from({**usual, **values})       # whose sentences say more than those of the ranges
         check_ranges(cls, values)
-        return io.NodeOutput(recipe_from({**usual, **values}))
+        return io.NodeOutput(recipe)
 
 
 def recipe_from(values: dict):
