@@ -61,9 +61,11 @@ def touch(page, *points, until=None):
     until: waits for what a tap brings; its click comes later, and not at all once the screen feels no finger."""
     devtools = page.context.new_cdp_session(page)
     devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    page.wait_for_timeout(200)      # until the page feels fingers; one that comes before is lost
     for number, (x, y) in enumerate(points):
         devtools.send("Input.dispatchTouchEvent", {
             "type": "touchMove" if number else "touchStart", "touchPoints": [{"x": x, "y": y, "id": 1}]})
+    page.wait_for_timeout(50)       # as a finger stays
     devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     until() if until else page.wait_for_timeout(300)
     devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
