@@ -4,6 +4,7 @@ import json
 import pytest
 from block_editor import errors_of_ours
 from pages import show, touch
+from playwright.sync_api import TimeoutError
 from subgraph import HELPERS, HOST, INNER, enter, leave
 
 FLUX, SDXL = "editor_flux.safetensors", "editor_sdxl.safetensors"
@@ -121,8 +122,16 @@ def test_a_finger_weighs_moves_and_mutes_rows_and_leaves_the_graph_where_it_is(p
     touch(page, (x, y), (x, box["y"] + box["height"]))
     becomes(page, f"{TWO}\n<lora:{FLUX}:0.7:lbw=D09=0>")
     muted = f"# {TWO}\n<lora:{FLUX}:0.7:lbw=D09=0>"
-    touch(page, middle(field(page, "on")), until=lambda: becomes(page, muted))
+    tap(page, field(page, "on"), muted)
     assert page.evaluate("() => [app.canvas.ds.scale, ...app.canvas.ds.offset]") == [1, 0, 0]
+
+
+def tap(page, part, rows):
+    """Once more where nothing came of it: a browser under load drops one that a script makes now and then."""
+    try:
+        touch(page, middle(part), until=lambda: becomes(page, rows))
+    except TimeoutError:
+        touch(page, middle(part), until=lambda: becomes(page, rows))
 
 
 def becomes(page, rows):
