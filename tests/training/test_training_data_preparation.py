@@ -188,7 +188,7 @@ def test_what_cannot_be_learnt_from_is_refused_with_a_sentence(training, vae, cl
 def test_nothing_at_all_is_refused(training, vae, clip):
     with pytest.raises(ValueError, match="either a folder or images from the graph, got neither"):
         collected(training, vae, clip)
-    with pytest.raises(ValueError, match="that exists, got no/such/folder"):
+    with pytest.raises(ValueError, match="that exists or the whole path .*, got no/such/folder"):
         collected(training, vae, clip, "no/such/folder")
 
 
