@@ -1,6 +1,6 @@
 """Checks the painter through the host's own nodes, on captions whose combination training never saw.
 
-    COMFYUI_PATH=... python starter/painter/evaluate.py MODELS_DIR [--captions 64] [--sheet sheet.jpg]
+    COMFYUI_PATH=... python starter/painter/evaluate.py MODELS_DIR [--captions 64] [--seed 1] [--sheet sheet.jpg]
 
 MODELS_DIR is what install.py filled. Prints one JSON object: how many samples have what their captions name, by the
 judge, what is missing where, the quartiles of the scored columns' critique, and how well the VAE gives pictures back.
@@ -85,7 +85,7 @@ def main(options):
     missing, right, scores, shown = Counter(), [], [], []
     for k in range(options.captions):
         scene = random_scene(rng, test=True)
-        shown.append(painter.sample(scene.caption, k))
+        shown.append(painter.sample(scene.caption, k + 1000 * (options.seed - 1)))
         wrong = examiner.wrong(shown[-1], scene)
         missing.update(wrong)
         right.append(not wrong)
@@ -101,7 +101,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path)
     parser.add_argument("--captions", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="2 and so on: other captions and other noises")
     parser.add_argument("--sheet")
     parser.add_argument("--side", type=int, default=256, help="pixels of each on the sheet")
     main(parser.parse_args())
