@@ -2,8 +2,9 @@
 
     python -m devtools.templates.thumbnails ADDRESS FOLDER [NAME ...]
 
-Each template of the starter is opened on the page of a running server, run, and photographed; those of the
-families carry the same picture under the family's name. Needs Chromium and Playwright, which the tests install.
+Each template of the starter is opened on the page of a running server, run, and photographed. The dialog's card shows
+what it gave; those of the families carry the same card under the family's name. Needs Chromium and Playwright, which
+the tests install.
 """
 import io
 import shutil
@@ -12,13 +13,15 @@ from itertools import product
 from pathlib import Path
 
 import requests
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from .cards import card, labelled
 from .jobs import SEEING_JOBS, VIDEO_JOBS
 from .model_families import FAMILIES
 from .write_templates import named
 
-WIDTH, QUALITY = 480, 72
+QUALITY = 80
+STARTER = "the picture is the starter's"
 LIKE_VIDEOS = "train-on-a-folder"     # what templates of videos, for which there is no starter, are shown as
 SHOTS, HELP, SHOT_WIDTH, SHOT_QUALITY = Path("docs/screenshots"), Path("web/docs"), 1600, 60
 VIEW = {"width": 1800, "height": 1040}
@@ -28,7 +31,14 @@ RENDERERS = {"classic": False, "nodes_2": True}
 READY = """() => window.app?.extensionManager && !app.extensionManager.spinner
              && window.LiteGraph?.registered_node_types?.PreviewAny"""
 RUN = """() => { window.ended = ''; for (const end of ['execution_success', 'execution_error'])
-           app.api.addEventListener(end, () => window.ended = end); return app.queuePrompt(0, 1) }"""
+           app.api.addEventListener(end, () => window.ended = end)
+          window.given = []
+          app.api.addEventListener('executed', ({ detail: { node, output } }) => {
+            const { type, pos } = app.graph.getNodeById(node) ?? {}
+            if (['PreviewImage', 'SaveImage'].includes(type)) window.given.push([pos[0], pos[1], output.images[0]]) })
+          return app.queuePrompt(0, 1) }"""
+GIVEN = "() => window.given.sort((a, b) => b[0] - a[0] || a[1] - b[1]).map(([, , picture]) => picture)"
+"""The pictures that previews and savers show, those furthest to the right first: the end of the job."""
 FIT = """() => { const at = app.graph._nodes.map(n => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0],
                                                     n.pos[1] + n.size[1]])
                .concat([...app.graph.reroutes.values()].map(({ pos: [x, y] }) => [x - 9, y - 9, x + 9, y + 9])),
@@ -54,7 +64,7 @@ def photograph(address: str, folder: Path, names: list[str]) -> None:
             shot = _finished(page, address, name)
             _keep_shot(shot, name, renderer)
             if not is_new:
-                _keep(shot, folder, name)
+                _keep(card(_given(page, address, name) or [shot]), folder, name)
         browser.close()
 
 
@@ -89,23 +99,21 @@ def shot_path(name: str, renderer: str) -> Path:
     return HELP / f"{name}.webp" if shown else SHOTS / f"{name}.{renderer}.webp"
 
 
+def _given(page, address: str, name: str) -> list[Image.Image]:
+    """What the run gave; nothing of what was not run, and of an app its whole view is what one knows it by."""
+    if name in SEEING_JOBS or name.endswith(".app"):
+        return []
+    return [Image.open(io.BytesIO(requests.get(f"{address}/view", params=picture, timeout=60).content))
+            for picture in page.evaluate(GIVEN)]
+
+
 def _keep(picture: Image.Image, folder: Path, name: str) -> None:
-    picture = picture.convert("RGB").resize((WIDTH, round(WIDTH * picture.height / picture.width)), Image.LANCZOS)
     picture.save(folder / f"{name}.jpg", quality=QUALITY)
     for family in FAMILIES:
         if (folder / f"{named(name, family.key)}.json").exists():
-            _labelled(picture, family.title).save(folder / f"{named(name, family.key)}.jpg", quality=QUALITY)
+            labelled(picture, family.title, STARTER).save(folder / f"{named(name, family.key)}.jpg", quality=QUALITY)
     for job, (_, key) in VIDEO_JOBS.items() if name == LIKE_VIDEOS else ():
-        _labelled(picture, f"{key}, videos").save(folder / f"{job} {key}.jpg", quality=QUALITY)
-
-
-def _labelled(picture: Image.Image, text: str) -> Image.Image:
-    found = picture.copy()
-    draw, font = ImageDraw.Draw(found), ImageFont.load_default(30)
-    box = draw.textbbox((14, 8), text, font)
-    draw.rectangle((0, 0, box[2] + 14, box[3] + 10), fill="#f4efe6")
-    draw.text((14, 8), text, "#22201c", font)
-    return found
+        labelled(picture, f"{key}, videos", STARTER).save(folder / f"{job} {key}.jpg", quality=QUALITY)
 
 
 if __name__ == "__main__":
