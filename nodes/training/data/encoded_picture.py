@@ -44,15 +44,27 @@ class Encoded(NamedTuple):
                    tuple((tuple(shape), identity) for shape, identity in kept["latents"]), kept["frames"])
 
 
-def encode_picture(source: Source, sizes: list[Size], masks: str, flip: bool, audit: bool, vae,
-                   starts: bool = False) -> tuple[Encoded, Tensors]:
+class Opened(NamedTuple):
+    """A picture before the VAE. beside: pixels [1, H, W, 3] of REFERENCE and BEFORE, where there are such."""
+    encoded: Encoded
+    crop: Crop
+    beside: dict[str, torch.Tensor]
+
+
+def open_picture(source: Source, sizes: list[Size], masks: str, audit: bool) -> Opened:
+    """Raises ValueError for what cannot be read or does not fit together."""
+    encoded, made = opened(source, sizes, masks, audit)
+    return Opened(encoded, made, _beside(source, made))
+
+
+def encode_picture(source: Source, picture: Opened, flip: bool, vae, starts: bool = False) -> tuple[Encoded, Tensors]:
     """Tensors: LATENT [1, C, ...] fp32, where there are such REFERENCE and BEFORE, with `starts` START of a video, that
     of its first frame before grey ones, with `flip` those of the mirror images too, MASK [1, 1, H, W] of 0 to 255, and
     the thumbnails [h, w, 3] and [h, w] of 0 to 255.
 
-    Raises ValueError for what cannot be read or does not fit together."""
-    encoded, made = opened(source, sizes, masks, audit)
-    pixels = {LATENT: made.pixels, **_beside(source, made)}
+    Raises ValueError for a latent that is no number."""
+    encoded, made, beside = picture
+    pixels = {LATENT: made.pixels, **beside}
     if starts and encoded.frames > 1:
         pixels[START] = torch.cat([made.pixels[:1], torch.full_like(made.pixels[1:], GREY)])
     tensors = {name + ending: _latent(vae, each.flip(2) if ending else each, source.name)

@@ -1,7 +1,6 @@
 """From pictures, captions and masks to a training set, one picture at a time."""
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from typing import NamedTuple
 
 import comfy.model_management
@@ -11,52 +10,18 @@ from ...shared.picture_file import sentences
 from ...shared.picture_folder import shown
 from . import encoded_picture as parts
 from .audit import findings
-from .buckets import bucket_sizes, pixel_step
 from .captions import Encoder, variants
 from .clips import check_vae, clip_plan
 from .dataset import REFERENCE, START, START_MASK, Lazy, LazySamples, Outline, Sample, TrainingSet
-from .disk_cache import FOLDER, DiskCache, FileContents, Tensors, digest, weights_identity
-from .encoded_picture import Encoded, encode_picture, opened
-from .packed_rows import PackedRows
+from .disk_cache import FOLDER, DiskCache, FileContents
+from .made_ahead import made_ahead
+from .picture_maker import Maker, Packed, Preparation, Prepared
 from .read_ahead import MOST
 from .sign_reader import SignReader
 from .sources import Source
 
 SHOWN = 60                  # pictures on the contact sheet
 UNREADABLE = ("stop", "skip")
-
-
-class Preparation(NamedTuple):
-    """resolution in pixels, of the side of a square with as many; cache_limit in GB; the rest as on the node."""
-    resolution: int = 1024
-    buckets: bool = True
-    repeats: int = 1
-    flip: bool = False
-    masks: str = "none"
-    tag_shuffles: int = 0
-    keep_first: int = 1
-    caption_dropout: float = 0.0
-    regularisation_weight: float = 1.0
-    unreadable: str = "stop"
-    cache: bool = False
-    seed: int = 0
-    prompt_syntax: str = "literal"
-    audit: bool = True
-    leave_out: str = ""
-    cache_limit: float = 50.0
-    frames: str = ""
-    fps: float = 16.0
-    clips: int = 1
-    start_picture: bool = False
-
-
-class Prepared(NamedTuple):
-    """A picture of the set: for the report, and for the contact sheet. tensors: gives what encode_picture made, which
-    is made anew where an entry of the cache was lost. key: of that entry, "" where there is none."""
-    source: Source
-    encoded: Encoded
-    tensors: Callable[[], Tensors]
-    key: str = ""
 
 
 class Collected(NamedTuple):
@@ -94,9 +59,10 @@ def prepare(sources: list[Source], vae, clip, plan: Preparation, progress: Calla
             looked_at = len(sources)
             sources, audited = _without_faults(sources, leave_out, maker, progress, notes, signs)
         from_earlier_runs = maker.reused if leave_out else None     # what the first pass made is no earlier run's
-        for done, source in enumerate(sources, 1):
+        begun = stack.enter_context(made_ahead(maker.begin, sources))
+        for done, (source, opened) in enumerate(begun, 1):
             try:
-                made = maker(source)
+                made = maker(source, opened())
             except ValueError as error:
                 if plan.unreadable != "skip":
                     raise
@@ -122,88 +88,6 @@ def prepare(sources: list[Source], vae, clip, plan: Preparation, progress: Calla
     return Collected(dataset, prepared, reused, audited.worst if audited else (), cache and _trimmed(cache, plan))
 
 
-class Maker:
-    """Makes what is learnt of a picture, or finds it in the cache, where there is one."""
-
-    def __init__(self, vae, plan: Preparation, cache: DiskCache | None, contents: FileContents | None):
-        sizes = bucket_sizes(plan.resolution, pixel_step(vae))
-        self.sizes = sizes if plan.buckets else sizes[:1]
-        self.vae, self.plan, self.cache, self.contents = vae, plan, cache, contents
-        self.reused = 0
-        if cache:
-            self.identity = digest(weights_identity([vae.first_stage_model]), str(vae.vae_dtype), repr(
-                (plan.resolution, plan.buckets, plan.masks, plan.flip, *["start picture"] * plan.start_picture)))
-
-    def __call__(self, source: Source) -> Prepared:
-        """Raises ValueError for what cannot be read or does not fit together."""
-        key = self.cache and self._key(source)
-        kept = self.cache.find(key) if key else None
-        if kept is not None:
-            self.reused += 1
-            return self.of_entry(source, Encoded.from_kept(kept), key)
-        encoded, tensors = self._encode(source)
-        if key and self.cache.keep(key, tensors, encoded.as_kept()):
-            return self.of_entry(source, encoded, key)
-        return Prepared(source, encoded, lambda: tensors)
-
-    def of_entry(self, source: Source, encoded: Encoded, key: str) -> Prepared:
-        return Prepared(source, encoded, partial(self._kept, key, source), key)
-
-    def _key(self, source: Source) -> str:
-        return digest("picture", self.identity, source.content(self.contents))
-
-    def _encode(self, source: Source) -> tuple[Encoded, Tensors]:
-        # What is kept is kept with its look: the next start may ask for it.
-        audit = bool(self.plan.audit or self.plan.leave_out or self.cache)
-        return encode_picture(source, self.sizes, self.plan.masks, self.plan.flip, audit, self.vae,
-                              self.plan.start_picture)
-
-    def _kept(self, key: str, source: Source) -> Tensors:
-        """What the cache holds of a picture; made anew, perhaps in the middle of a training, where it was lost."""
-        found = self.cache.load(key)
-        if found is not None:
-            return found
-        if self._key(source) != key:
-            raise ValueError(f"cache: what was kept of {source.name} is gone from {FOLDER}, and its file has changed "
-                             "since; run Training Set again.")
-        before, comfy.model_management.in_training = comfy.model_management.in_training, False
-        try:
-            with torch.inference_mode():
-                encoded, tensors = self._encode(source)
-        finally:
-            comfy.model_management.in_training = before
-        self.cache.keep(key, tensors, encoded.as_kept())
-        return tensors
-
-    def look(self, source: Source) -> findings.Look:
-        """What the audit sees; with a cache all else is made on the way, so that no start opens the picture again."""
-        if self.cache:
-            return self(source).encoded.look
-        return opened(source, self.sizes, self.plan.masks, True)[0].look
-
-
-class Packed(Lazy):
-    """The pictures of a set whose entries lie in the cache, each packed as long as nobody looks at it. Those that are
-    not in the cache, or not of a folder's files, are held as they are."""
-
-    def __init__(self, maker: Maker):
-        super().__init__(0, self._prepared)
-        self.maker, self.rows, self.held = maker, PackedRows(), {}
-
-    def append(self, made: Prepared) -> None:
-        is_packed = made.key and made.source.files
-        self.rows.append([made.source.as_row(), made.encoded.as_kept(), made.key] if is_packed else None)
-        if not is_packed:
-            self.held[self.count] = made
-        self.count += 1
-
-    def _prepared(self, number: int) -> Prepared:
-        if number in self.held:
-            return self.held[number]
-        source, kept, key = self.rows[number]
-        return self.maker.of_entry(Source.from_row(source), Encoded.from_kept(kept), key)
-
-
 class Audited(NamedTuple):
     worst: list[tuple[Source, list[findings.Finding]]]
     notes: list[str]
@@ -226,14 +110,15 @@ def _without_faults(sources, leave_out: frozenset[str], maker: Maker, progress, 
                     signs: SignReader | None) -> tuple[list[Source], Audited]:
     """The sources without those that have a fault that is to be left out. Appends to notes what was left out."""
     looks = []
-    for done, source in enumerate(sources, 1):
-        try:
-            looks.append(maker.look(source))
-        except ValueError:
-            if maker.plan.unreadable != "skip":
-                raise
-            looks.append(None)          # named when it is opened again
-        progress(done, 2 * len(sources))
+    with made_ahead(maker.begin_look, sources) as begun:
+        for done, (source, looked) in enumerate(begun, 1):
+            try:
+                looks.append(maker.look(source, looked()))
+            except ValueError:
+                if maker.plan.unreadable != "skip":
+                    raise
+                looks.append(None)          # named when it is opened again
+            progress(done, 2 * len(sources))
     audited = _audit(sources, looks, signs.of(sources, progress, notes) if signs else ())
     dropped = {found[0].number for _, found in audited.worst if leave_out & {each.fault for each in found}}
     if dropped:
