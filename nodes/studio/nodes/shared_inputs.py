@@ -5,6 +5,8 @@ import comfy.model_management
 import comfy.samplers
 from comfy_api.v0_0_2 import io
 
+from ...shared.number_ranges import outside
+
 ReferenceType = io.Custom("BOTTEGA_REFERENCE")
 RUBRIC = ("What counts and how, as in Art Critique, such as `Balance=2; Value>70` or `@Arnheim`. Empty: the default "
           "rubric.")
@@ -28,8 +30,8 @@ def check_rubric(rubric: str | None) -> bool | str:
 def check_numbers(**numbers: tuple[float, float, float]) -> None:
     """name=(value, least, most). Raises ValueError for one that lies outside: the host checks widgets, not links."""
     for name, (value, least, most) in numbers.items():
-        if not least <= value <= most:
-            raise ValueError(f"{name}: expected {least} {'or more' if most == inf else f'to {most}'}, got {value}")
+        if wrong := outside(name, value, least, most):
+            raise ValueError(wrong)
 
 
 def preview(picture) -> tuple:

@@ -7,6 +7,7 @@ from ...lora.file.listed_names import file_names
 from ...lora.file.lora_files import listed_version
 from ..averaging.power_function_ema import LONGEST, SHORTEST
 from .dataset import Dataset
+from .ranges import check_length
 from .recipe import Recipe
 
 LORAS = """Checkpoints of one training, one a line, as the loras folders list them; my_lora* takes all that fit. Their
@@ -78,7 +79,8 @@ class AverageCheckpoints(io.ComfyNode):
                 validation_pictures=0, recipe=None):
         from ..averaging.average import average, weighted
         from ..averaging.snapshots import found
-        _check_lengths(length, kept_length)
+        check_length("length", length, or_zero=False)
+        check_length("kept_length", kept_length)
         if how == BEST and dataset is None:
             raise ValueError("dataset: expected pictures to measure the validation loss on, for how = best, got none.")
         snapshots, twice = found(file_names(loras, folder_paths.get_filename_list("loras")), first, last)
@@ -99,11 +101,3 @@ def _compared(dataset, pictures, recipe, snapshots, *settings):
     from ..best_average import Held, compare
     from ..plan.recipe import Recipe as Plan
     return compare(Held(dataset, pictures, recipe or Plan()), snapshots, *settings)
-
-
-def _check_lengths(length: float, kept_length: float) -> None:
-    """Links are not held to the ranges of the inputs."""
-    if not SHORTEST <= length <= LONGEST:
-        raise ValueError(f"length: expected {SHORTEST} to {LONGEST}, got {length:g}.")
-    if kept_length and not SHORTEST <= kept_length <= LONGEST:
-        raise ValueError(f"kept_length: expected 0, or {SHORTEST} to {LONGEST}, got {kept_length:g}.")

@@ -5,7 +5,7 @@ from comfy_api.v0_0_2 import io
 from ..averaging.power_function_ema import LONGEST, SHORTEST
 from ..plan import recipe as plans
 from ..plan.distilled import CHOICES as DISTILLED_CHOICES
-from .ranges import check_ranges
+from .ranges import check_length, check_ranges
 
 Recipe = io.Custom("BOTTEGA_RECIPE")
 AUTOMATIC, AS_THE_MODEL, NO_LORA = "automatic", "as the model", "none"
@@ -64,16 +64,11 @@ def recipe_from(values: dict):
         checkpoints=plans.CheckpointPlan(v["checkpoint_every"], v["checkpoints_kept"], v["checkpoint_loras"]),
         samples=plans.SamplePlan(v["sample_every"], v["sample_steps"], v["sample_cfg"]),
         ema=v["ema_decay"], guidance=v["guidance"], metadata=v["metadata"],
-        ema_length=_ema_length(v["ema_length"]), second_ema_length=_second(v["ema_length"], v["second_ema_length"]),
+        ema_length=check_length("ema_length", v["ema_length"]),
+        second_ema_length=_second(v["ema_length"], v["second_ema_length"]),
         prediction=None if v["prediction"] == AS_THE_MODEL else v["prediction"],
         base_lora="" if v["base_lora"] == NO_LORA else v["base_lora"], distilled=v["distilled"],
         exact=v["exact"])
-
-
-def _ema_length(length):
-    if length and not SHORTEST <= length <= LONGEST:
-        raise ValueError(f"ema_length: expected 0, or {SHORTEST} to {LONGEST}, got {length:g}.")
-    return length
 
 
 def _second(length, second):
