@@ -75,7 +75,7 @@ CONTRACT = {
                           "target critic method patience devices", "STRING STRING IMAGE IMAGE STRING"),
     "BottegaCriticTrain": ("model positive negative latent_image steps batch_size learning_rate rank method last_steps "
                            "penalty rubric seed name sampling_steps cfg scheduler seeds held_out lora lora_name vae "
-                           "reference resume decoder devices", "LORA_MODEL LOSS_MAP STRING STRING IMAGE"),
+                           "reference resume decoder devices share_base", "LORA_MODEL LOSS_MAP STRING STRING IMAGE"),
     "BottegaTrainingCritic": ("rubric reference", "BOTTEGA_TRAINING_CRITIC"),
     "BottegaLoraGrid": ("model loras strengths blocks seeds positive negative latent_image vae seed sampling_steps cfg "
                         "sampler_name scheduler lora rubric reference style best_by devices",

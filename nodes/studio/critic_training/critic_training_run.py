@@ -1,5 +1,5 @@
 """Training with the critic: from a LoRA and prompts to a LoRA, its file, and pictures before and after."""
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 import comfy.lora_convert
@@ -20,6 +20,7 @@ from ...training.disk.session_state import restore
 from ...training.distributed import group_report
 from ...training.distributed.joining import note_run
 from ...training.distributed.meeting import meet, taking_part
+from ...training.distributed.shared_base import shared
 from ...training.model.loading import load, load_for_training
 from ...training.monitoring.progress import Progress
 from ...training.monitoring.sample_critic import as_image
@@ -27,7 +28,7 @@ from ...training.monitoring.sample_pictures import decode
 from ...training.plan.recipe import OptimizerPlan, Recipe
 from ...training.plan.settings import Settings
 from ...training.step.retry import attempt
-from ...training.step.selfcheck import self_check
+from ...training.step.selfcheck import SelfCheck, self_check
 from ...training.stop_and_keep import stoppable
 from ...training.training_run import note_branch
 from ..sampling import Sampling
@@ -44,7 +45,7 @@ class CriticTrainingRequest(NamedTuple):
     """lora: tensors to go on from, or None for a new one of settings.rank. sampling: of the pictures, by euler.
 
     held_out: prompts that are not trained on, none for those that are; seeds: pictures of each prompt before and
-    after, 0 for none."""
+    after, 0 for none. share_base: each rank keeps a slice of the frozen blocks alone."""
     lora: dict[str, torch.Tensor] | None
     sampling: Sampling
     goal: RewardGoal
@@ -55,6 +56,7 @@ class CriticTrainingRequest(NamedTuple):
     held_out: list
     seeds: int
     resume: str
+    share_base: bool = False
 
 
 class CriticTrainingResult(NamedTuple):
@@ -105,12 +107,14 @@ def train(model, request: CriticTrainingRequest, progress: RewardProgress, team=
         sampling = sampling._replace(vae=PreviewDecoder(model.model))
     stem = file_stem(request.name)
     with (torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked,
-          taking_part(team, asked) as stop_requested):
-        session, state = _prepared(model, request, sampling, progress, team)
+          taking_part(team, asked) as stop_requested, ExitStack() as until_the_end):
+        session, state = _prepared(model, request, sampling, progress, team, until_the_end)
         meet(session, team)
         if team and not team.first:
             return _followed(session, progress, stop_requested)
         before, gain = [], group_report.Gain(session.settings.steps)
+        if session.base:
+            gain.cannot("one device by itself has no whole base")
         with session.as_it_started():
             _judge_pictures(before, session, request, sampling, progress, "before")
         # From here on a cancel takes an empty folder away again.
@@ -141,30 +145,41 @@ def _followed(session, progress, stop_requested) -> CriticTrainingResult:
     return CriticTrainingResult(session, session.tensors(), "", "", [], [], False)
 
 
-def _prepared(model, request, sampling, progress, team=None):
-    """(a session that is ready for its first step or its next one, the state it goes on from, None for a new run)."""
+def _prepared(model, request, sampling, progress, team=None, until_the_end=None):
+    """(a session that is ready for its first step or its next one, the state it goes on from, None for a new run).
+    until_the_end: an ExitStack for what is undone when it is over, needed with a team."""
     prompts = _prompts(sampling, model, request.settings.batch_size)
     lora = None if request.lora is None else comfy.lora_convert.convert_lora(dict(request.lora))
     sampler = TrainingSampler(sampling.negative[0], sampling.steps, sampling.cfg, sampling.scheduler)
     rows = team.rows_at_once(request.settings.batch_size) if team else request.settings.batch_size
-    session = RewardSession(load_for_training(model, prompts, rows), prompts, request.settings, request.goal, sampler,
-                            LoraShape(rank=request.settings.rank or 16), lora)
+    session = RewardSession(load_for_training(model, prompts, rows, request.share_base), prompts, request.settings,
+                            request.goal, sampler, LoraShape(rank=request.settings.rank or 16), lora)
     session.team = team
+    if request.share_base:
+        until_the_end.enter_context(shared(session, team))
     check_loads(session.tensors(), session.model)
     progress.say("checking the gradients")
-    check = self_check(session.patcher, session.denoiser, session.objective, session.adapters, prompts.samples[0],
-                       rows, request.settings.seed,
-                       of=("positive", "the text encoder of that model"))
+    check = _checked(session, prompts.samples[0], rows)
     passes = min(request.goal.last_steps, sampling.steps) * (1 if sampling.cfg == 1 else 2)
     tight = (check.saved_bytes * rows * passes
              > comfy.model_management.get_free_memory(session.denoiser.device) / 2)
     session.prepare(check.checkpoint or tight)
     session.begin()
+    if session.base:
+        session.learn_passes()
     if not request.resume.strip():
         return session, None
     state = find_state(request.resume)
     restore(session, load_state(state), name_of(state))
     return session, state
+
+
+def _checked(session, sample, rows) -> SelfCheck:
+    """The self-check, of rank 0 for all where they share the base."""
+    def check():
+        return tuple(self_check(session.patcher, session.denoiser, session.objective, session.adapters, sample, rows,
+                                session.settings.seed, of=("positive", "the text encoder of that model")))
+    return SelfCheck(*(session.base.by_first(check) if session.base else check()))
 
 
 def _prompts(sampling, model, batch_size):
@@ -228,7 +243,8 @@ def _judge_pictures(found: list[JudgedPicture], session, request, sampling, prog
         progress.show(session, [_picture(drawn.picture[0, ..., :3].movedim(-1, 0))])
         name = f"held out, prompt {prompt + 1}" if held else f"prompt {prompt + 1}, seed {seed}"
         found.append(judge_picture(drawn, session, request, held, name))
-    load(session.patcher, session.dataset, session.rows_at_once)    # a VAE may have pushed it off the device
+    # A VAE may have pushed it off the device.
+    load(session.patcher, session.dataset, session.rows_at_once, aside=session.base is not None)
 
 
 def _seed(session, number):

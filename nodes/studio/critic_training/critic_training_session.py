@@ -16,6 +16,7 @@ from ...training.adapters import LoraShape
 from ...training.adapters.lora_shape import build_like_saved, patches_by_weight
 from ...training.data.dataset import Sample, TrainingSet
 from ...training.disk.session_state import content_identity
+from ...training.step.denoiser import fit_together
 from ...training.step.gradient import group_by_shape
 from ...training.step.session import Session
 from ..gradient.latent_decoder import Decoder
@@ -76,6 +77,25 @@ class RewardSession(Session):
                                   "encoders', perhaps): they are not continued and not in the new file.")
         self.start = self.adapters.flat.clone()
 
+    def learn_passes(self) -> None:
+        """Where ranks share the base: which blocks a picture asks for, of one step without a gradient and of those that
+        carry one, so that all ranks ask alike."""
+        self.memory.can_offload = False         # the weights lie outside of the device already
+        sample, negative = self.samples[0], self.chain.negative
+        if negative is not None:                # ranks with other prompts would not run the model equally often
+            fit = all(fit_together(each.conds, negative) for each in self.samples)
+            self.chain = self.chain._replace(apart=not fit)
+
+        @torch.no_grad()
+        def one_step():
+            noise = torch.zeros_like(sample.latent, device=self.denoiser.device)
+            self.chain.predict_clean(noise, 0, [sample.conds])
+
+        carrying = range(1 if self.goal.method == REFL else min(self.goal.last_steps, self.chain.steps))
+        self.of_a_step = self.base.asked_by(self, one_step)
+        self.of_gradient = self.base.asked_by(self, lambda: self._earned([sample], [0], carrying, 0.0, 1))
+        self.seen = None
+
     def aim(self) -> dict[str, str]:
         goal, sampler = self.goal, self.sampler
         rewarded = ", ".join(str(goal.reward).replace("* ", "").splitlines())
@@ -113,7 +133,12 @@ class RewardSession(Session):
                                         len(batch))
             return numbers
 
-        found = self._over_rows(len(batch), share, part)
+        if self.base:
+            self.base.slices.order.learnt = self.of_a_step * steps.start + self.of_gradient
+            found = self.base.over_rows(self, batch, share, part, lambda: self._earned(
+                batch[:1], [0], steps, 0.0, len(batch)))
+        else:
+            found = self._over_rows(len(batch), share, part)
         self.points, self.distance = found[1:].tolist()
         return found[0]
 

@@ -10,13 +10,15 @@ from ...training.step.denoiser import Conds, Denoiser, fit_together
 
 
 class EulerChain(NamedTuple):
-    """How a picture comes about. sigmas: [steps + 1], falling; negative: one row, None where cfg is 1."""
+    """How a picture comes about. sigmas: [steps + 1], falling; negative: one row, None where cfg is 1. apart: prompts
+    and the negative one never share a forward pass, also where they could."""
     denoiser: Denoiser
     sampling: object
     sigmas: Tensor
     cfg: float
     negative: Conds | None
     options: dict
+    apart: bool = False
 
     @property
     def steps(self) -> int:
@@ -41,7 +43,7 @@ class EulerChain(NamedTuple):
     def _both(self, noisy, sigma, conds):
         """What the prompts and the negative one predict: in one forward pass where their conditions fit together."""
         others = [self.negative] * len(noisy)
-        if not fit_together(conds[0], self.negative):
+        if self.apart or not fit_together(conds[0], self.negative):
             return self.denoiser(noisy, sigma, conds), self.denoiser(noisy, sigma, others)
         return self.denoiser(torch.cat([noisy, noisy]), torch.cat([sigma, sigma]), [*conds, *others]).chunk(2)
 

@@ -86,6 +86,10 @@ class CriticTrain(io.ComfyNode):
                 io.String.Input("devices", default="1", optional=True, tooltip="Devices of this machine that share the "
                                 "pictures of each step: 1, a number, all, or a list of numbers such as 0,2. On the CPU "
                                 "a number of processes."),
+                io.Boolean.Input("share_base", default=False, optional=True,
+                                 tooltip="For a model that does not fit one card: each of the devices keeps a slice of "
+                                 "its blocks, and they put one block at a time together. The LoRA is the same; a step "
+                                 "takes longer."),
             ],
             outputs=[
                 io.LoraModel.Output("lora", tooltip="The trained LoRA, for Load LoRA or Save LoRA."),
@@ -112,7 +116,8 @@ class CriticTrain(io.ComfyNode):
     @classmethod
     def execute(cls, model, positive, negative, latent_image, steps, batch_size, learning_rate, rank, method,
                 last_steps, penalty, rubric, seed, name, sampling_steps, cfg, scheduler, seeds, held_out=None,
-                lora=None, lora_name=None, vae=None, reference=None, resume="", decoder="auto", devices="1"):
+                lora=None, lora_name=None, vae=None, reference=None, resume="", decoder="auto", devices="1",
+                share_base=False):
         from ...critique.reference.distributions import paintings
         from ...critique.rubric.rubric_language import parse
         from ...training.distributed.joining import Asked, team_for
@@ -132,7 +137,8 @@ class CriticTrain(io.ComfyNode):
                 "batch_size": batch_size, "learning_rate": learning_rate, "rank": rank, "method": method,
                 "last_steps": last_steps, "penalty": penalty, "rubric": rubric, "seed": seed, "name": name,
                 "sampling_steps": sampling_steps, "cfg": cfg, "scheduler": scheduler, "lora": lora,
-                "lora_name": lora_name, "reference": reference, "decoder": decoder}
+                "lora_name": lora_name, "reference": reference, "decoder": decoder,
+                "share_base": share_base}
         reference, rubric = reference or paintings(), parse(rubric)
         seen = find(model, FULL if decoder == "auto" and vae is not None else decoder, vae)
         goal = RewardGoal(reward_of_named(rubric, reference, seen.detail), seen, method, last_steps, penalty)
@@ -142,7 +148,8 @@ class CriticTrain(io.ComfyNode):
             tensors = lora_file(lora, lora_name)[0].tensors
         settings = Settings(steps, batch_size, learning_rate, rank, seed, critic_training_run.RECIPE)
         request = critic_training_run.CriticTrainingRequest(
-            tensors, sampling, goal, rubric, reference, settings, name, held_out or [], seeds, resume
+            tensors, sampling, goal, rubric, reference, settings, name, held_out or [], seeds, resume,
+            share_base
         )
         progress = critic_training_run.RewardProgress(steps, cls.hidden.unique_id, cls.hidden)
         asked = Asked(devices, False, batch_size, model.load_device, cls.hidden, sent, progress.say)

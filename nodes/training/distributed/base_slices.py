@@ -66,6 +66,7 @@ class BaseSlices:
                  announce: Callable[[int], None] = lambda number: None):
         self.size, self.gather, self.announce, self.order = size, gather, announce, Order()
         self.blocks, self.waits = [], [None, None]
+        self.lingering: int | None = None       # a block after whose backward nothing comes, see linger()
         try:
             self._make(network, rank, device)
         except BaseException:           # a full memory, after some blocks: the model is the user's
@@ -105,6 +106,8 @@ class BaseSlices:
 
     def take(self, number: int) -> None:
         """The block's weights are there until drop()."""
+        if self.lingering not in (None, number):
+            self._end_lingering()
         block = self.blocks[number]
         block.users += 1
         if block.users > 1:
@@ -121,9 +124,7 @@ class BaseSlices:
 
     def ask_on(self, until: int) -> None:
         """Asks for the next blocks of the learnt order as if they ran, up to so many asked for in all."""
-        for block in self.blocks:                       # of a pass that was cut short
-            block.users = 0
-            block.close()
+        self._close_all()                               # of a pass that was cut short
         while self.order.count < until:
             number = self.order.learnt[self.order.at]
             self.take(number)
@@ -133,6 +134,24 @@ class BaseSlices:
         block = self.blocks[number]
         block.users = max(0, block.users - 1)           # a backward that was cut short had forgotten it
         if not block.users:
+            block.close()
+
+    def linger(self, number: int) -> None:
+        """Keeps a block that is there for its backward until another is asked for or the whole backward ends: no
+        gradient leaves it that would say when its own has."""
+        self._end_lingering()
+        self.lingering = number
+        torch.autograd.Variable._execution_engine.queue_callback(self._end_lingering)
+
+    def _end_lingering(self):
+        number, self.lingering = self.lingering, None
+        if number is not None:
+            self.drop(number)
+
+    def _close_all(self):
+        self.lingering = None
+        for block in self.blocks:
+            block.users = 0
             block.close()
 
     def start(self, number: int) -> int:
@@ -153,9 +172,7 @@ class BaseSlices:
         for slot in range(2):
             self._finish(slot)
         self.order.forget()
-        for block in self.blocks:
-            block.users = 0
-            block.close()
+        self._close_all()
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -224,8 +241,8 @@ class _BeforeBackward(torch.autograd.Function):
     def backward(ctx, *gradients):
         base, number = ctx.block.base, ctx.block.number
         base.take(number)
-        if not ctx.closes:              # the first block: no gradient leaves it, so nothing comes after its backward
-            torch.autograd.Variable._execution_engine.queue_callback(lambda: base.drop(number))
+        if not ctx.closes:              # the first block
+            base.linger(number)
         return None, None, *gradients
 
 

@@ -3,7 +3,7 @@ the same order."""
 
 
 class Order:
-    """Learns the order of a pass, forwards and backwards, while `learning`; follows it afterwards.
+    """Learns the order of a pass, forwards and backwards, while `learning`; follows it afterwards, again and again.
 
     slots: the block in each buffer, None for nothing. A block that still lies in a buffer is not gathered again."""
 
@@ -40,8 +40,8 @@ class Order:
         if self.following_it:
             if self.learnt[self.at] != number:
                 raise RuntimeError(f"share_base: the model ran block {number} where block {self.learnt[self.at]} was "
-                                   "next: at another size it takes another way through its blocks, and cannot be "
-                                   "shared.")
+                                   "next: at another size or noise level it takes another way through its blocks, "
+                                   "and cannot be shared.")
             self.at = (self.at + 1) % len(self.learnt)
 
     def following(self) -> int | None:

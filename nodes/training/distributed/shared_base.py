@@ -56,14 +56,20 @@ class SharedBase:
     def learn(self, session: Session) -> None:
         """The order in which a pass asks for the blocks, from a pass of rank 0."""
         session.memory.can_offload = False              # the weights lie outside of the device already
-        self.slices.order.learnt = self.by_first(lambda: self._pass_of(session))
+        sample = session.samples[0]
+        self.slices.order.learnt = self.asked_by(session, lambda: backward(
+            session.denoiser, session.objective, [session.denoiser.fresh(sample)], [torch.zeros_like(sample.latent)],
+            session.objective.levels.sigmas(torch.tensor([0.5]))))
 
-    def _pass_of(self, session):
-        order, sample = self.slices.order, session.samples[0]
-        order.learning = True
+    def asked_by(self, session: Session, work: Callable[[], object]) -> list[int]:
+        """The blocks that work() asks for while the session trains, in order; rank 0 finds out for all."""
+        return self.by_first(lambda: self._recorded(session, work))
+
+    def _recorded(self, session, work):
+        order = self.slices.order
+        order.learning, order.learnt = True, []
         with session.training():
-            backward(session.denoiser, session.objective, [session.denoiser.fresh(sample)],
-                     [torch.zeros_like(sample.latent)], session.objective.levels.sigmas(torch.tensor([0.5])))
+            work()
         order.learning = False
         session.adapters.flat.grad.zero_()
         return order.learnt
@@ -123,6 +129,8 @@ def shared(session: Session, team: Team | None) -> Iterator[SharedBase]:
     team.farewell = base.farewell
     try:
         yield base
+        if team.apart:                                  # a cancel that keeps what there is: nobody listens any more
+            return
         if team.first:
             base._call(END)
         else:

@@ -34,6 +34,42 @@ def test_a_model_without_blocks_is_a_sentence(pack):
             torch.nn.Linear(2, 2), 0, 2, torch.device("cpu"), gather=None)
 
 
+def test_a_backward_through_the_blocks_of_two_passes_has_the_gradient_of_the_whole_base(pack):
+    """As of a prompt and a negative one that do not fit together: no gradient leaves the first block of either."""
+    slices = pack.nodes.training.distributed.base_slices
+
+    class Block(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = (torch.nn.Linear(8, 8).requires_grad_(False) for _ in range(2))
+            self.scale = torch.nn.Parameter(torch.ones(8))
+
+        def forward(self, x):
+            return torch.tanh(self.second(self.first(x * self.scale)))
+    network = torch.nn.Module()
+    network.blocks = torch.nn.ModuleList(Block() for _ in range(3))
+    inputs = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(0))
+
+    def gradients():
+        first, second = (network.blocks[2](network.blocks[1](network.blocks[0](x))) for x in inputs)
+        return torch.autograd.grad((first * 2 - second).square().sum(), [block.scale for block in network.blocks])
+
+    def gather(whole, own):
+        gathered.append(len(gathered))
+        whole.copy_(own)
+        return lambda: None
+    with torch.enable_grad():
+        expected, gathered = gradients(), []
+        base = slices.BaseSlices(network, 0, 1, torch.device("cpu"), gather)
+        base.order.learning = True
+        found = gradients()
+        base.order.learning, base.order.following_it = False, True
+        again = gradients()
+    assert base.order.learnt == [0, 1, 2, 0, 1, 2, 2, 1, 0, 2, 1, 0] and gathered
+    assert all(block.users == 0 for block in base.blocks)
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(expected, found, again, strict=True))
+
+
 def test_a_step_that_the_others_have_taken_is_not_taken_again(pack, monkeypatch):
     training = pack.nodes.training
     team = training.distributed.team.Team(0, 2)
