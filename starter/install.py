@@ -18,11 +18,15 @@ PICTURES, PICTURE = "bottega_woodcut", "bottega_picture.png"    # PICTURE lies b
 
 
 def beside(path: Path, write):
-    """Calls write(temporary path) and renames: an interrupted run leaves no half-written file."""
+    """Calls write(temporary path) and renames: an interrupted run leaves no half-written file, and the file is as open
+    as the system makes files here, which those of safetensors are not by themselves."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        part.touch()
+        mode = part.stat().st_mode
         write(part)
+        part.chmod(mode)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

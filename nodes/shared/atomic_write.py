@@ -2,10 +2,14 @@
 
 A file is written beside its place as `<begin of its name>.<process>.<32 hex digits>.tmp`, brought to the disk, and
 only then gets its name in one step. What a killed process leaves there is removed by a later one.
+
+Whoever may read and write a file that is replaced may do so with the new one; a new file is as open as the system makes
+files here, whatever its writer does: safetensors makes files that their owner alone can read.
 """
 import logging
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -24,9 +28,13 @@ _looked_into: set[Path] = set()  # for leftovers, by this process, which leaves 
 def write_whole(path: str | os.PathLike, write: Callable[[Path], None], outlasts_power_cuts: bool = True) -> None:
     """Calls `write` with a path beside, and gives what lies there its name; makes the folder if needed.
 
+    Where the name is a link, the file that it leads to is written, and the link stays.
     outlasts_power_cuts: waits for the disk; off for what is checked when it is read and can be made again."""
     path = Path(path)
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     with _written_beside(path, write, outlasts_power_cuts) as beside:
+        _permit(beside, _mode(path))
         os.replace(beside, path)
 
 
@@ -65,15 +73,34 @@ def _written_beside(path: Path, write: Callable[[Path], None], waits: bool = Tru
         clear_leftovers([path.parent])
     beside = path.with_name(f"{path.name[:BEGIN]}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
     try:
+        beside.touch()
+        mode = _mode(beside)    # asking for the umask would change it for the threads beside this one
         write(beside)
         if waits:
             _sync(beside)
+        _permit(beside, mode)
         yield beside
     finally:
         beside.unlink(missing_ok=True)
     for folder in (path.parent, path.parent.parent) if waits else ():  # which may be new, too
         with suppress(OSError):  # Windows opens no folders, and some network drives do not sync them
             _sync(folder)
+
+
+def _mode(path: Path) -> int | None:
+    """Who may do what with a file; None where there is none."""
+    try:
+        found = os.stat(path).st_mode
+    except OSError:
+        return None
+    return stat.S_IMODE(found) if stat.S_ISREG(found) else None
+
+
+def _permit(path: Path, mode: int | None) -> None:
+    """Windows gives a new file what its folder says, and knows no other mode than read-only."""
+    if mode is not None and os.name != "nt":
+        with suppress(OSError):     # a volume without modes
+            os.chmod(path, mode)
 
 
 def _sync(path: Path) -> None:

@@ -63,6 +63,53 @@ def test_the_longest_name_can_be_written_and_its_leftover_is_known(atomic, tmp_p
     assert not atomic.write_unless_there(tmp_path / name, write) and names(tmp_path) == [name]
 
 
+@pytest.fixture(params=[0o022, 0o002, 0o077])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path):
+    return oct(path.stat().st_mode & 0o7777)
+
+
+def private(path):
+    """As safetensors writes: another file, which its owner alone can read."""
+    path.unlink()
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("write", [private, content("a")], ids=["private", "open"])
+def test_a_new_file_is_as_open_as_the_system_makes_files(atomic, volume, umask, tmp_path, write):
+    atomic.write_whole(tmp_path / "whole", write)
+    atomic.write_unless_there(tmp_path / "there", write)
+    new = atomic.write_new(tmp_path, "new", ".txt", write)
+    assert {mode(path) for path in (tmp_path / "whole", tmp_path / "there", new)} == {oct(0o666 & ~umask)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("before", [0o664, 0o640, 0o444, 0o600])
+def test_whoever_may_read_a_file_may_read_the_one_in_its_place(atomic, tmp_path, before):
+    kept = tmp_path / "kept.txt"
+    kept.write_text("old")
+    kept.chmod(before)
+    atomic.write_whole(kept, content("new"))
+    assert kept.read_text() == "new" and mode(kept) == oct(before)
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(atomic, tmp_path):
+    real, link = tmp_path / "real" / "a.txt", tmp_path / "links" / "a.txt"
+    for path in (real, link):
+        path.parent.mkdir()
+    real.write_text("old")
+    link.symlink_to(real)
+    atomic.write_whole(link, content("new"))
+    assert link.is_symlink() and real.read_text() == "new" and not real.is_symlink()
+    assert names(tmp_path / "links") == names(tmp_path / "real") == ["a.txt"]
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_what_fails_while_it_is_written_leaves_nothing_and_keeps_what_was_there(atomic, tmp_path, failure):
     def fail(path):

@@ -123,6 +123,12 @@ def test_installing_again_writes_nothing(installed):
     assert stamps() == before and len(before) == 3 + len(LORAS) + 2 * 12
 
 
+def test_what_is_installed_is_as_open_as_any_new_file(installed, tmp_path):
+    (tmp_path / "any").touch()
+    modes = {path.stat().st_mode for path in installed.rglob("*") if path.is_file()}
+    assert modes == {(tmp_path / "any").stat().st_mode}
+
+
 def test_an_interrupted_write_leaves_no_file_behind(tmp_path):
     from install import beside
 

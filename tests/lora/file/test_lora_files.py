@@ -1,4 +1,5 @@
 """Files that are whole are read as they are; files that are not say so in one sentence, and nothing is loaded."""
+import os
 import pickle
 import re
 import struct
@@ -25,6 +26,17 @@ def test_what_is_written_is_read_back(tmp_path, files):
     assert metadata == {"ss_network_dim": "3"} and tensors.keys() == sample().keys() | {"t"}
     assert all(torch.equal(tensors[key], value) and tensors[key].dtype == value.dtype
                for key, value in sample().items())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_lora_is_as_open_as_any_new_file_and_stays_as_open_as_it_was(tmp_path, files):
+    (tmp_path / "any").touch()
+    path = tmp_path / "hand.safetensors"
+    files.write_lora(path, sample(), {})
+    assert path.stat().st_mode == (tmp_path / "any").stat().st_mode
+    path.chmod(0o664)
+    files.write_lora(path, sample(), {})
+    assert path.stat().st_mode & 0o777 == 0o664
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, files):
