@@ -22,12 +22,47 @@ def test_a_quick_drag_skips_no_bar_and_draws_the_line_between(node):
     assert node.value() == "D00=0; D01=0.25; D02=0.5; D03=0.75"  # D04=1 is what it was
 
 
-def test_a_drag_far_below_a_bar_gives_a_negative_ratio_and_a_little_below_it_zero(node):
-    x, y = node.point("D03", 0)
-    node.drag(node.point("D03", 0.5), (x, y + 8))
+def test_a_drag_stops_at_zero_and_at_the_top_however_far_it_goes(node):
+    (x, bottom), (_, top) = node.point("D03", 0), node.point("D03", 1.5)
+    node.drag(node.point("D03", 0.5), (x, bottom + 300), release=False)
+    assert node.value() == "D03=0" and scale(node) == ["0", "1.5"]
+    node.page.mouse.move(x, top - 300)
+    assert node.value() == "D03=1.5" and scale(node) == ["0", "1.5"]
+    node.page.mouse.move(*node.point("D03", 0.1))
+    node.page.mouse.up()
+    assert node.value() == "D03=0.1"  # no way back that has to be gone first
+
+
+def test_with_shift_a_drag_goes_below_zero_and_the_scale_follows_when_it_ends(node):
+    node.drag(node.point("D03", 0.5), release=False)
+    node.page.keyboard.down("Shift")
+    node.page.mouse.move(*node.point("D03", -0.75))
+    assert node.value() == "D03=-0.75" and scale(node) == ["0", "1.5"]
+    node.page.keyboard.up("Shift")
+    node.page.mouse.move(*node.point("D03", -0.8))
     assert node.value() == "D03=0"
-    node.drag(node.point("D03", 0.5), (x, y + 58))
-    assert float(node.value().removeprefix("D03=")) < -0.5
+    node.page.keyboard.down("Shift")
+    node.page.mouse.move(*node.point("D03", -0.75))
+    node.page.mouse.up()
+    node.page.keyboard.up("Shift")
+    assert scale(node) == ["-1", "1.5"]
+
+
+def test_between_plus_and_minus_a_drag_rests_at_zero(node):
+    node = Node(node.page, blocks="D00=-1")
+    box = node.bar("D03").locator(".track").bounding_box()
+    x, at = box["x"] + box["width"] / 2, lambda ratio: box["y"] + box["height"] * (1 - (ratio + 1) / 2.5)
+    node.drag((x, at(0.5)), (x, at(-0.3)), release=False)
+    assert node.value() == "D00=-1; D03=0"
+    node.page.mouse.move(x, at(-0.5))
+    assert node.value() == "D00=-1; D03=-0.5"
+    node.page.mouse.move(x, at(0.3))
+    assert node.value() == "D00=-1; D03=0"
+    node.page.mouse.up()
+
+
+def scale(node):
+    return [node.bar("D03").get_attribute(f"aria-value{end}") for end in ("min", "max")]
 
 
 def test_a_number_is_typed_for_the_bar_with_the_focus(node):
@@ -89,6 +124,8 @@ def test_dragging_one_of_several_selected_moves_them_all(node):
     node.bar("S12").click(modifiers=["ControlOrMeta"])
     node.drag(node.point("S12", 1.0), node.point("S12", 0.5))
     assert node.value() == "S10,S12=0.5"
+    node.drag(node.point("S12", 0.5), node.point("S12", -3))
+    assert node.value() == "S10,S12=0"
 
 
 def test_the_slider_of_a_family_sets_all_of_it(node):

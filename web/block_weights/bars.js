@@ -7,7 +7,8 @@ const NARROWEST_COMPACT = 7;
 const WIDEST = 34;
 const FOLDED = 132;
 const FOLDED_AT_FIRST = (name) => name === "BASE" || name.startsWith("TE.");
-const DEAD_ZONE = 0.35; // share of a bar's height beyond its end where the ratio stays at the end
+const DETENT = 0.15; // share of a bar that a drag must go past 0 before the ratio changes its sign
+const HOW = "Drag to set; a drag stops at 0 and at the top. Hold Shift while dragging to go past them, Alt for finer steps.";
 
 export const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
@@ -58,7 +59,7 @@ export class Bars {
     const all = element("div", { className: "all", tabIndex: 0, title: `All of ${name}: drag sideways, or arrow keys` });
     all.setAttribute("role", "slider");
     all.setAttribute("aria-label", `all of ${name}`);
-    const strip = element("div", { className: "strip" });
+    const strip = element("div", { className: "strip", title: HOW });
     const section = element("section", { className: "family" },
       element("div", { className: "head" }, fold, count, all), strip);
     section.setAttribute("role", "group");
@@ -166,18 +167,16 @@ export class Bars {
     if (event.shiftKey || event.ctrlKey || event.metaKey) return this.on.choose(alias, event.shiftKey);
     const strip = this.bars.get(alias).strip;
     const row = rowOf(strip, this.bars.get(alias).bar);
-    const first = this.#ratioAt(event, row);
     const together = this.on.press(alias);
-    let last = row.findIndex(({ name }) => name === alias);
+    const { at, first } = this.#ratios(event, ({ clientY }) => (row[0].bottom - clientY) / (row[0].bottom - row[0].top));
+    let [last, before] = [row.findIndex(({ name }) => name === alias), undefined];
     const follow = (move) => {
-      const ratio = this.#ratioAt(move, row);
-      if (together) return this.on.shift(ratio - first);
-      const column = nearest(row, move.clientX);
-      this.on.paint(between(row, last, column, this.lastRatio ?? ratio, ratio));
-      [last, this.lastRatio] = [column, ratio];
+      if (together) return this.on.shift(snap(at.raw(move) - first, move), (from, to) => this.#held(from, to, move));
+      const [ratio, column] = [snap(at(move), move), nearest(row, move.clientX)];
+      this.on.paint(between(row, last, column, before ?? ratio, ratio));
+      [last, before] = [column, ratio];
     };
-    if (!together) follow(event);
-    this.#drag(event, strip, follow);
+    this.#drag(event, strip, follow, !together);
   }
 
   #slideAll(event, entry) {
@@ -185,34 +184,47 @@ export class Bars {
     event.preventDefault();
     entry.all.focus({ preventScroll: true });
     const { left, width } = entry.all.getBoundingClientRect();
+    const { at } = this.#ratios(event, ({ clientX }) => (clientX - left) / width);
     const follow = (move) => {
-      const ratio = this.scale.low + ((move.clientX - left) / width) * (this.scale.high - this.scale.low);
-      this.on.paint(entry.aliases.map((name) => [name, snap(Math.max(this.scale.low, Math.min(this.scale.high, ratio)), move)]));
+      const ratio = snap(at(move), move);
+      this.on.paint(entry.aliases.map((name) => [name, ratio]));
     };
     this.on.press(null);
-    follow(event);
-    this.#drag(event, entry.all, follow);
+    this.#drag(event, entry.all, follow, true);
   }
 
-  #drag(event, target, follow) {
+  /** Until the pointer is up the scale stays as it is; at once: the press itself sets a ratio too. */
+  #drag(event, target, follow, atOnce) {
     this.dragging = true;
+    if (atOnce) follow(event);
     target.setPointerCapture(event.pointerId);
     target.onpointermove = follow;
     target.onpointerup = target.onpointercancel = target.onlostpointercapture = () => {
       target.onpointermove = target.onpointerup = target.onpointercancel = target.onlostpointercapture = null;
       this.dragging = false;
-      this.lastRatio = undefined;
       this.on.release();
     };
   }
 
-  #ratioAt(event, row) {
-    const { top, bottom } = row[0];
+  /** What a drag that began with an event says: at(event) within its stops, at.raw(event) without them. */
+  #ratios(event, shareOf) {
     const { low, high } = this.scale;
-    let share = (bottom - event.clientY) / (bottom - top);
-    if (share < 0) share = Math.min(0, share + DEAD_ZONE);
-    if (share > 1) share = Math.max(1, share - DEAD_ZONE);
-    return snap(low + share * (high - low), event);
+    const raw = (move) => low + shareOf(move) * (high - low);
+    const first = raw(event);
+    let side = low < 0 && first < 0 ? -1 : 1; // of 0
+    const at = (move) => {
+      const ratio = raw(move);
+      if (low < 0 && ratio * side < -DETENT * (high - low)) side = -side;
+      return move.shiftKey ? ratio : this.#held(side, ratio, move);
+    };
+    return { at: Object.assign(at, { raw }), first };
+  }
+
+  /** A ratio that a drag may reach from another one: on its side of 0 and on the scale, unless Shift is held. */
+  #held(from, to, { shiftKey }) {
+    if (shiftKey) return to;
+    const [least, most] = from < 0 ? [this.scale.low, 0] : [0, this.scale.high];
+    return Math.min(most, Math.max(least, to));
   }
 }
 

@@ -208,7 +208,10 @@ export class Editor {
     return {
       press: (alias) => this.#press(alias),
       paint: (painted) => this.#paint(painted),
-      shift: (by) => this.#paint([...this.selection].map((alias) => [alias, (this.started.get(alias) ?? 1) + by])),
+      shift: (by, held) => this.#paint([...this.selection].map((alias) => {
+        const from = this.started.get(alias) ?? 1;
+        return [alias, held(from, from + by)];
+      })),
       release: () => this.write(this.host.read(), true),
       choose: (alias, range) => this.choose(alias, range),
       focus: (alias) => { this.current = alias; this.#read(alias); },
