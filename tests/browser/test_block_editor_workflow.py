@@ -133,6 +133,19 @@ def test_a_file_for_no_known_model_leaves_the_text_and_a_sentence(node):
     assert node.bar("D07").get_attribute("aria-valuenow") == "0.5"
 
 
+def test_a_file_that_names_its_blocks_has_bars_before_any_run_marked_as_from_the_file(node):
+    node = Node(node.page, "bottega_woodcut.safetensors", "J01=0.5; J07=0.5")
+    hint = node.page.locator(".bottega-blocks .hint")
+    assert hint.inner_text().startswith("From the names in the file: the model may have more blocks.")
+    assert node.page.locator(SHOWN).count() == 3 and node.bar("J01").get_attribute("aria-valuenow") == "0.5"
+    node.page.mouse.move(0, 0)
+    assert node.page.locator(".bottega-blocks .also .bad").count() == 0  # J07 may be there
+    told = json.dumps([{"block": f"J{n:02}", "in_file": n < 3, "ratio": 1} for n in range(8)])
+    show(node.page, "BottegaLoadLora", {"bottega_blocks": [told]})
+    node.bar("J07").wait_for()
+    assert not hint.is_visible() and node.bar("J07").get_attribute("aria-valuenow") == "0.5"
+
+
 def test_what_a_run_said_of_the_model_wins_and_survives_a_reload(node):
     told = json.dumps([{"block": "D00", "in_file": True, "ratio": 1}, {"block": "D01", "in_file": False, "ratio": 1}])
     show(node.page, "BottegaLoadLora", {"bottega_blocks": [told]})

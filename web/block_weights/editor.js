@@ -8,6 +8,7 @@ import { Toolbar } from "./toolbar.js";
 
 const STEPS = { ArrowUp: 1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
 const UNKNOWN = "The blocks are not known yet. Choose a LoRA file, run the node once, or say which model it is for:";
+const PARTIAL = "From the names in the file: the model may have more blocks. Run the node once, or say which model it is for:";
 
 /**
  * Puts an editor into an element.
@@ -15,7 +16,7 @@ const UNKNOWN = "The blocks are not known yet. Choose a LoRA file, run the node 
  * host: read() gives the text, write(text, done) takes it (done: the gesture has ended), view is an object that keeps
  * folded families, compact and text mode, keep() is called when it has changed, resized() when the height has,
  * architectures() lists names, choose(name) takes one. `known` is {blocks: [{block, path, in_file, energy}], message,
- * presets, layouts}.
+ * presets, layouts, partial: whether the model may have more blocks}.
  */
 export class Editor {
   constructor(root, host) {
@@ -108,10 +109,10 @@ export class Editor {
   }
 
   #showHint(known) {
-    const { message } = this.known;
-    const words = [known ? message : message || UNKNOWN].filter(Boolean);
-    this.hint.hidden = !words.length;
-    this.hint.replaceChildren(...words, ...(known ? [] : [" ", this.tools.architectures]));
+    const { message, partial } = this.known;
+    const words = message || (!known ? UNKNOWN : partial ? PARTIAL : "");
+    this.hint.hidden = !words;
+    this.hint.replaceChildren(words, ...(known && !partial ? [] : [" ", this.tools.architectures]));
   }
 
   /** What stands in the text and no bar shows. */
@@ -124,8 +125,9 @@ export class Editor {
   }
 
   #chip(item) {
-    const bad = item.kind === "bad" || (item.lost.length > 0 && this.book.blocks.length > 0);
-    const why = item.problem ?? (bad ? `not among the blocks known here: ${item.lost.join(", ")}`
+    const lost = item.lost.length > 0 && this.book.blocks.length > 0;
+    const bad = item.kind === "bad" || (lost && !this.known.partial);
+    const why = item.problem ?? (lost ? `not among the blocks known here: ${item.lost.join(", ")}`
       : item.borrowed ? "the bars show what this stands for" : "kept as it is; the bars do not show it");
     const chip = element("button", { type: "button", textContent: item.text.replace(/\s+/g, " "), title: why,
       className: bad ? "bad" : "" });
@@ -333,7 +335,8 @@ export class Editor {
     if (!state) {
       const within = this.known.blocks.filter(({ in_file }) => in_file).length;
       const told = this.known.blocks.some(({ in_file }) => in_file !== undefined);
-      const share = told ? `${within} of ${this.known.blocks.length} blocks are in the LoRA` : "";
+      const share = !told ? "" : this.known.partial ? `${within} blocks named in the file`
+        : `${within} of ${this.known.blocks.length} blocks are in the LoRA`;
       this.note.textContent = [this.known.architecture, share].filter(Boolean).join(" · ");
       return;
     }

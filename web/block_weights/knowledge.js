@@ -19,11 +19,12 @@ export const architectures = (api) => asked(api, "/bottega/architectures");
 export const presets = (api) => asked(api, "/bottega/presets");
 
 /**
- * One list of blocks from three sources.
+ * One list of blocks from three sources, and which of them it is from: {blocks, from: "run", "table" or "names"}.
  *
  * file: the server's answer for the chosen LoRA, or null. ran: {lora, blocks} of the node's last run, or null.
  * chosen: the blocks of an architecture picked by hand, or null. What ran knows the model and wins, unless the file
- * is another one and has blocks that the model of that run did not have.
+ * is another one and has blocks that the model of that run did not have. "names": the names in the file alone, whose
+ * model no table knows and may have more.
  */
 export function merge(file, ran, chosen, name) {
   const fromFile = new Map((file?.blocks ?? []).map((entry) => [entry.block, entry]));
@@ -33,12 +34,16 @@ export function merge(file, ran, chosen, name) {
   if (ran && (sameFile || fits || !file?.blocks?.length)) {
     const said = (entry) => (sameFile || !file?.blocks ? entry.in_file : has.has(entry.block));
     const told = (entry) => (sameFile && entry.energy !== undefined ? { energy: entry.energy } : {});
-    return ran.blocks.map((entry) => ({
+    return { from: "run", blocks: ran.blocks.map((entry) => ({
       ...fromFile.get(entry.block), block: entry.block, in_file: said(entry), ...told(entry),
-    }));
+    })) };
   }
-  if (fromFile.size && (file.architecture || !chosen)) return [...fromFile.values()];
-  return (chosen ?? []).map((entry) => ({ ...entry, ...fromFile.get(entry.block) }));
+  if (fromFile.size && (file.architecture || !chosen)) {
+    return { from: file.architecture ? "table" : "names", blocks: [...fromFile.values()] };
+  }
+  const within = (block) => (has.size ? { in_file: has.has(block) } : {});
+  return { from: "table", blocks: (chosen ?? []).map((entry) => (
+    { ...entry, ...within(entry.block), ...fromFile.get(entry.block) })) };
 }
 
 /** The presets and layouts of vectors that fit a list of blocks: those of its family, and those of any model. */
@@ -63,10 +68,11 @@ export function fitting(all, blocks) {
  * as for `merge`, `chosen` by name; settings: {vectorMode, a, b} of the node.
  */
 export function knowledge({ found, all, table, ran, chosen, file, settings: { vectorMode, a, b } }) {
-  const blocks = merge(found, ran ?? null, table[chosen] ?? null, file);
-  const { menu, layouts, texts } = fitting(all, blocks);
+  const { blocks, from } = merge(found, ran ?? null, table[chosen] ?? null, file);
+  const partial = from === "names";
+  const { menu, layouts, texts } = fitting(all, partial ? [] : blocks);
   return {
-    blocks, architecture: found?.architecture || (blocks.length && !ran ? chosen : ""), message: found?.error ?? "",
+    blocks, partial, architecture: found?.architecture || (blocks.length && !ran ? chosen : ""), message: found?.error ?? "",
     presets: menu, texts, layouts: vectorMode === "inspire" ? undefined : layouts,
     letters: a === undefined ? {} : { A: a, a: a / 2, B: b, b: b / 2 }, // small letters are half of them
   };

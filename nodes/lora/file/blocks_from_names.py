@@ -11,7 +11,7 @@ from functools import cache
 from comfy import weight_adapter
 from torch import Tensor
 
-from ..model.blocks import ENCODER_FAMILIES, MODEL_FAMILIES, Place
+from ..model.blocks import ENCODER_FAMILIES, MODEL_FAMILIES, MODEL_PREFIX, Place, model_places
 from ..patches.adapter_parts import part
 from ..patches.peft_dora import PeftDora
 from ..patches.shape_check import own_problem
@@ -67,6 +67,23 @@ def file_places(patches: Mapping[str, object]) -> dict[str, Place]:
         spelled, alias = _encoder(name) or _model(name, flux), reading.aliases.get(module)
         found[name] = _place(alias, module, spelled, reading.architecture) if alias else spelled
     return {name: place for name, place in found.items() if place}
+
+
+def spelled_places(modules: Iterable[str]) -> dict[str, Place]:
+    """The places that modules with the host's own names have in whatever model they are for, in the order of the blocks.
+
+    Other names are left out, and numbered lists that only the model tells from a layer or two."""
+    places = model_places(f"{module}.weight" for module in modules if module.startswith(MODEL_PREFIX))
+    known = {key.removesuffix(".weight"): place for key, place in places.items()
+             if not (place.alias.startswith("BASE.") and re.search(r"(^|\.)\d+\.", place.rest))}
+    families = sorted(dict.fromkeys(map(_family, known.values())), key=lambda family: family[0])    # BASE last
+    order = {name: (families.index(_family(place)), int(re.search(r"\d*$", place.alias)[0] or 0))
+             for name, place in known.items()}
+    return dict(sorted(known.items(), key=lambda item: order[item[0]]))
+
+
+def _family(place: Place) -> tuple[bool, str]:
+    return place.alias.startswith("BASE."), place.alias.rstrip("0123456789")
 
 
 def width(patch) -> int | None:

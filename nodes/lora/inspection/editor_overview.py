@@ -1,13 +1,12 @@
 """What the editor of block weights shows: of a LoRA file its architecture, blocks and how much it changes each; and,
 after a run, the energies that depend on the weights of the model."""
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from weakref import ref
 
 from ..applying.patching import ApplyResult, Change
 from ..file import architecture_detection as detection
-from ..file.blocks_from_names import file_patches, width
+from ..file.blocks_from_names import file_patches, spelled_places, width
 from ..file.lora_files import LoraFile, key_count, read_lora
 from ..patches.energy import block_energies, needs_weight, own_weight
 
@@ -19,6 +18,7 @@ SMALL = 5_000_000  # numbers in a file, below which all of it is measured, also 
 def overview(path: str | Path) -> dict:
     """{architecture, blocks: [{block, path, in_file, energy}], unplaced: how many modules are in no known block}.
 
+    Without a known architecture, which is then "", the blocks are those that the file names, and the model may have more.
     Reads the whole file and keeps nothing of it. energy is the norm of the block's change at strength 1, or None where
     it depends on the model's weights. Raises what read_lora and file_patches raise, and ValueError for a file of more
     than MOST_KEYS keys."""
@@ -27,19 +27,23 @@ def overview(path: str | Path) -> dict:
                          "its blocks are shown after a run.")
     patches = [(key.rpartition(".")[0], patch) for key, patch in file_patches(read_lora(path).tensors).items()]
     reading = detection.read({module: width(patch) for module, patch in patches})
-    energies = block_energies((reading.aliases[module], patch, None) for module, patch in patches
-                              if module in reading.aliases)
+    places = {} if reading.architecture else spelled_places(module for module, _ in patches)
+    aliases = {module: place.alias for module, place in places.items()} | reading.aliases
+    energies = block_energies((aliases[module], patch, None) for module, patch in patches if module in aliases)
+    paths = {place.alias: place.path for place in places.values()} | _paths(reading)
     return {"architecture": reading.architecture,
-            "blocks": [_block(alias, energies, detection.architectures().get(reading.architecture))
-                       for alias in reading.blocks],
-            "unplaced": sum(module not in reading.aliases for module, _ in patches)}
+            "blocks": [_block(alias, path, energies.get(alias)) for alias, path in paths.items()],
+            "unplaced": sum(module not in aliases for module, _ in patches)}
 
 
-def _block(alias: str, energies: Mapping, entry: detection.Architecture | None) -> dict:
-    energy = energies.get(alias)
+def _paths(reading: detection.Reading) -> dict[str, str | None]:
+    entry = detection.architectures().get(reading.architecture)
+    return {alias: entry and detection.path(alias, entry) for alias in reading.blocks}
+
+
+def _block(alias: str, path: str | None, energy) -> dict:
     known = energy and not energy.unknown
-    return {"block": alias, "path": entry and detection.path(alias, entry), "in_file": energy is not None,
-            "energy": energy.norm if known else None}
+    return {"block": alias, "path": path, "in_file": energy is not None, "energy": energy.norm if known else None}
 
 
 def run_energies(lora: LoraFile, result: ApplyResult, *patchers) -> dict[str, float]:

@@ -124,3 +124,17 @@ def test_energy_that_only_the_model_could_tell_is_none(tmp_path, overview):
     save_file(dora, tmp_path / "dora.safetensors")
     entry = next(e for e in overview(tmp_path / "dora.safetensors")["blocks"] if e["block"] == "D07")
     assert entry == {"block": "D07", "path": "double_blocks.7", "in_file": True, "energy": None}
+
+
+def test_a_file_of_no_known_model_shows_the_blocks_that_it_names(tmp_path, overview):
+    names = ["joint_blocks.10.x_block.attn.qkv", "joint_blocks.2.x_block.attn.qkv", "head", "refiners.1.proj"]
+    tensors = {f"diffusion_model.{name}{suffix}": tensor for name in names
+               for suffix, tensor in adapter("lora", (8, 24)).items()}
+    spelled_otherwise = {f"transformer.transformer_blocks.3.ff{suffix}": tensor
+                         for suffix, tensor in adapter("lora", (8, 24)).items()}
+    save_file(tensors | spelled_otherwise, tmp_path / "own.safetensors")
+    found = overview(tmp_path / "own.safetensors")
+    told = [(entry["block"], entry["path"], entry["in_file"]) for entry in found["blocks"]]
+    assert told == [("J02", "joint_blocks.2", True), ("J10", "joint_blocks.10", True), ("BASE.head", "head", True)]
+    assert found["architecture"] == "" and found["unplaced"] == 2
+    assert all(entry["energy"] > 0 for entry in found["blocks"])
