@@ -1,5 +1,6 @@
 """Art Critique in the real executor, with the pictures and the core nodes a user would wire to it."""
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,7 +131,16 @@ def test_the_page_gets_scores_reasons_and_a_strip_of_heat_maps(host, run):
     assert ground.size == (256, 192) and 100 < np.ptp(np.asarray(ground)) < 179  # in grey, with 0.7 of its contrast
     assert strip.mode == "RGBA" and strip.size == (64, 48 * first["heat"]["tiles"])
     mapped = {c["name"]: c["column"] for c in first["criteria"] if c["tile"] is not None}
+    ends = {c["name"]: c["ends"] for c in first["criteria"]}
+    assert ends["Line"] == ["adds nothing", "adds most"] and ends["Symmetry"] == ["alike", "differs most"]
+    assert first["tries"] == []  # nobody asked
     assert mapped["Line"] == "Edge density" and first["band"][0] < first["score"] < first["band"][1]
+
+
+def test_the_key_on_the_page_has_the_colours_of_the_heat_maps(pack):
+    style = (Path(__file__).parents[2] / "web" / "critique" / "style.css").read_text(encoding="utf-8")
+    colours = ", ".join("rgb({} {} {})".format(*stop) for stop in pack.nodes.charts.drawing.theme.HEAT)
+    assert f"90deg,\n  {colours})" in style
 
 
 @pytest.mark.parametrize("unusual", [lambda y, x: x > 0.8, lambda y, x: (y > 0.7) & (x < 0.3)])

@@ -231,6 +231,8 @@ def test_counterfactuals_are_reported_when_asked_for(host, photograph, pack, mon
     found = entry["counterfactuals"]
     assert "### What to try" in outputs["3"]["text"][0]
     assert found and all(each["points"][1] >= each["points"][0] + 10 for each in found)
+    [shown_on_page] = json.loads(outputs["2"]["bottega_critique"][0])
+    assert shown_on_page["tries"] == [module.in_short(module.Counterfactual(**each)) for each in found]
     assert found[0]["criterion"] == "Value" and found[0]["score"][0] == pytest.approx(entry["score"])
 
 

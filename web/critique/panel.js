@@ -12,6 +12,7 @@ const NODE = "BottegaCritique";
 const OUTPUT = "bottega_critique";
 const HEIGHT = 390;
 const WITHOUT_REASONS = 300;
+const TRY = 34; // for each of what to try
 
 /** What to do with a new node of the page. */
 export const showCritique = ({ app, api }) => (node) => {
@@ -46,7 +47,8 @@ class Panel {
     this.pictures = pictures;
     this.shown = Math.min(this.shown, this.pictures.length - 1);
     this.root.hidden = false;
-    this.height = this.pictures.some(({ reasons }) => reasons.length) ? HEIGHT : WITHOUT_REASONS;
+    this.height = (this.pictures.some(({ reasons }) => reasons.length) ? HEIGHT : WITHOUT_REASONS)
+      + TRY * Math.max(...this.pictures.map(({ tries }) => tries?.length ?? 0));
     this.root.style.minHeight = `${this.height}px`;
     this.draw();
     fit(this.node);
@@ -57,12 +59,13 @@ class Panel {
     const rated = picture.criteria.filter(({ typicality }) => typicality !== null);
     this.heat = shape("svg", { class: "heat" });
     this.caption = element("div", "caption");
+    this.key = element("div", "key");
     const values = rated.map(({ id, name, typicality }) => ({ id, name, value: typicality }));
     const draw = picture.score === null ? opposites : values.length < 3 ? levels : radar; // two make no shape
     const drawn = draw(picture.score === null ? picture.positions : values, (id) => this.point(id));
     const upper = element("div", "upper");
     const stage = element("div", "stage");
-    stage.append(this.heat, this.caption);
+    stage.append(this.heat, this.caption, this.key);
     upper.append(drawn, stage);
     this.root.replaceChildren(this.#head(picture), upper, this.#reasons(picture));
     this.point(null);
@@ -75,6 +78,7 @@ class Panel {
     const mapped = shown.filter(({ tile }) => tile !== null);
     const chosen = mapped.find((each) => each.id === id) ?? strongest(mapped);
     for (const part of this.root.querySelectorAll("[data-id]")) part.classList.toggle("on", part.dataset.id === chosen?.id);
+    this.#explain(chosen?.ends);
     if (!chosen) {
       this.caption.textContent = "No heat map for these criteria.";
       return;
@@ -84,6 +88,12 @@ class Panel {
       ? `${asked.name} belongs to the picture as a whole; shown: ${chosen.name}`
       : `${chosen.name}: ${chosen.column}`;
     this.#place(picture, chosen.tile);
+  }
+
+  /** What dark and bright mean: "adds nothing", a bar of the colours between, "adds most". */
+  #explain(ends) {
+    this.key.hidden = !ends;
+    this.key.replaceChildren(...(ends ? [element("span", "", ends[0]), element("i"), element("span", "", ends[1])] : []));
   }
 
   /** Lays one tile of the strip over the picture in grey; SVG keeps its shape, whatever room there is. */
@@ -127,9 +137,15 @@ class Panel {
     return [pager];
   }
 
-  #reasons({ reasons }) {
+  #reasons({ reasons, tries = [] }) {
     const list = element("ul", "reasons");
     for (const reason of reasons.slice(0, 3)) list.append(emphasised(reason));
+    for (const edit of tries) {
+      const item = emphasised(`Try: ${edit}`);
+      item.className = "try";
+      item.title = "Done to this picture and measured again";
+      list.append(item);
+    }
     return list;
   }
 }

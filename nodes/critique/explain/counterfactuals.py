@@ -130,6 +130,12 @@ def words(found: Counterfactual) -> str:
             f"{found.score[0]:.1f} -> {found.score[1]:.1f}; side effects: {others}.")
 
 
+def in_short(found: Counterfactual) -> str:
+    """The same in a line, for the node on the page."""
+    return (f"{found.edit}: **{found.criterion}** {found.points[0]:.0f} -> {found.points[1]:.0f}, "
+            f"score {found.score[0]:.1f} -> {found.score[1]:.1f}")
+
+
 def _confirmed(search: EditSearch, copy: SmallCopy, criterion: Criterion, points: float) -> Counterfactual | None:
     reached = [(amount / edit.most, number) for number, edit in enumerate(EDITS)
                if (amount := smallest(copy, criterion, edit, points)) is not None]

@@ -39,6 +39,14 @@ class HeatMap(NamedTuple):
         return self.plane.clamp(min=0) if self.exact else self.plane.abs()
 
 
+def ends(column: str) -> tuple[str, str]:
+    """What dark and bright mean in the heat map of a column."""
+    if column in LACKS:
+        return "alike", "differs most"
+    verb = "adds" if column in EXACT else "hiding it changes"
+    return f"{verb} nothing", f"{verb} most"
+
+
 def heat_map(picture: Picture, criterion: Criterion, cells: int = HIDDEN_CELLS,
              step: Callable[[], None] = lambda: None) -> HeatMap:
     """The heat map of a criterion of one picture, of its first column that is a sum over places.

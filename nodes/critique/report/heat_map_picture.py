@@ -4,7 +4,7 @@ from torch import Tensor
 
 from ...charts.drawing.scene import Node, image, layer, place, spread, text
 from ...charts.drawing.theme import LIGHT, ramp
-from ..explain.heat_maps import LACKS, HeatMap, dimmed, heat
+from ..explain.heat_maps import HeatMap, dimmed, ends, heat
 from ..explain.phrases import phrase
 from ..picture.planes import Picture
 
@@ -22,9 +22,7 @@ def heatmap(picture: Picture, found: HeatMap) -> Node:
     width, height = picture.size
     drawn = image(overlay(picture, heat(found.drawn, height, width)))
     key = image(ramp(torch.linspace(0, 1, 256)).expand(14, -1, -1))
-    verb = "adds" if found.exact else "hiding it changes"
-    ends = ("alike", "differs most") if found.column in LACKS else (f"{verb} nothing", f"{verb} most")
-    words = [text(each, 22, LIGHT.muted) for each in ends]
+    words = [text(each, 22, LIGHT.muted) for each in ends(found.column)]
     caption = spread([text(headline(found.column), 26, LIGHT.ink),
                       spread([words[0], key, words[1]], "x", 10, align="middle")], "y", 6)
     full = max(width, WIDEST_CAPTION)
