@@ -4,6 +4,7 @@ import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
 import { BlocksWidget, TYPE as BLOCKS } from "./block_weights/widget.js";
 import { showCritique } from "./critique/panel.js";
+import { followErrors, showErrors } from "./error/panel.js";
 import { showHelp } from "./help/panel.js";
 import { RowsWidget, TYPE as ROWS } from "./lora_rows/widget.js";
 import { followOpening } from "./opened.js";
@@ -22,12 +23,13 @@ const EDITORS = { [BLOCKS]: BlocksWidget, [ROWS]: RowsWidget }; // by the type o
 app.registerExtension({
   name: "bottega",
   init() {
-    for (const room of ["block_weights", "critique", "help", "lora_rows", "report", "text_widget", "training"]) {
+    for (const room of ["block_weights", "critique", "error", "help", "lora_rows", "report", "text_widget", "training"]) {
       styleSheet(new URL(`./${room}/style.css`, import.meta.url));
     }
     followPrompts({ app, api });
     followOutputs({ app, api });
     followTrainings({ app, api });
+    followErrors({ app, api });
     followOpening({ app }, () => recallOutputs({ app, api }), () => recallTrainings({ app, api }));
   },
   getCustomWidgets: () => Object.fromEntries(
@@ -41,6 +43,7 @@ app.registerExtension({
     showCritique({ app, api })(node);
     showTraining({ app, api })(node);
     showHelp(node);
+    showErrors(node);
     showReport({ app })(node);
     showResult({ app })(node);
   },

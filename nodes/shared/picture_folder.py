@@ -48,7 +48,7 @@ def locate(folder: str) -> Path:
 
     Raises ValueError with one sentence where there is no such folder, or `..` leads out of the input folder."""
     import folder_paths  # here, so that a process without the host can list folders
-    place, others = "a folder below ComfyUI's input directory", ""
+    place, elsewhere, there = "a folder below ComfyUI's input directory", "", ""
     try:
         typed = Path(folder.strip()).expanduser()
         place = "an absolute path" if typed.is_absolute() else place
@@ -57,21 +57,22 @@ def locate(folder: str) -> Path:
         path = typed if typed.is_absolute() else Path(folder_paths.get_input_directory()) / typed
         if _is_folder(path):
             return path
-        others = "" if typed.is_absolute() else _others(Path(folder_paths.get_input_directory()))
+        if not typed.is_absolute():
+            elsewhere = " or the whole path of a folder elsewhere"
+            there = _there(Path(folder_paths.get_input_directory()))
     except (RuntimeError, ValueError) as error:    # the home of nobody, or a name that no file system takes
         if str(error).startswith("folder: "):
             raise
-    raise ValueError(f"folder: expected {place} that exists{others}, got {quoted(folder)}")
+    raise ValueError(f"folder: expected {place} that exists{elsewhere}, got {quoted(folder)}{there}")
 
 
-def _others(root: Path) -> str:
-    """What else may be typed, for a message: a whole path, or a folder that is there."""
+def _there(root: Path) -> str:
+    """The folders that are there, for the end of a message: the page may cut what comes last."""
     try:
         names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError:
         names = []
-    there = f"; there are {shown([quoted(name) for name in names])}" if names else ""
-    return f" or the whole path of a folder elsewhere{there}"
+    return f"; there are {shown([quoted(name) for name in names])}" if names else ""
 
 
 def _is_folder(path: Path) -> bool:

@@ -101,14 +101,14 @@ def test_a_linked_picture_is_a_picture(folders, tmp_path):
     ("no/such", "a folder below ComfyUI's input directory that exists or the whole path of a folder elsewhere.*, "
                 "got no/such$"),
     ("../output", "a folder below ComfyUI's input directory or an absolute path, got ../output$"),
-    ("a/../../b", "or an absolute path, got"),
+    ("a/../../b", "or an absolute path, got a/../../b$"),
     ("/no/such", "an absolute path that exists, got /no/such$"),
     ("a\0b", "got a.b$"), ("x" * 5000, r"got x{117}\.\.\.$"), ("\udcff", "got .$"),
-    ("~nobody_of_that_name/x", "got ~nobody"), ("a\nb", "got a b$"),
+    ("~nobody_of_that_name/x", "got ~nobody_of_that_name/x$"), ("a\nb", "got a b$"),
 ])
 def test_a_folder_that_is_not_there_is_one_sentence_without_the_servers_paths(folders, typed, words):
     import folder_paths
-    with pytest.raises(ValueError, match=f"^folder: expected .*{words}") as error:
+    with pytest.raises(ValueError, match=f"^folder: expected .*{words[:-1]}(; there are .*)?$") as error:
         folders.locate(typed)
     assert folder_paths.get_input_directory() not in str(error.value)
     str(error.value).encode()
@@ -122,7 +122,7 @@ def test_a_folder_that_is_not_there_names_those_that_are(folders, monkeypatch, t
     with pytest.raises(ValueError) as error:
         folders.locate("inks")
     assert str(error.value) == ("folder: expected a folder below ComfyUI's input directory that exists or the whole "
-                                "path of a folder elsewhere; there are ink, oil, got inks")
+                                "path of a folder elsewhere, got inks; there are ink, oil")
 
 
 def test_a_folder_without_pictures_says_what_it_holds_instead(folders, tmp_path):
