@@ -70,7 +70,7 @@ def file_places(patches: Mapping[str, object]) -> dict[str, Place]:
 
 
 def spelled_places(modules: Iterable[str]) -> dict[str, Place]:
-    """The places that modules with the host's own names have in whatever model they are for, in the order of the blocks.
+    """The places that modules with the host's own names have in whatever model they are for, by blocks.
 
     Other names are left out, and numbered lists that only the model tells from a layer or two."""
     places = model_places(f"{module}.weight" for module in modules if module.startswith(MODEL_PREFIX))

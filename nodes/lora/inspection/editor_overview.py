@@ -18,10 +18,10 @@ SMALL = 5_000_000  # numbers in a file, below which all of it is measured, also 
 def overview(path: str | Path) -> dict:
     """{architecture, blocks: [{block, path, in_file, energy}], unplaced: how many modules are in no known block}.
 
-    Without a known architecture, which is then "", the blocks are those that the file names, and the model may have more.
-    Reads the whole file and keeps nothing of it. energy is the norm of the block's change at strength 1, or None where
-    it depends on the model's weights. Raises what read_lora and file_patches raise, and ValueError for a file of more
-    than MOST_KEYS keys."""
+    Without a known architecture, which is then "", the blocks are those that the file names, and the model may have
+    more. Reads the whole file and keeps nothing of it. energy is the norm of the block's change at strength 1, or None
+    where it depends on the model's weights. Raises what read_lora and file_patches raise, and ValueError for a file of
+    more than MOST_KEYS keys."""
     if (count := key_count(path)) > MOST_KEYS:
         raise ValueError(f"LoRA file: it holds {count} keys, and the editor looks into files of at most {MOST_KEYS}; "
                          "its blocks are shown after a run.")
