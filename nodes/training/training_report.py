@@ -16,7 +16,7 @@ def training_report(run: Trained, dataset: TrainingSet, asked: Settings) -> str:
     lines = [
         f"**{len(run.losses)} steps on {len(dataset.samples)} pictures**, {run.seconds_a_step:.3g} s a step; "
         + _shown(run, dataset),
-        f"- Loss: {first:.4f} at the start, {last:.4f} at the end (means of {tenth} step{'s' * (tenth > 1)})",
+        f"- Training loss: {first:.4f} at the start, {last:.4f} at the end ({_means_of(tenth)})",
         *_validation(run),
         *_critique(run),
         *([f"- Memory: {run.memory_plan.sentence()}"] if run.memory_plan else []),
@@ -51,8 +51,8 @@ def _validation(run):
         return []
     best, last = min(run.validated, key=lambda m: (math.isnan(m.loss), m.loss)), run.validated[-1]
     levels = ", ".join(f"{loss:.4f}" for loss in last.by_level)
-    return [f"- Validation: {run.validated[0].loss:.4f} at step {run.validated[0].step}, lowest {best.loss:.4f} at "
-            f"step {best.step}, {last.loss:.4f} at the end ({levels} from little noise to much)"]
+    return [f"- Validation loss: {run.validated[0].loss:.4f} at step {run.validated[0].step}, lowest {best.loss:.4f} "
+            f"at step {best.step}, {last.loss:.4f} at the end ({levels} from little noise to much)"]
 
 
 def _critique(run):
@@ -123,6 +123,10 @@ def _told(recipe):
                      if hasattr(plan, "__dict__") else [f"{plan}"])
             told.append(f"- {name}: {', '.join(parts)}")
     return ["", "As the recipe says:", *told] if told else []
+
+
+def _means_of(steps):
+    return f"means of the first and the last {steps} steps" if steps > 1 else "of the first and the last step"
 
 
 def _mean(values):

@@ -145,7 +145,7 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
         if session.base:
             gain.cannot("one device by itself has no whole base")
         until_the_end.callback(session.memory.settle_down)
-        with checkpoints.rescuing(progress.say):
+        with checkpoints.rescuing(progress.say, progress.note_state):
             _run_steps(session, checkpoints, samples, progress, asked_to_stop, gain)
             path = checkpoints.finish()
         progress.say(f"{session.step} of {settings.steps} steps done")     # instead of what it did last
@@ -309,7 +309,7 @@ def _draw_samples(session, samples, checkpoints, progress, judged=True):
     # A VAE may have pushed it off the device.
     load(session.patcher, session.dataset, session.rows_at_once, aside=session.base is not None)
     if pictures:
-        progress.show(session, pictures)
+        progress.show(session, pictures, samples.on_disk(session.step))
 
 
 def _result(session, check, path, newest, picture_weights=()):

@@ -53,6 +53,8 @@ def test_the_critique_shows_score_radar_and_reasons(critique):
 
 
 def test_pointing_at_a_criterion_shows_its_heat_map(critique):
+    key = critique.locator(".key")
+    assert key.inner_text().split("\n") == ["adds nothing", "adds most"]
     label = critique.locator('.radar .label[data-id="E5"]')
     label.dispatch_event("pointerenter")
     assert critique.locator(".caption").inner_text().startswith("Value: ")
@@ -60,6 +62,14 @@ def test_pointing_at_a_criterion_shows_its_heat_map(critique):
     critique.locator('.radar .label[data-id="P1"]').dispatch_event("pointerenter")
     assert critique.locator(".caption").inner_text().startswith("Balance")
     assert critique.locator(".heat .strip").get_attribute("y") != first
+
+
+def test_what_was_tried_and_measured_is_told_below_the_reasons(page):
+    run(page, {"one": node("LoadImage", image=PICTURE),
+               "tried": node("BottegaCritique", images=("one", 0), rubric="*=0; Value=high", counterfactuals=True)})
+    page.wait_for_selector(".bottega-critique:not([hidden]) .try", state="attached")
+    said = page.locator(".bottega-critique .try").first.inner_text()
+    assert re.fullmatch(r"Try: .+: Value \d+ -> \d+, score [\d.]+ -> [\d.]+", said)
 
 
 def test_the_heat_maps_are_there_to_be_seen(page, critique):
@@ -118,6 +128,7 @@ def test_the_words_of_a_critic_and_the_tables_behind_them_are_read_on_the_node(p
 
 STEPS = 4000    # so many that no machine is done before it is stopped
 WORDS = "document.querySelector('.bottega-training:not([hidden]) .words')?.textContent ?? ''"
+BUTTONS = ".bottega-training:not([hidden]) .foot button:visible"
 BEGINS = """() => { const canvas = document.querySelector(".bottega-training:not([hidden]) canvas");
     const pixels = canvas?.width && canvas.getContext("2d").getImageData(0, 0, 3, canvas.height).data;
     return Boolean(pixels) && pixels.some(value => value > 0); }"""
@@ -127,8 +138,11 @@ BEGINS = """() => { const canvas = document.querySelector(".bottega-training:not
 def trained(page, browser, server, renderer):
     """A training that was queued in one of two tabs with the same workflow, seen in both, in another browser, stopped
     and seen again; what each of them showed."""
-    prompt = deepcopy(training("bottega_woodcut", STEPS)) | {"shown": node("PreviewAny", source=("train", 2))}
-    prompt["train"]["inputs"]["seed"] = SEEDS[renderer]  # what the other renderer trained is in the host's cache
+    more = {"shown": node("PreviewAny", source=("train", 2)),
+            "words": node("CLIPTextEncode", text="a ship", clip=("clip", 0))}
+    prompt = deepcopy(training("bottega_woodcut", STEPS)) | more
+    # What the other renderer trained is in the host's cache.
+    prompt["train"]["inputs"] |= {"seed": SEEDS[renderer], "sample_prompts": ["words", 0], "vae": ["vae", 0]}
     seen = {}
     page.evaluate("async prompt => { app.graph.clear(); await app.loadApiJson(prompt, 'training'); }", prompt)
     page.wait_for_timeout(1000)  # until the host has made a tab of it
@@ -146,10 +160,10 @@ def trained(page, browser, server, renderer):
     other.set_default_timeout(240_000)
     show_workflow(other, saved)
     other.wait_for_function(BEGINS)
-    page.locator(".bottega-training:not([hidden]) button").dispatch_event("click")
+    page.locator(BUTTONS).first.dispatch_event("click")
     for name, each in {"its own": page, "another browser": other}.items():
         each.wait_for_function(f"() => ({WORDS}).includes('Stopped')")
-        seen[name] = each.evaluate(WORDS), each.locator(".bottega-training:not([hidden]) button").is_visible()
+        seen[name] = each.evaluate(WORDS), each.locator(BUTTONS).all_inner_texts()
     other.reload()
     other.wait_for_function("() => window.app?.extensionManager && !app.extensionManager.spinner")
     other.wait_for_timeout(1000)
@@ -172,8 +186,13 @@ def show_workflow(page, saved):
 
 
 def test_a_training_is_seen_and_can_be_stopped_and_kept(trained):
-    words, has_button = trained["its own"]
-    assert re.match(rf"Stopped at step \d+ of {STEPS}, and kept   loss [\d.]+$", words) and not has_button
+    words, buttons = trained["its own"]
+    assert re.match(rf"Stopped at step \d+ of {STEPS}, and kept   loss [\d.]+ \(mean of the last 20 steps\)$", words)
+    assert buttons == ["Go on"]
+
+
+def stopped_at(trained):
+    return int(re.search(r"at step (\d+)", trained["its own"][0])[1])
 
 
 def test_a_copy_of_the_workflow_in_another_tab_shows_no_training(trained):
@@ -182,6 +201,83 @@ def test_a_copy_of_the_workflow_in_another_tab_shows_no_training(trained):
 
 def test_another_browser_and_a_page_loaded_anew_show_the_whole_training(trained):
     assert trained["another browser"] == trained["its own"] and trained["after a reload"] == trained["its own"][0]
+
+
+def test_sample_pictures_are_stepped_through_and_shown_large(page, trained):
+    page.wait_for_function("() => document.querySelector('.bottega-training .picture img')?.naturalWidth > 0")
+    step = page.locator(".bottega-training .step")
+    assert step.inner_text() == f"after step {stopped_at(trained)}"
+    page.locator(".bottega-training .picture").dispatch_event("click")
+    page.wait_for_function("() => document.querySelector('.bottega-samples img')?.naturalWidth > 0")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".bottega-samples .words").inner_text() == "before the first step (1 of 2)"
+    page.keyboard.press("Escape")
+    page.locator(".bottega-samples").wait_for(state="detached")
+    assert step.inner_text() == "before the first step"
+
+
+def test_the_thin_curve_stands_out_from_its_ground(page, trained):
+    for theme in ("light", "dark"):
+        page.evaluate("id => app.extensionManager.setting.set('Comfy.ColorPalette', id)", theme)
+        page.wait_for_timeout(500)
+        thin, ground = page.evaluate(THIN)
+        assert contrast(over(thin, ground), ground) >= 3, (theme, thin, ground)
+
+
+# The colour of the thin curve, and of what it is drawn on: the canvas over the node.
+THIN = """() => { const panel = document.querySelector(".bottega-training:not([hidden])");
+    const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const fill = colour => { pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1); };
+    const read = () => [...pen.getImageData(0, 0, 1, 1).data].map(value => value / 255);
+    const node = app.graph.nodes.find(node => node.comfyClass === "BottegaTrainLora");
+    const card = document.querySelector(`[data-node-id="${node.id}"]`);
+    fill(card ? getComputedStyle(card.querySelector("[data-testid^='node-body']") ?? card).backgroundColor
+        : node.renderingBgColor ?? LiteGraph.NODE_DEFAULT_BGCOLOR);
+    fill(getComputedStyle(panel.querySelector("canvas")).backgroundColor);
+    const ground = read();
+    pen.clearRect(0, 0, 1, 1);
+    const probe = panel.appendChild(document.createElement("i"));
+    probe.style.color = "var(--thin)";
+    fill(getComputedStyle(probe).color);
+    probe.remove();
+    return [read(), ground]; }"""
+
+
+def over(colour, ground):
+    return [colour[3] * c + (1 - colour[3]) * g for c, g in zip(colour[:3], ground[:3], strict=True)]
+
+
+def contrast(one, other):
+    """Of WCAG 2, from 1 to 21."""
+    def luminance(colour):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+        return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_go_on_says_what_it_resumes_and_runs_on_from_there(page, trained):
+    button = page.locator(BUTTONS).first
+    button.dispatch_event("click")
+    page.wait_for_function(f"() => new RegExp('^\\\\d+ / {STEPS}').test({WORDS})")
+    resume = value_of(page, "BottegaTrainLora", "node.widgets.find(widget => widget.name === 'resume').value")
+    assert re.fullmatch(r"server_test(_\d{5})?", resume)
+    assert int(page.evaluate(WORDS).split(" ")[0]) > stopped_at(trained)
+    page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
+    page.wait_for_function(f"() => ({WORDS}).includes('Cancelled')")
+    assert button.inner_text() == "Go on"
+
+
+def test_the_whole_sentence_of_an_error_stands_on_the_node_until_the_next_run(page):
+    run(page, {"wrong": node("BottegaCritiqueReference", folder="nowhere")} | {
+        "shown": node("PreviewAny", source=("wrong", 1))})
+    words = page.locator(".bottega-error:not([hidden]) .words")
+    words.wait_for(state="attached")
+    assert re.match(r"folder: expected a folder below .*, got nowhere; there are ", words.inner_text())
+    page.evaluate("""() => { const node = app.graph.nodes.find(node => node.comfyClass === "BottegaCritiqueReference");
+        node.widgets.find(widget => widget.name === "folder").value = "bottega_woodcut"; app.queuePrompt(0); }""")
+    words.wait_for(state="hidden")
+    page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
 
 
 def test_a_training_that_was_out_of_sight_has_its_curve_when_it_comes_back(page, renderer):

@@ -13,7 +13,7 @@ from pathlib import Path
 from client import Failed, Refused, connect
 from PIL import Image, ImageDraw, ImageFont
 
-LOSS = r"Loss: (\S+) at the start, (\S+) at the end"
+LOSS = r"Training loss: (\S+) at the start, (\S+) at the end"
 SEEDS = 4
 PROMPT = ("a landscape of mountains with poplars on the left, slate and ochre, day, light from the right, "
           "high horizon, woodcut")

@@ -29,7 +29,7 @@ def test_the_loss_falls_and_the_report_says_what_was_done(host, feed, own_output
     model = tiny_sd3()
     shown, _ = host.run(graph(feed, model, steps=60, batch_size=4, learning_rate=3e-2))
     report = shown["train"]["text"][0]
-    start, end = re.search(r"Loss: ([\d.]+) at the start, ([\d.]+) at the end", report).groups()
+    start, end = re.search(r"Training loss: ([\d.]+) at the start, ([\d.]+) at the end", report).groups()
     assert float(end) < 0.95 * float(start)
     assert "13 of 13 adapters receive a gradient" in report
     assert files(own_output_folder) == ["hand.safetensors"]

@@ -1,6 +1,7 @@
-/** Losses of a running training as a curve: single steps faint, their running mean strong. */
+/** Losses of a running training as a curve: single steps thin, their fading mean strong. */
 
 const SMOOTH = 0.95;
+const RECENT = 20; // steps, as in the server's line of text
 const UNKNOWN = undefined;
 
 export class Losses {
@@ -13,6 +14,12 @@ export class Losses {
     while (this.values.length < first - 1) this.values.push(UNKNOWN);
     losses.forEach((loss, i) => { this.values[first - 1 + i] = loss ?? NaN; });
     return !this.values.includes(UNKNOWN);
+  }
+
+  /** {mean, of}: the mean of the latest losses, and of how many; NaN where none is known. */
+  recent() {
+    const latest = this.values.slice(-RECENT).filter(Number.isFinite);
+    return { mean: latest.reduce((sum, loss) => sum + loss, 0) / latest.length, of: latest.length };
   }
 
   /** The mean so far at each step, in which older losses fade. */
@@ -41,7 +48,7 @@ export function drawCurve(canvas, losses, steps, colours) {
   const [low, high] = range(losses.values);
   const x = (step) => (width * step) / Math.max(1, steps - 1);
   const y = (value) => height - 3 - ((height - 6) * (value - low)) / (high - low);
-  trace(pen, losses.values, x, y, colours.faint, 0.8);
+  trace(pen, losses.values, x, y, colours.thin, 1);
   trace(pen, smoothed, x, y, colours.strong, 2);
 }
 

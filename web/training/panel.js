@@ -1,16 +1,23 @@
-/** A training as it runs, on its node: the curve of its losses, its pace, and a button that stops it and keeps the result. */
+/**
+ * A training as it runs, on its node: the curve of its losses, its pace, its sample pictures, a button that stops it and
+ * keeps the result, and one that goes on with it.
+ */
 
 import { settled } from "../opened.js";
 import { nodeOf } from "../outputs.js";
 import { addPanel, chain, element, fit } from "../panel.js";
 import { isMine, workflowId } from "../prompts.js";
 import { drawCurve, Losses } from "./curve.js";
+import { goOn, resumeOf } from "./going_on.js";
+import { Samples } from "./samples.js";
 
 const NODES = new Set(["BottegaTrainLora", "BottegaCriticTrain"]);
 const EVENT = "bottega.training";
 const STOP = "/bottega/training/stop";
 const CURVES = "/bottega/training/curves";
 const HEIGHT = 150;
+const SAMPLES = 190; // pixels of the sample pictures and their slider
+const ABOUT = "Thin: the loss of each step. Strong: their fading mean. A validation loss, where there is one, is in the chart and the report.";
 const MOST_ASKED = 3; // times for losses that have passed this page by: a long curve has no beginning any more
 
 const ENDS = {
@@ -65,22 +72,31 @@ class Panel {
     this.root = element("div", "bottega-training");
     this.root.hidden = true;
     this.canvas = element("canvas");
+    this.canvas.title = ABOUT;
+    this.samples = new Samples(api);
     this.words = element("div", "words");
     this.words.setAttribute("role", "status");
     this.button = element("button", "", "Stop and keep");
     this.button.type = "button";
     this.button.title = "Ends the training after this step; the LoRA so far is saved and the graph goes on with it.";
     this.button.addEventListener("click", () => this.stop());
+    this.further = element("button", "", "Go on");
+    this.further.type = "button";
+    this.further.addEventListener("click", () => goOn(app, node, this.state.resume));
     const foot = element("div", "foot");
-    foot.append(this.words, this.button);
-    this.root.append(this.canvas, foot);
-    addPanel(node, "bottega_training", this.root, () => (this.state ? HEIGHT : 0));
+    foot.append(this.words, this.button, this.further);
+    this.root.append(this.canvas, foot, this.samples.root);
+    addPanel(node, "bottega_training", this.root, () => (this.state ? this.height : 0));
     this.observer = new ResizeObserver(() => this.state && this.#draw()); // out of sight a canvas has no size
     this.observer.observe(this.canvas);
   }
 
   dispose() {
     this.observer.disconnect();
+  }
+
+  get height() {
+    return HEIGHT + (this.samples.root.hidden ? 0 : SAMPLES);
   }
 
   update(state) {
@@ -96,11 +112,22 @@ class Panel {
   #show() {
     this.button.hidden = Boolean(this.state.ended);
     this.words.textContent = this.#sentence();
+    this.samples.update(this.state.samples, this.state.prompt_id);
+    this.#offer();
     this.#draw();
-    if (!this.root.hidden) return;
+    const height = `${this.height}px`;
+    if (!this.root.hidden && this.root.style.minHeight === height) return;
     this.root.hidden = false;
-    this.root.style.minHeight = `${HEIGHT}px`;
+    this.root.style.minHeight = height;
     fit(this.node);
+  }
+
+  /** "Go on", where the training has ended before its last step and there is something to go on from. */
+  #offer() {
+    const { ended, step, steps, resume } = this.state;
+    this.further.hidden = !ended || !resume || step >= steps || !resumeOf(this.node);
+    this.further.title = `Writes ${resume} into resume and runs the workflow: the training goes on after the last step that `
+      + "was kept. Run alone does not go on.";
   }
 
   #rest() {
@@ -126,7 +153,8 @@ class Panel {
 
   #sentence() {
     const { step, steps, rate, seconds_a_step: pace, eta, ended } = this.state;
-    const loss = `loss ${this.losses.smoothed().at(-1)?.toPrecision(3)}`;
+    const { mean, of } = this.losses.recent();
+    const loss = `loss ${mean.toPrecision(3)} (mean of the last ${of === 1 ? "step" : `${of} steps`})`;
     if (ended) return `${ENDS[ended](this.state)}   ${loss}`;
     return `${step} / ${steps}   ${loss}   rate ${rate.toPrecision(2)}   `
       + `${pace < 1 ? `${(1 / pace).toFixed(1)} it/s` : `${pace.toFixed(1)} s/it`}   ${clock(eta)} left`;
@@ -138,7 +166,7 @@ class Panel {
     requestAnimationFrame(() => {
       this.drawn = false;
       const style = getComputedStyle(this.root);
-      const colours = { strong: style.getPropertyValue("--accent"), faint: style.getPropertyValue("--line") };
+      const colours = { strong: style.getPropertyValue("--accent"), thin: style.getPropertyValue("--thin") };
       drawCurve(this.canvas, this.losses, this.state.steps, colours);
     });
   }

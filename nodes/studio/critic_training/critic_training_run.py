@@ -121,7 +121,7 @@ def train(model, request: CriticTrainingRequest, progress: RewardProgress, team=
         checkpoints = Checkpoints(session, stem, run_folder(stem, state), state, progress.warn)
         note_branch(session, checkpoints)
         note_run(checkpoints.run, progress.node_id)
-        with checkpoints.rescuing(progress.say):
+        with checkpoints.rescuing(progress.say, progress.note_state):
             cancelled = _train_steps(session, checkpoints, progress, stop_requested, gain)
             path = _kept(checkpoints, cancelled)
             session.notes += [] if cancelled else group_report.notes(session, team, gain)

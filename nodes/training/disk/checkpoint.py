@@ -119,6 +119,12 @@ def name_of(state: Path) -> str:
     return f"{state.parent.name}/{state.stem}" if own else os.fspath(state)
 
 
+def resume_name(state: Path) -> str:
+    """The shortest text that makes `resume` go on from a state: the name of its run where it is the newest there."""
+    newest = state.parent == state_folder(state.parent.name) and states_of(state.parent)[-1:] == [state]
+    return state.parent.name if newest else name_of(state)
+
+
 def state_version(resume: str | None) -> str:
     """Changes when the state that `resume` names has moved on; empty where it names none."""
     try:

@@ -11,7 +11,16 @@ from ...lora.saving.output_file import lora_folder
 from ...shared.full_memory import NothingSmaller, is_memory_full
 from ..step.session import Session
 from . import trained_file
-from .checkpoint import name_of, remove_empty_run_folder, save_state, shown, state_folder, state_path, states_of
+from .checkpoint import (
+    name_of,
+    remove_empty_run_folder,
+    resume_name,
+    save_state,
+    shown,
+    state_folder,
+    state_path,
+    states_of,
+)
 from .session_state import state_of
 
 LONGEST_INTERVAL = 600.0    # seconds between two states
@@ -133,8 +142,9 @@ class Checkpoints:
                                       session.denoiser.encoders)
 
     @contextmanager
-    def rescuing(self, say: Callable[[str], None]) -> Iterator[None]:
-        """What is raised inside goes on, after `say` has told what was kept; an error tells it too."""
+    def rescuing(self, say: Callable[[str], None], note: Callable[[str], None] = lambda resume: None) -> Iterator[None]:
+        """What is raised inside goes on, after `say` has told what was kept; an error tells it too. note: takes what
+        `resume` goes on from the newest state with, "" where there is none, whatever ended the run."""
         try:
             yield
         except BaseException as error:
@@ -146,6 +156,8 @@ class Checkpoints:
                 kind = next((kind for kind in KEPT_KINDS if isinstance(error, kind)), RuntimeError)
                 raise kind(f"{error} {told}") from error
             raise
+        finally:
+            note(self.newest and resume_name(self.newest) or "")
 
     def _what_was_full(self, error: BaseException) -> str:
         step, steps = self.session.step, self.session.settings.steps

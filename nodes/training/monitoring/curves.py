@@ -31,9 +31,13 @@ def place_of(node_id: str, hidden=None) -> Place:
 
 
 class Curve:
-    """What the page draws of one training. ended: "" while it runs, then stopped, finished, cancelled or failed."""
+    """What the page draws of one training. ended: "" while it runs, then stopped, finished, cancelled or failed.
+
+    samples: what sample_pictures.Samples.on_disk says, resume: what the input of that name goes on from here with; both
+    empty where there is nothing."""
 
     def __init__(self, place: Place, steps: int):
+        self.samples, self.resume = {}, ""
         self.place, self.steps, self.ended = place, steps, ""
         self.step, self.told, self.losses = 0, 0, array("d")
         self.rate, self.seconds_a_step = 0.0, 0.0
@@ -64,7 +68,7 @@ class Curve:
             "losses": [round(loss, 6) if isfinite(loss) else None for loss in self.losses[first - 1:]],
             "rate": self.rate,
             "seconds_a_step": self.seconds_a_step, "eta": self.seconds_a_step * (self.steps - self.step),
-            "ended": self.ended,
+            "ended": self.ended, "samples": self.samples, "resume": self.resume,
         }
 
 

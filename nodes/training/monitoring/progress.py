@@ -13,6 +13,7 @@ TEXT_INTERVAL, CHART_INTERVAL = 0.5, 4.0        # seconds
 CHART_SHARE = 0.02                              # of the time, at most, goes into drawing
 EVENT = "bottega.training"
 PREVIEW_SIZE = 960
+RECENT = 20     # steps whose mean loss is told while they go by; the panel on the page tells the same
 
 
 class Progress:
@@ -42,10 +43,15 @@ class Progress:
             _send_text("\n".join(filter(None, (line, self.warning))), self.node_id)
             tell(self.curve)
 
-    def show(self, session, pictures: list[Image.Image]) -> None:
-        """New sample pictures, below the chart."""
+    def show(self, session, pictures: list[Image.Image], on_disk: dict | None = None) -> None:
+        """New sample pictures, below the chart. on_disk: what the page can ask for of them and of earlier ones."""
         self.pictures = pictures
+        self.curve.samples = on_disk or {}
         self.bar.update_absolute(session.step, preview=self._preview(session))
+
+    def note_state(self, resume: str) -> None:
+        """What `resume` goes on from here with; the page is told when the training ends."""
+        self.curve.resume = resume
 
     def say(self, text: str) -> None:
         if text:
@@ -57,11 +63,12 @@ class Progress:
         self.say(text)
 
     def text(self, losses: list[float], seconds: float, rate: float) -> str:
-        done, recent = len(losses), losses[-20:]
+        done, recent = len(losses), losses[-RECENT:]
+        counted = f"the last {RECENT}" if done > RECENT else f"all {done}" if done > 1 else "1 step"
         pace = seconds / done
         left = round(pace * (self.steps - done))
-        return (f"step {done}/{self.steps}  loss {sum(recent) / len(recent):.4f}  rate {rate:.2g}  {pace:.2f} s/it  "
-                f"{left // 60}:{left % 60:02} left")
+        return (f"step {done}/{self.steps}  loss {sum(recent) / len(recent):.4f} (mean of {counted})  rate {rate:.2g}  "
+                f"{pace:.2f} s/it  {left // 60}:{left % 60:02} left")
 
     def _preview(self, session):
         """The picture for the bar; None where memory has no room for it, which must not end a training."""

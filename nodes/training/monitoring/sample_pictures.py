@@ -5,6 +5,7 @@ from pathlib import Path
 
 import comfy.model_management
 import comfy.sample
+import folder_paths
 import numpy as np
 import torch
 from latent_preview import Latent2RGBPreviewer
@@ -15,6 +16,7 @@ from ..plan.recipe import SamplePlan
 
 USUAL_CFG = 4.0
 PREVIEW_SCALE = 8       # pixels of a preview for one of the latent
+MOST_LISTED = 200       # steps with pictures that the page can go back to
 USUAL_FPS = 16.0        # of videos whose rate is not known
 Frames = list[Image.Image]
 
@@ -50,6 +52,15 @@ class Samples:
                 write = partial(frames[0].save, format="WEBP", save_all=True, append_images=frames[1:],
                                 duration=self._milliseconds(), loop=0, quality=90)
             write_whole(self.folder / f"{name}.{'webp' if len(frames) > 1 else 'png'}", write)
+
+    def on_disk(self, step: int) -> dict:
+        """What the page can ask the server for: the subfolder of output, the steps up to this one that have pictures,
+        the latest MOST_LISTED of them, and the ending of each picture of this step."""
+        steps = sorted(int(path.name.split("_")[1]) for path in self.folder.glob("step_*_1.*"))
+        endings = [next((path.suffix[1:] for path in self.folder.glob(f"step_{step:08}_{number}.*")), "png")
+                   for number in range(1, len(self.prompts) + 1)]
+        return {"subfolder": self.folder.relative_to(folder_paths.get_output_directory()).as_posix(),
+                "steps": [each for each in steps if each <= step][-MOST_LISTED:], "endings": endings}
 
     def _milliseconds(self) -> int:
         """That a frame is shown. Without a VAE there is one for each frame of the latent, which stands for several."""

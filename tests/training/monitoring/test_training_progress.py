@@ -32,7 +32,7 @@ def test_text_and_events_tell_loss_rate_pace_and_what_is_left(pack, train, watch
     trained = train(tiny_sd3(), 6)
     lines = [text for node, text in watched["texts"] if text.startswith("step")]
     assert watched["texts"][-1][1] == "6 of 6 steps done"       # nothing that is over stays on the node
-    assert re.fullmatch(r"step 6/6  loss [\d.]+  rate [\de.-]+  [\d.]+ s/it  0:00 left", lines[-1])
+    assert re.fullmatch(r"step 6/6  loss [\d.]+ \(mean of all 6\)  rate [\de.-]+  [\d.]+ s/it  0:00 left", lines[-1])
     *events, end = [data for event, data in watched["events"] if event == "bottega.training"]
     assert end["ended"] == "finished" and end["losses"] == []
     assert [e["step"] for e in events] == [1, 2, 3, 4, 5, 6] and events[0]["node"] == "1"
@@ -245,5 +245,24 @@ def test_the_recipe_node_and_the_chart_node_work_in_a_graph(host, monkeypatch, o
     except GraphError as error:
         pytest.fail(str(error))
     report = shown["train"]["text"][0]
-    assert "- optimizer: name muon" in report and "shift 2.5" in report and "- Validation: " in report
+    assert "- optimizer: name muon" in report and "shift 2.5" in report and "- Validation loss: " in report
     assert len(shown["show"]["images"]) == 1
+
+
+def test_the_page_is_told_the_sample_pictures_on_disk_and_what_resume_goes_on_with(pack, train, watched):
+    plan = pack.nodes.training.plan.recipe.SamplePlan
+    train(tiny_sd3(), 4, "told", prompts=caption(7) + caption(8), rate=0.1, samples=plan(every=2, steps=1))
+    *_, end = [data for event, data in watched["events"] if event == "bottega.training"]
+    assert end["samples"] == {"subfolder": "training/told/samples", "steps": [0, 2, 4], "endings": ["png", "png"]}
+    assert end["resume"] == "told"
+
+
+def test_the_page_is_told_the_latest_pictures_alone_up_to_the_step_of_the_run(pack, monkeypatch, output_folder):
+    part = pack.nodes.training.monitoring.sample_pictures
+    monkeypatch.setattr(part, "MOST_LISTED", 2)
+    folder = output_folder / "training" / "long" / "samples"
+    folder.mkdir(parents=True)
+    for name in ("00000000_1.png", "00000010_1.png", "00000020_1.webp", "00000020_2.png", "00000030_1.png"):
+        (folder / f"step_{name}").write_bytes(b"")
+    samples = part.Samples(None, [None, None], None, part.SamplePlan(), 0, torch.Size([1, 4, 8, 8]), folder)
+    assert samples.on_disk(20) == {"subfolder": "training/long/samples", "steps": [10, 20], "endings": ["webp", "png"]}
