@@ -13,6 +13,7 @@ import { styleSheet } from "./panel.js";
 import { followPrompts } from "./prompts.js";
 import { showReport } from "./report/panel.js";
 import { showResult } from "./result.js";
+import { orderTemplates } from "./templates.js";
 import { showPromoted } from "./text_widget/promoted.js";
 import { followSubgraphs } from "./text_widget/promotion.js";
 import { refreshEditors, textWidget } from "./text_widget/widget.js";
@@ -27,6 +28,7 @@ app.registerExtension({
       styleSheet(new URL(`./${room}/style.css`, import.meta.url));
     }
     followPrompts({ app, api });
+    orderTemplates({ api });
     followOutputs({ app, api });
     followTrainings({ app, api });
     followErrors({ app, api });

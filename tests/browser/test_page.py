@@ -46,6 +46,12 @@ def test_the_template_opens_with_every_node_known(page):
     assert set(types) - known == set()
 
 
+def test_templates_are_listed_by_name_those_of_one_model_last(page):
+    listed = page.evaluate("async () => (await (await import('/scripts/api.js')).api.getWorkflowTemplates()).bottega")
+    names = [path.stem for path in TEMPLATES.glob("*.json")]
+    assert listed == sorted(names, key=lambda name: (" " in name, name.lower()))
+
+
 def test_the_page_sends_the_prompt_that_the_tests_send(page, server):
     sent = page.evaluate("async () => (await app.graphToPrompt()).output")
     converted = convert_ui_to_api(shipped(), object_info(server))
