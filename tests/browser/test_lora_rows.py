@@ -79,6 +79,27 @@ def test_rows_are_added_weighed_muted_and_taken_out(page):
     assert value(page) == f"# {TWO}" and sent(page) == f"# {TWO}"
 
 
+def test_a_strength_that_passes_the_other_one_leaves_it_as_it_is(page):
+    make(page, f"<lora:{FLUX}:0.7:0.6>")
+    field(page, "model").focus()
+    seen = []
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+        seen.append(value(page))
+    assert seen == [f"<lora:{FLUX}:{model}:0.6>" for model in (0.65, 0.6, 0.55)]
+    field(page, "add").focus()                      # no field of the row is being typed in, so that a drag weighs
+    x, y = middle(field(page, "model"))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 4, y)                       # to the 0.6 of the CLIP, and past it
+    page.mouse.move(x + 12, y, steps=4)
+    page.mouse.up()
+    assert value(page) == f"<lora:{FLUX}:0.7:0.6>"
+    field(page, "clip").fill("")
+    page.keyboard.press("Enter")
+    assert value(page) == f"<lora:{FLUX}:0.7>"
+
+
 def test_a_row_has_bars_of_its_own(page):
     make(page, f"{ONE}\n{TWO}")
     field(page, "weigh").click()

@@ -25,7 +25,8 @@ export const writeRows = (rows) => rows.map(writeRow).join("\n");
 function writeRow({ line, name, muted, model, clip, blocks }) {
   const mute = muted ? "# " : "";
   if (line !== undefined) return mute + line;
-  const strengths = clip === null || clip === model ? [plain(model)] : [plain(model), plain(clip)];
+  // Two equal numbers are two: a step of the one that passes the other must not take it along from there on.
+  const strengths = clip === null ? [plain(model)] : [plain(model), plain(clip)];
   return `${mute}<lora:${[name, ...strengths, ...(blocks.trim() ? [`lbw=${blocks}`] : [])].join(":")}>`;
 }
 
