@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..training.distributed.joining import team_that_draws
 from ..training.distributed.local_group import Asked
-from ..training.distributed.meeting import failures, other_answer
+from ..training.distributed.meeting import Answer, failures, other_answer
 from ..training.distributed.team import RankFailed, Team
 
 Job = TypeVar("Job")
@@ -108,7 +108,7 @@ def sharing(asked: Asked, most: int, probe: Callable[[], Tensor]) -> Iterator[Sh
 def _meet(team, probe):
     """All ranks have the same model. Raises on every rank: RankFailed with what ended another, ValueError where models
     differ."""
-    told = team.gather(probe().float().cpu())
+    told = team.gather(Answer.of(probe()))
     apart = failures(told) or next(filter(None, (
         other_answer(rank, answer, told[0]) for rank, answer in enumerate(told[1:], 1))), None)
     if apart:

@@ -2,12 +2,15 @@
 import asyncio
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
+import folder_paths
 import psutil
 import pytest
 import torch
 from real_host import GraphError
+from safetensors.torch import save_file
 from studio_graphs import node, sampler_graph, uneven_lora, write_lora
 
 TROUBLE = '''
@@ -42,7 +45,21 @@ class Trouble:
         return (model,)
 
 
-NODE_CLASS_MAPPINGS = {"TestSamplingTrouble": Trouble}
+class Seeing:
+    """The host's CLIP vision class with random weights, as CLIPVisionLoader gives it."""
+    RETURN_TYPES, FUNCTION, CATEGORY = ("CLIP_VISION",), "load", "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def load(self):
+        import runpy
+        return (runpy.run_path(TINY)["tiny_clip_vision"](),)
+
+
+TINY = "tests/critique/tiny_clip_vision.py"
+NODE_CLASS_MAPPINGS = {"TestSamplingTrouble": Trouble, "TestSeeing": Seeing}
 '''
 
 
@@ -69,7 +86,9 @@ class Keep:
 def trouble(host, tmp_path_factory):
     folder = tmp_path_factory.mktemp("packs") / "sampling_trouble"
     folder.mkdir()
-    (folder / "__init__.py").write_text(TROUBLE, encoding="utf-8")
+    tiny = Path(__file__).resolve().parents[1] / "critique" / "tiny_clip_vision.py"
+    (folder / "__init__.py").write_text(TROUBLE.replace("tests/critique/tiny_clip_vision.py", tiny.as_posix()),
+                                        encoding="utf-8")
     assert asyncio.run(host.nodes.load_custom_node(str(folder)))
 
 
@@ -78,11 +97,11 @@ def run(host, starter, trouble, monkeypatch):
     """run(graph of a node, names of its outputs by number) -> (what the outputs gave, its report)."""
     monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, "TestKeep", Keep)
 
-    def run(own, outputs, kind="", at=0):
+    def run(own, outputs, kind="", at=0, before=None):
         graph = sampler_graph(starter, "euler", 2)
         graph["loader"], graph["model"] = graph["model"], node("TestSamplingTrouble", model=["loader", 0], kind=kind,
                                                                at=at)
-        graph |= {"own": own} | {name: node("TestKeep", name=name, value=["own", number])
+        graph |= (before or {}) | {"own": own} | {name: node("TestKeep", name=name, value=["own", number])
                                  for name, number in outputs.items()}
         shown, _ = host.run(graph)
         return dict(Keep.KEPT), shown["own"]["text"][0]
@@ -96,10 +115,10 @@ def ranks():
     return [each for each in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(each.cmdline())]
 
 
-def best_of(devices, count=3):
-    return node("BottegaBestOf", count=count, keep=2, seed=5, rubric="*=0; Balance=1", guider=["guider", 0],
+def best_of(devices, count=3, rubric="*=0; Balance=1", **inputs):
+    return node("BottegaBestOf", count=count, keep=2, seed=5, rubric=rubric, guider=["guider", 0],
                 sampler=["sampler", 0], sigmas=["sigmas", 0], latent_image=["size", 0], vae=["vae", 0],
-                devices=devices)
+                devices=devices, **inputs)
 
 
 PICTURES = {"pictures": 0, "latent": 1}
@@ -126,8 +145,22 @@ def lora(host, loaded):
     return write_lora(host, uneven_lora(loaded.model, 0.05, 0.01), "shared_sampling.safetensors")
 
 
-def test_best_of_n_gives_the_bits_of_one_process(run):
-    alone, both = on_one_and_two(run, best_of, PICTURES)
+@pytest.fixture
+def head(host, tmp_path):
+    """A head of a learned score in models/classifiers."""
+    weight = torch.randn(1, 32, generator=torch.Generator().manual_seed(1))
+    save_file({"weight": weight, "bias": torch.zeros(1)}, tmp_path / "shared_head.safetensors")
+    folder_paths.add_model_folder_path("classifiers", str(tmp_path), is_default=True)
+    yield "shared_head.safetensors"
+    folder_paths.folder_names_and_paths["classifiers"][0].remove(str(tmp_path))
+
+
+def test_best_of_n_gives_the_bits_of_one_process_with_a_learned_score_that_each_makes(run, head):
+    before = {"seeing": node("TestSeeing"),
+              "learned": node("BottegaLearnedScore", clip_vision=["seeing", 0], head=head)}
+    alone, both = on_one_and_two(
+        lambda own, outputs: run(own, outputs, before=before),
+        lambda devices: best_of(devices, rubric="*=0; Balance=1; learned=1", reference=["learned", 2]), PICTURES)
     assert len(alone["pictures"]) == 2 and torch.equal(alone["pictures"], both["pictures"])
     assert torch.equal(alone["latent"]["samples"], both["latent"]["samples"])
 

@@ -47,11 +47,13 @@ def devices_input():
 
 def asked_of(hidden, devices: str, **values):
     """What a node asks of the devices. hidden: of the node, with unique_id and dynprompt; values: its inputs by name,
-    of which those that are linked are sent to the others."""
+    of which those that are linked are sent to the others. A reference that brings a learned score does not travel: the
+    others make it anew, each with its own CLIP vision model."""
     from ...shared.node_display import say
     from ...training.distributed.local_group import Asked
     return Asked(devices, False, 1, comfy.model_management.get_torch_device(), hidden, values,
-                 lambda line: say(line, hidden.unique_id))
+                 lambda line: say(line, hidden.unique_id),
+                 tuple(name for name, value in values.items() if getattr(value, "scorer", None)))
 
 
 def sampling_inputs() -> list:

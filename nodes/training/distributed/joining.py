@@ -112,7 +112,8 @@ def follow(job: dict, rank: int, executor, run) -> None:
     store.set(f"up/{rank}", "1")
     with (group(rank, job["size"], store, torch.device(job["device"])),
           launched(rank, job["size"], store, node_id=wanted) as own):
-        values = own.next_team().from_first()
+        team = own.next_team()
+        values = dict(team.from_first() for _ in range(job["sent"]))
         own.trainings, own.team = 0, None
         nodes.NODE_CLASS_MAPPINGS |= {SENT: _feed(values), TAKEN: _Taken}
         run(executor, {**job["graph"], TAKEN: {"class_type": TAKEN, "inputs": {"value": [wanted, 0]}}}, [TAKEN])

@@ -2,6 +2,8 @@
 import os
 from pathlib import Path
 
+import psutil
+
 from ...lora.saving.output_file import file_stem
 from ..disk.checkpoint import LAUNCH, is_own_folder, remove_empty_run_folder, state_folder, states_of
 from .subgraph import INPUTS, before, stripped
@@ -28,9 +30,19 @@ def note_launch(run: str, node_id: str, job: str) -> None:
 
 def job_of_launch() -> str:
     """The name of the job that torchrun started this process for. Without one torchrun calls every job "none": that
-    name is then this launch's alone, of which a restart has the same parent."""
+    name is then this launch's alone, of which a restart has the same parent. In containers the parent of every launch
+    has one number, so when it began belongs to it."""
     job = os.environ.get("TORCHELASTIC_RUN_ID", "")
-    return f"none, launched by {os.getppid()}" if job == "none" else job
+    return f"none, launched by {os.getppid()} of {_began(os.getppid())}" if job == "none" else job
+
+
+def _began(process: int) -> str:
+    """When a process began: in ticks of a boot where there are such, which no setting of the clock moves."""
+    try:
+        ticks = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {ticks}"
+    except (OSError, IndexError):
+        return f"{psutil.Process(process).create_time():.0f}"
 
 
 def go_on(workflow: dict[str, dict], trainings: list[str]) -> None:
@@ -40,12 +52,17 @@ def go_on(workflow: dict[str, dict], trainings: list[str]) -> None:
     for number in trainings:
         inputs = workflow[number]["inputs"]
         own = [folder for folder in state_folder("").glob("*") if _is_of(folder, job, number)
-               and is_own_folder(folder, file_stem(str(inputs["name"])))]
+               and _may_be_called(folder, inputs["name"])]
         begun = [folder for folder in own if states_of(folder)]
         for folder in own:
             remove_empty_run_folder(folder.name)
         if begun:
             inputs["resume"] = max(begun, key=_newest).name
+
+
+def _may_be_called(folder: Path, name) -> bool:
+    """Whether a run of this name takes such a folder; what a link will give is not known yet."""
+    return not isinstance(name, str) or is_own_folder(folder, file_stem(name))
 
 
 def _is_of(folder: Path, job, number) -> bool:

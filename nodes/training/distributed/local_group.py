@@ -1,6 +1,7 @@
 """This machine's devices as one group: the ranks that a node starts beside ComfyUI's own process, which is rank 0."""
 import os
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,7 +14,7 @@ from comfy.model_management import InterruptProcessingException
 
 from ...shared.host_capabilities import require
 from .headless import settings_of_host
-from .subgraph import packs_of, rank_graph
+from .subgraph import links_of, listed, packs_of, rank_graph
 from .team import IN_PAUSES, RankFailed, Team, backend_for
 from .workers import spawned, wait_until
 
@@ -59,11 +60,12 @@ def spawned_team(asked: Asked, numbers: list[int], shards: int = 0) -> Iterator[
     check_group_can_be()
     size, on_cpu = len(numbers), asked.device.type == "cpu"
     graph, sent = rank_graph(asked.hidden.dynprompt.get_node, asked.hidden.unique_id, asked.replayed)
+    _check_first_time(asked.hidden, sent)
     packs, extras = packs_of(graph)
     threads = max(1, torch.get_num_threads() // size) if on_cpu else torch.get_num_threads()
     job = {"settings": settings_of_host(), "packs": packs, "extras": extras, "pack": PACK, "threads": threads,
            "visible": [None if on_cpu else _visible(number) for number in numbers], "size": size, "graph": graph,
-           "wanted": asked.hidden.unique_id, "device": asked.device.type}
+           "wanted": asked.hidden.unique_id, "device": asked.device.type, "sent": len(sent)}
     names = names_of(numbers, asked.device)
     asked.say(f"starting {size - 1} more of {size} devices")
     with spawned(job, names) as workers:
@@ -79,14 +81,32 @@ def spawned_team(asked: Asked, numbers: list[int], shards: int = 0) -> Iterator[
                 workers.end()                               # before the group, which would wait for who is stopped
 
 
+_had = weakref.WeakKeyDictionary()          # by prompt: the nodes that had devices already
+
+
+def _check_first_time(hidden, sent: list[str]) -> None:
+    """A node is executed anew for each value of a list; ranks replay the list, and would stay at its first value."""
+    had = _had.setdefault(hidden.dynprompt, set())
+    if hidden.unique_id in had:
+        get_node = hidden.dynprompt.get_node
+        node = get_node(hidden.unique_id)
+        lists = [name for name in links_of(node) if name not in sent and listed(get_node, node["inputs"][name])]
+        if lists:
+            raise ValueError(f"devices: a list is connected to {', '.join(lists)}, which each device makes for itself "
+                             "and of which it would take the first value again. Set devices to 1, or run the workflow "
+                             "once for each value.")
+    had.add(hidden.unique_id)
+
+
 def _send(team, values):
-    try:
-        team.from_first(values)
-    except (RankFailed, InterruptProcessingException):
-        raise
-    except Exception as error:                              # of pickle's many kinds
-        raise ValueError(f"devices: what is connected to {', '.join(values)} cannot be sent to the other devices "
-                         f"({type(error).__name__}: {str(error)[:200]}).") from error
+    for name, value in values.items():
+        try:
+            team.from_first((name, value))
+        except (RankFailed, InterruptProcessingException):
+            raise
+        except Exception as error:                          # of pickle's many kinds
+            raise ValueError(f"devices: what is connected to {name} cannot be sent to the other devices "
+                             f"({type(error).__name__}: {str(error)[:200]}).") from error
 
 
 def store_of(folder, size: int) -> dist.FileStore:

@@ -4,6 +4,7 @@ import os
 from typing import Any, NamedTuple
 
 TRAININGS = ("BottegaTrainLora", "BottegaCriticTrain", "TrainLoraNode")
+HARMLESS = ("BottegaLearnedScore", "BottegaCritiqueReference")     # they show a text and leave nothing behind
 SENT, TAKEN = "BottegaSent", "BottegaTaken"     # nodes of a rank alone: what it was sent, and the end of its graph
 
 
@@ -69,6 +70,21 @@ def rank_graph(get_node, node_id: str, also: tuple[str, ...] = ()) -> tuple[dict
     return {**graph, **feeds, node_id: {**node, "inputs": inputs}}, sent
 
 
+def listed(get_node, link: list, known: dict | None = None) -> bool:
+    """Whether a link [node, output] may carry a list, for each value of which the host executes a node anew."""
+    from nodes import NODE_CLASS_MAPPINGS
+    known, (number, output) = {} if known is None else known, link
+    if (number, output) not in known:
+        known[number, output] = False
+        node = get_node(number)
+        cls = NODE_CLASS_MAPPINGS[node["class_type"]]
+        makes = getattr(cls, "OUTPUT_IS_LIST", None) or ()
+        takes = getattr(cls, "INPUT_IS_LIST", False)
+        known[number, output] = any(makes[output:output + 1]) or not takes and any(
+            listed(get_node, node["inputs"][name], known) for name in links_of(node))
+    return known[number, output]
+
+
 def _checked(graph, name):
     """The graph before an input, where each rank may do it for itself."""
     from nodes import NODE_CLASS_MAPPINGS
@@ -81,7 +97,7 @@ def _checked(graph, name):
         if getattr(cls, "API_NODE", False):
             raise ValueError(f"{begins} {kind}, which calls a paid service and would be paid for each. Save what it "
                              "gives and load the file instead.")
-        if getattr(cls, "OUTPUT_NODE", False):
+        if getattr(cls, "OUTPUT_NODE", False) and kind not in HARMLESS:
             raise ValueError(f"{begins} {kind}, which writes or shows something and would do so once for each. Connect "
                              f"{name} to what stands before it.")
     return graph

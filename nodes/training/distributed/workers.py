@@ -1,5 +1,7 @@
 """The ranks of this machine's other devices: spawned, watched, and ended whatever happens."""
+import logging
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -16,6 +18,8 @@ WORKER = Path(__file__).resolve().parent / "worker.py"
 # Environment: seconds without a sign of life after which a rank is given up. The second is its name of before.
 SILENCE = ("BOTTEGA_RANK_SILENCE", "BOTTEGA_RANK_TIMEOUT")
 USUAL_SILENCE = 60.0
+NAMES_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")
+LOGGED = 40             # last lines of a rank that died
 
 
 class Workers:
@@ -24,6 +28,7 @@ class Workers:
     def __init__(self, processes: dict, folder: Path, names: dict[int, str]):
         self.processes, self.folder, self.names, self.grace = processes, folder, names, 0.0
         self.silence = float(next(filter(None, map(os.environ.get, SILENCE)), USUAL_SILENCE))
+        self.signs: dict[int, tuple[float, float]] = {}     # by rank: the last sign of life, and when it was seen first
 
     def watch(self, waited: float) -> str | None:
         """What a Team asks while it waits: Cancel is raised, and a rank that is gone is a sentence."""
@@ -31,7 +36,7 @@ class Workers:
         for rank, process in self.processes.items():
             if not process.is_alive():
                 return f"rank {rank} ({self.names[rank]}) {_ended(process.exitcode)}{self._last_words(rank)}"
-            silent = time.time() - os.path.getmtime(self.log_of(rank))
+            silent = self._silent_for(rank)
             if waited and silent > self.silence:
                 return (f"rank {rank} ({self.names[rank]}) has given no sign of life for {silent:.0f} s and was "
                         "given up")
@@ -40,9 +45,23 @@ class Workers:
     def log_of(self, rank):
         return self.folder / f"rank_{rank}.log"
 
+    def _silent_for(self, rank) -> float:
+        """Seconds for which this process has seen no new sign of life; a computer that slept saw none meanwhile."""
+        sign, now = os.path.getmtime(self.log_of(rank)), time.monotonic()
+        if self.signs.get(rank, (None, 0.0))[0] != sign:
+            self.signs[rank] = sign, now
+        return now - self.signs[rank][1]
+
     def _last_words(self, rank):
+        """The last line that names an error, else the last one. The log goes with this group, so its end is kept in
+        ComfyUI's."""
         lines = self.log_of(rank).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return f": {lines[-1][:300]}" if lines else ""
+        if not lines:
+            return ""
+        logging.error("Bottega: the last lines of rank %d (%s):\n%s", rank, self.names[rank],
+                      "\n".join(lines[-LOGGED:]))
+        named = [line.strip() for line in lines if NAMES_ERROR.match(line.strip())]
+        return f": {(named or lines)[-1][:300]}"
 
     def end(self) -> None:
         """Nobody is left after this."""

@@ -82,6 +82,91 @@ def test_a_step_that_the_others_have_taken_is_not_taken_again(pack, monkeypatch)
     assert training.step.retry._other_way(session, MemoryError()) is None
 
 
+def test_a_launch_without_a_name_is_told_apart_from_one_whose_launcher_had_the_same_number(pack, monkeypatch):
+    """As in containers, where the launcher is always process 1."""
+    launches = pack.nodes.training.distributed.launches
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setattr(launches.os, "getppid", lambda: os.getpid())
+    own = launches.job_of_launch()
+    assert own == launches.job_of_launch()
+    monkeypatch.setattr(launches, "_began", lambda process: "another time")
+    assert own != launches.job_of_launch()
+
+
+def test_a_training_whose_name_comes_by_a_link_goes_on_too(pack, output_folder, monkeypatch):
+    launches = pack.nodes.training.distributed.launches
+    folder = output_folder / "training" / "hand"
+    folder.mkdir(parents=True)
+    (folder / "step_00000004.safetensors").touch()
+    (folder / launches.LAUNCH).write_text("mine\n3\n")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    workflow = {"3": {"class_type": "BottegaTrainLora", "inputs": {"name": ["9", 0]}}}
+    launches.go_on(workflow, ["3"])
+    assert workflow["3"]["inputs"]["resume"] == "hand"
+
+
+@pytest.mark.parametrize("log, cause", [
+    ("Traceback (most recent call last):\ntorch.AcceleratorError: CUDA error: out of memory\n"
+     "For debugging consider passing CUDA_LAUNCH_BLOCKING=1\nCompile with `TORCH_USE_CUDA_DSA`.\n\n",
+     ": torch.AcceleratorError: CUDA error: out of memory"),
+    ("No error is named\nthe end\n", ": the end"), ("", "")])
+def test_a_rank_that_died_is_told_with_the_line_that_names_the_error(pack, tmp_path, caplog, log, cause):
+    died = pack.nodes.training.distributed.workers.Workers(
+        {1: SimpleNamespace(is_alive=lambda: False, exitcode=1)}, tmp_path, {1: "cuda:1"})
+    died.log_of(1).write_text(log)
+    assert died.watch(0.0) == f"rank 1 (cuda:1) ended with code 1{cause}"
+    assert log.strip() in caplog.text
+
+
+def test_a_rank_is_not_given_up_for_the_time_that_the_computer_slept(pack, tmp_path, monkeypatch):
+    workers = pack.nodes.training.distributed.workers
+    alive = workers.Workers({1: SimpleNamespace(is_alive=lambda: True)}, tmp_path, {1: "cuda:1"})
+    alive.log_of(1).touch()
+    os.utime(alive.log_of(1), (1, 1))               # its last sign, by a clock that went on meanwhile
+    assert alive.watch(0.2) is None
+    later = workers.time.monotonic() + alive.silence + 1
+    monkeypatch.setattr(workers.time, "monotonic", lambda: later)
+    assert "has given no sign of life for 61 s" in alive.watch(0.2)
+    os.utime(alive.log_of(1), (2, 2))
+    assert alive.watch(0.2) is None
+
+
+@pytest.mark.parametrize("away, unlike, refused", [(1e-2, False, True), (1e-2, True, False), (0.1, True, True)])
+def test_two_kinds_of_card_may_differ_by_what_half_precision_rounds(pack, away, unlike, refused):
+    meeting = pack.nodes.training.distributed.meeting
+    first = meeting.Answer(torch.ones(8), "one card")
+    other = meeting.Answer(torch.ones(8) * (1 + away), "another card" if unlike else "one card")
+    told = meeting.other_answer(1, other, first)
+    assert (told is not None) == refused
+    assert not refused or ("another card and one card differ by up to 0.05" in str(told)) == unlike
+
+
+def test_a_list_before_what_ranks_make_themselves_is_refused_at_its_second_value(pack, host):
+    local = pack.nodes.training.distributed.local_group
+    link = lambda number: [number, 0]  # noqa: E731
+    graph = {"list": {"class_type": "RebatchLatents", "inputs": {}},
+             "after": {"class_type": "LatentFlip", "inputs": {"samples": link("list")}},
+             "plain": {"class_type": "EmptyLatentImage", "inputs": {}},
+             "own": {"class_type": "BottegaBestOf", "inputs": {"sampler": link("after"), "vae": link("plain")}}}
+
+    class Prompt:
+        get_node = staticmethod(graph.__getitem__)
+    one = SimpleNamespace(dynprompt=Prompt(), unique_id="own")
+    local._check_first_time(one, [])
+    with pytest.raises(ValueError, match="devices: a list is connected to sampler, which each device makes"):
+        local._check_first_time(one, [])
+    local._check_first_time(one, ["sampler"])       # each of whose values is sent
+    local._check_first_time(SimpleNamespace(dynprompt=Prompt(), unique_id="own"), [])
+
+
+def test_a_reference_with_a_learned_score_is_made_by_each_rank(pack, host):
+    graph = {"head": {"class_type": "BottegaLearnedScore", "inputs": {"reference": ["style", 0]}},
+             "style": {"class_type": "BottegaCritiqueReference", "inputs": {}},
+             "own": {"class_type": "BottegaBestOf", "inputs": {"reference": ["head", 2], "sigmas": ["s", 0]}}}
+    replayed, sent = pack.nodes.training.distributed.subgraph.rank_graph(graph.__getitem__, "own", ("reference",))
+    assert {"head", "style"} <= set(replayed) and sent == ["sigmas"]
+
+
 @pytest.mark.parametrize("of_job, of_states, goes_on", [("none", "none", False), ("mine", "mine", True),
                                                         ("mine", "other", False)])
 def test_only_a_job_with_a_name_goes_on_where_another_launch_ended(pack, output_folder, monkeypatch, of_job, of_states,
