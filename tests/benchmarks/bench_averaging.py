@@ -44,7 +44,7 @@ def compare(workshop, name, recipe):
     import torch
     folder_paths.filename_list_cache.clear()
     names = [each for each in folder_paths.get_filename_list("loras") if each.startswith(f"{name}_step")]
-    snapshots, _ = workshop.part("training.averaging.snapshots").found(names, 0, 0)
+    snapshots = workshop.part("training.averaging.snapshots").found(names, 0, 0).snapshots
     validated = workshop.part("training.best_average")
     held = validated.Held(workshop.dataset(workshop.unseen, workshop.unseen_captions), 0, recipe)
     with torch.inference_mode():

@@ -1,11 +1,13 @@
 """Checkpoints of one training on disk: which step each is of, and which of them an average takes."""
+import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...lora.file.lora_files import LoraFile, header, lora_path, read_lora
 from ...shared.text_syntax import shorten
+from .one_training import check_one_training
 from .power_function_ema import LONGEST, SHORTEST
 
 EMA_LENGTH = "bottega.ema_length"
@@ -15,35 +17,47 @@ NUMBER = re.compile(r"\d+")
 
 
 class Snapshot(NamedTuple):
-    """A file, the step that it is of, and the length of the average that it holds: 0 for the plain weights."""
+    """A file, the step that it is of, and the length of the average that it holds: 0 for the plain weights.
+
+    written: when, in seconds since 1970. said: its metadata."""
     name: str
     path: str
     step: int
     kept: float
+    written: float = 0.0
+    said: Mapping[str, str] = {}
 
     def open(self) -> LoraFile:
         return read_lora(self.path, self.name)
 
 
-def found(names: Sequence[str], first: int, last: int) -> tuple[list[Snapshot], list[str]]:
-    """The snapshots from step first to step last, 0 being the end, in the order of their steps, and the names left out
-    because another file is of the same step.
+class Found(NamedTuple):
+    """snapshots: in the order of their steps. twice: names left out because a newer file is of the same step. told: a
+    sentence where the files may be of more than one training, else ""."""
+    snapshots: list[Snapshot]
+    twice: list[str]
+    told: str
 
-    Raises ValueError where a file does not say its step, or fewer than two are left."""
+
+def found(names: Sequence[str], first: int, last: int) -> Found:
+    """The snapshots from step first to step last, 0 being the end.
+
+    Raises ValueError where a file does not say its step, fewer than two are left, or they are of two trainings."""
     if last and last < first:
         raise ValueError(f"first, last: expected first up to last, got {first} and {last}.")
     every = sorted(map(_snapshot, names), key=lambda each: each.step)
+    ranged = [each for each in every if first <= each.step <= (last or MOST_STEPS)]
     chosen: dict[tuple, Snapshot] = {}
-    for each in every:
-        if first <= each.step <= (last or MOST_STEPS):
-            chosen.setdefault((each.step, each.kept), each)
+    for each in ranged:
+        same = (each.step, each.kept)
+        chosen[same] = max(chosen.get(same, each), each, key=lambda one: one.written)
     if len(chosen) < 2:
         steps = f" of steps {every[0].step} to {every[-1].step}" if every else ""
         raise ValueError(f"loras: expected at least two checkpoints of different steps{_between(first, last)}, got "
                          f"{len(chosen)} out of {len(every)} files{steps}.")
-    twice = [each.name for each in every
-             if (each.step, each.kept) in chosen and each not in chosen.values()]
-    return list(chosen.values()), twice
+    told = check_one_training(ranged)
+    twice = [each.name for each in ranged if chosen[each.step, each.kept] is not each]
+    return Found(list(chosen.values()), twice, told)
 
 
 def _between(first: int, last: int) -> str:
@@ -53,7 +67,16 @@ def _between(first: int, last: int) -> str:
 def _snapshot(name: str) -> Snapshot:
     path = lora_path(name, "loras")
     said = header(path)
-    return Snapshot(name, path, step_of(name, said), _kept(said.get(EMA_LENGTH, "")))
+    return Snapshot(name, path, step_of(name, said), _kept(said.get(EMA_LENGTH, "")), _written(path, said), said)
+
+
+def _written(path: str, said: Mapping[str, str]) -> float:
+    """When the training wrote it, which a copy of the file keeps; else when the file was written."""
+    try:
+        value = float(said.get("ss_training_finished_at", ""))
+    except ValueError:
+        value = math.nan
+    return value if math.isfinite(value) else os.path.getmtime(path)
 
 
 def step_of(name: str, said: dict[str, str]) -> int:

@@ -83,12 +83,12 @@ class AverageCheckpoints(io.ComfyNode):
         check_length("kept_length", kept_length)
         if how == BEST and dataset is None:
             raise ValueError("dataset: expected pictures to measure the validation loss on, for how = best, got none.")
-        snapshots, twice = found(file_names(loras, folder_paths.get_filename_list("loras")), first, last)
+        snapshots, twice, told = found(file_names(loras, folder_paths.get_filename_list("loras")), first, last)
         made = None if how == BEST else average(weighted(snapshots, how, length, kept_length), how, rank, model, clip)
         compared = _compared(dataset, validation_pictures, recipe, snapshots, length, kept_length, rank, model, clip)
         made = made or compared.best
-        parts = [*([compared.report] if compared else []), made.report,
-                 *(["Left out, of a step that another file has: " + ", ".join(twice)] if twice else [])]
+        parts = [*([compared.report] if compared else []), made.report, *([told] if told else []),
+                 *(["Left out, of a step that a newer file has: " + ", ".join(twice)] if twice else [])]
         report = "\n\n".join(parts)
         return io.NodeOutput(made.tensors, report, made.data, compared.chart if compared else torch.ones(1, 64, 64, 3),
                              ui=ui.PreviewText(report))

@@ -144,6 +144,55 @@ def test_a_file_without_a_step_gets_a_sentence(snapshots):
         snapshots.step_of("my_lora", {"ss_steps": "0"})
 
 
+@pytest.fixture
+def lora_files(monkeypatch, tmp_path):
+    """lora_files({name: metadata}) writes LoRAs of one number into the only loras folder; returns their names."""
+    import folder_paths
+    from safetensors.torch import save_file
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(tmp_path)], {".safetensors"}))
+    folder_paths.filename_list_cache.clear()
+
+    def write(files):
+        for name, said in files.items():
+            save_file({"x": torch.ones(1)}, tmp_path / f"{name}.safetensors", {key: str(v) for key, v in said.items()})
+        return [f"{name}.safetensors" for name in files]
+    yield write
+    folder_paths.filename_list_cache.clear()
+
+
+def run_of(steps, seed, rate, when, number=""):
+    return {f"my_lora_step{step:06}{number}": {"ss_steps": step, "ss_seed": seed, "ss_learning_rate": rate,
+                                               "ss_training_finished_at": when + step} for step in steps}
+
+
+@pytest.mark.parametrize(("other", "word"), [((7, 1e-4), "seed 0 .* and seed 7"),
+                                             ((0, 1e-2), "learning rate 0.0001 .* and learning rate 0.01")])
+def test_steps_of_two_trainings_of_one_name_are_never_averaged(snapshots, lora_files, other, word):
+    names = lora_files(run_of((250, 500), 0, 1e-4, 1000) | run_of((250, 500), *other, 9000, "_00001")
+                       | run_of((750, 1000), *other, 9000))
+    with pytest.raises(ValueError, match=f"^loras: expected checkpoints of one training, got steps of two: {word}"):
+        snapshots.found(names, 0, 0)
+    later = snapshots.found(names, 501, 0)
+    assert [each.step for each in later.snapshots] == [750, 1000] and not later.told
+
+
+def test_a_training_that_was_resumed_with_another_rate_is_averaged_and_told(snapshots, lora_files):
+    found = snapshots.found(lora_files(run_of((250, 500), 0, 1e-4, 1) | run_of((750,), 0, 5e-5, 2)), 0, 0)
+    assert [each.step for each in found.snapshots] == [250, 500, 750]
+    assert found.told.startswith("The learning rate is not the same in all: 0.0001 (steps 250 to 500), 5e-05 (step "
+                                 "750).")
+
+
+def test_of_two_files_of_a_step_the_newer_one_counts_and_what_is_not_said_is_not_compared(snapshots, lora_files):
+    files = run_of((250, 500), 0, 1e-4, 9000) | run_of((250,), 0, 1e-4, 1000, "_00001")
+    found = snapshots.found(lora_files(files | {"other_step000750": {}}), 0, 0)
+    assert [each.name[:-12] for each in found.snapshots] == ["my_lora_step000250", "my_lora_step000500",
+                                                            "other_step000750"]
+    assert found.twice == ["my_lora_step000250_00001.safetensors"] and not found.told
+    newer = files | {"my_lora_step000250_00001": files["my_lora_step000250"] | {"ss_training_finished_at": 99_999}}
+    assert snapshots.found(lora_files(newer), 0, 0).twice == ["my_lora_step000250.safetensors"]
+
+
 @pytest.mark.parametrize("length", [0.001, 0.5])
 def test_a_recipe_takes_no_length_that_is_none(host, length):
     with pytest.raises(ValueError, match=f"^ema_length: expected 0, or 0.005 to 0.28, got {length}"):
@@ -236,7 +285,7 @@ def test_the_mean_is_that_of_the_changes_and_a_file_of_a_step_counts_once(traine
     files = [tensors(output_of_a_run / f"plain_step{step:06}.safetensors")[0] for step in (4, 8, 12)]
     lora, report, rows = averaged(loras="plain*")
     assert [(row["step"], row["weight"]) for row in rows] == [(step, pytest.approx(1 / 3)) for step in (4, 8, 12)]
-    assert "3 checkpoints of steps 4 to 12" in report and "Left out, of a step that another file has: plain" in report
+    assert "3 checkpoints of steps 4 to 12" in report and "Left out, of a step that a newer file has: plain" in report
     every = [changes(file) for file in files]
     for stem, change in changes(lora).items():
         assert torch.allclose(change, sum(each[stem] for each in every) / 3, atol=1e-7)
