@@ -2,16 +2,27 @@
 
 No picture is opened: each is told by its name, its size and when it was written.
 """
+import math
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ...shared.picture_folder import is_picture, list_folder, printable, quoted, require_pictures
+from ...shared.picture_folder import (
+    Listing,
+    is_picture,
+    list_folder,
+    printable,
+    quoted,
+    require_pictures,
+    shown,
+)
 from ...shared.picture_table import parquet, why
 
 LISTS, TARS = (".parquet",), (".tar",)
 NS = 10 ** 9
+LATEST = 2 ** 63 - 1        # ns since 1970 in the year 2262: as tables hold times
+CUT = "unexpected end of data"
 
 
 class Entry(NamedTuple):
@@ -22,6 +33,12 @@ class Entry(NamedTuple):
     mtime_ns: int
     place: str
     start: int | None = None
+
+    @classmethod
+    def dated(cls, path: str, size: int, mtime_ns: float, place: str, start: int | None = None) -> "Entry":
+        """One whose time is any that a file can say, even none at all: it becomes the nearest that a table holds."""
+        mtime_ns = 0 if math.isnan(mtime_ns) else int(max(-LATEST, min(LATEST, mtime_ns)))
+        return cls(path, min(LATEST, size), mtime_ns, place, start)
 
     @property
     def key(self) -> tuple[int, int]:
@@ -65,31 +82,73 @@ def _in_folder(root: Path, halt) -> Source:
     for path in listing.pictures:
         try:
             status = path.stat()
-            entries.append(Entry(listing.name(path), status.st_size, status.st_mtime_ns, str(path)))
+            entries.append(Entry.dated(listing.name(path), status.st_size, status.st_mtime_ns, str(path)))
         except OSError as error:    # gone since it was listed
             notes.append(f"{listing.name(path)}: {error.strerror}.")
-    for path in listing.others:
-        if path.suffix.lower() in TARS:
-            entries += _packed(path, listing.name(path), halt)
-    if not entries:
+    packed, broken = _of_tars([path for path in listing.others if path.suffix.lower() in TARS], listing, halt)
+    if not entries + packed and broken:
+        raise ValueError(f"folder: expected at least one picture, got none in {quoted(root.name)}. {broken[0]}")
+    if not entries + packed:
         require_pictures(listing)
-    return Source(entries, str(root.resolve()), notes)
+    return Source(entries + packed, str(root.resolve()), notes + broken)
+
+
+def _of_tars(files: Sequence[Path], listing: Listing, halt) -> tuple[list[Entry], list[str]]:
+    """The pictures in the tar files of a folder, and a sentence about those that are damaged or none: a download that
+    goes on must not stop the folder it lies in."""
+    entries, broken = [], []
+    for path in files:
+        name = listing.name(path)
+        try:
+            for entry in _packed(path, name, halt):
+                entries.append(entry)
+        except NotATar as error:
+            broken.append(f"{name} ({error.reason})")
+    return entries, [f"Left out whole, or from where they are damaged, as no tar files without compression: "
+                     f"{shown(broken)}."] if broken else []
+
+
+class NotATar(ValueError):
+    """reason: what was wrong, as its reader says."""
+
+    def __init__(self, name: str, error: Exception | str):
+        self.reason = quoted(str(getattr(error, "strerror", None) or error))
+        super().__init__(f"folder: expected a tar file without compression, got {quoted(name)} ({self.reason})")
 
 
 def _packed(path: Path, name: str, halt) -> Iterator[Entry]:
     """The pictures in a tar file, such as a shard of a WebDataset. Packed without compression: each is then read where
-    it lies, by whoever measures it."""
+    it lies, by whoever measures it. Raises NotATar where it is none, or from where on it is damaged."""
+    members = _members(path, name)
+    for number, member in enumerate(members):
+        if number % 100 == 0:
+            halt()
+        if member.isfile() and is_picture(Path(member.name)) and not member.sparse:
+            yield Entry.dated(f"{name}/{printable(member.name)}", member.size, _ns(member.mtime), str(path),
+                              member.offset_data)
+
+
+def _members(path: Path, name: str) -> Iterator[tarfile.TarInfo]:
+    """Those that lie in the file whole; of one that is cut the table would keep the error when the file is whole."""
     try:
+        whole = path.stat().st_size
         with tarfile.open(path, "r:") as held:
-            for number, member in enumerate(held):
-                if number % 100 == 0:
-                    halt()
-                if member.isfile() and is_picture(Path(member.name)) and not member.sparse:
-                    yield Entry(f"{name}/{printable(member.name)}", member.size, int(member.mtime * NS), str(path),
-                                member.offset_data)
-    except (tarfile.TarError, OSError) as error:
-        raise ValueError(f"folder: expected a tar file without compression, got {quoted(name)} "
-                         f"({getattr(error, 'strerror', None) or error})") from None
+            for member in held:
+                if not 0 <= member.size <= whole - member.offset_data:
+                    raise NotATar(name, CUT)
+                yield member
+            held.fileobj.seek(held.offset)      # tarfile ends at a damaged header as at the end
+            if held.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                raise NotATar(name, CUT if whole % tarfile.BLOCKSIZE else "damaged header")
+    except NotATar:
+        raise
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:    # of headers with nonsense in them
+        raise NotATar(name, error) from None
+
+
+def _ns(seconds: float) -> float:
+    """Whole nanoseconds, or what is no number or has no end as it is."""
+    return int(seconds * NS) if math.isfinite(seconds) else seconds
 
 
 def _listed(path: Path, halt) -> Iterator[Entry]:
@@ -123,7 +182,7 @@ def _entry_of(file: Path, name: str, size: int | None, mtime_ns: int | None) -> 
             size, mtime_ns = status.st_size, status.st_mtime_ns
         except (OSError, ValueError):   # whoever reads it says so in its row
             size, mtime_ns = 0, 0
-    return Entry(name, size, mtime_ns, str(file))
+    return Entry.dated(name, size, mtime_ns, str(file))
 
 
 def _stored(address: str, halt) -> Iterator[Entry]:

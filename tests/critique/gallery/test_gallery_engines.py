@@ -1,4 +1,6 @@
 """The table of a gallery: the same bits whatever measures it, and however often it is killed."""
+import gzip
+import io
 import json
 import os
 import shutil
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from gallery_runs import BROKEN, COUNT, command
+from PIL import Image
 
 QUICK = "colour and value"
 MORE = 150
@@ -126,6 +129,51 @@ def test_tar_files_parquet_lists_and_addresses_hold_the_same_pictures(folder, al
     with pytest.raises(ValueError, match="a tar file without compression, got broken.tar"):
         (tmp_path / "broken.tar").write_bytes(b"x" * 2000)
         entries.find(tmp_path / "broken.tar", lambda: None)
+
+
+def tar_of(path, files, **header):
+    """A tar file of {name: bytes}, whose headers say what is given."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as packed:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            for key, value in header.items():
+                setattr(member, key, value)
+            packed.addfile(member, io.BytesIO(content))
+    return path.read_bytes()
+
+
+def test_tar_files_that_are_none_or_not_whole_are_named_and_the_folder_goes_on(alone, tmp_path):
+    entries = alone("critique.gallery.entries")
+    Image.new("RGB", (9, 9)).save(tmp_path / "own.png")
+    whole = tar_of(tmp_path / "cut.tar", {"a.png": b"1" * 600, "b.png": b"2" * 600})
+    for name, content in (("cut.tar", whole[:2000]), ("empty.tar", b""), ("packed.tar", gzip.compress(whole)),
+                          ("text.tar", b"no tar at all" * 99)):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "mid.tar").write_bytes(whole[:1536] + b"?" * 512 + whole[2048:])
+    tar_of(tmp_path / "odd.tar", {"c.png": b"3"}, pax_headers={"size": "-5"})
+    found = entries.find(tmp_path, lambda: None)
+    assert [entry.path for entry in found.entries] == ["own.png", "cut.tar/a.png", "mid.tar/a.png"]
+    [note] = found.notes
+    assert note.startswith("Left out whole, or from where they are damaged, as no tar files without compression: "
+                           "cut.tar (unexpected end of data), empty.tar (empty file), ")
+    assert "mid.tar (damaged header), odd.tar (" in note and note.endswith(" and 1 more.")
+    for name in ("own.png", "cut.tar", "mid.tar"):
+        (tmp_path / name).unlink()
+    with pytest.raises(ValueError, match="expected at least one picture, got none in .*empty.tar .empty file"):
+        entries.find(tmp_path, lambda: None)
+
+
+@pytest.mark.parametrize(("header", "kept"), [
+    ({"pax_headers": {"mtime": "nan"}}, 0), ({"mtime": 2 ** 36}, 2 ** 63 - 1),
+    ({"pax_headers": {"mtime": "-inf"}}, 1 - 2 ** 63), ({"mtime": 7}, 7 * 10 ** 9)])
+def test_times_that_no_table_holds_become_the_nearest_that_it_does(alone, tmp_path, header, kept):
+    tar_of(tmp_path / "one.tar", {"a.png": b"1"}, **header)
+    [entry] = alone("critique.gallery.entries").find(tmp_path / "one.tar", lambda: None).entries
+    writer = alone("critique.gallery.parts").PartWriter(tmp_path, [])
+    writer.add({**entry._asdict(), "error": ""})
+    writer.flush()
+    assert alone("critique.gallery.parts").known(tmp_path)[0] == {"one.tar/a.png": (1, kept)}
 
 
 def test_without_pyarrow_the_parts_are_csv_with_the_same_bits(made, rows, alone, tmp_path, monkeypatch):
