@@ -215,9 +215,11 @@ def test_sample_pictures_are_stepped_through_and_shown_large(page, trained):
 
 
 def test_the_thin_curve_stands_out_from_its_ground(page, trained):
+    drawn = "() => document.querySelector('.bottega-training:not([hidden]) canvas').toDataURL()"
     for theme in ("light", "dark"):
+        before = page.evaluate(drawn)
         page.evaluate("id => app.extensionManager.setting.set('Comfy.ColorPalette', id)", theme)
-        page.wait_for_timeout(500)
+        page.wait_for_function(f"before => ({drawn})() !== before", arg=before)  # in the colours of the theme
         thin, ground = page.evaluate(THIN)
         assert contrast(over(thin, ground), ground) >= 3, (theme, thin, ground)
 

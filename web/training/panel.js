@@ -47,6 +47,8 @@ export function followTrainings({ app, api }) {
     await settled();
     show(app, detail);
   });
+  const themes = new MutationObserver(() => panels.forEach((panel) => panel.draw()));
+  for (const part of [document.documentElement, document.body]) themes.observe(part, { attributeFilter: ["class", "style"] });
   for (const name of ["execution_success", "execution_error", "execution_interrupted"]) {
     api.addEventListener(name, ({ detail }) => panels.forEach((panel) => panel.over(detail.prompt_id)));
   }
@@ -87,7 +89,7 @@ class Panel {
     foot.append(this.words, this.button, this.further);
     this.root.append(this.canvas, foot, this.samples.root);
     addPanel(node, "bottega_training", this.root, () => (this.state ? this.height : 0));
-    this.observer = new ResizeObserver(() => this.state && this.#draw()); // out of sight a canvas has no size
+    this.observer = new ResizeObserver(() => this.draw()); // out of sight a canvas has no size
     this.observer.observe(this.canvas);
   }
 
@@ -114,7 +116,7 @@ class Panel {
     this.words.textContent = this.#sentence();
     this.samples.update(this.state.samples, this.state.prompt_id);
     this.#offer();
-    this.#draw();
+    this.draw();
     const height = `${this.height}px`;
     if (!this.root.hidden && this.root.style.minHeight === height) return;
     this.root.hidden = false;
@@ -160,8 +162,8 @@ class Panel {
       + `${pace < 1 ? `${(1 / pace).toFixed(1)} it/s` : `${pace.toFixed(1)} s/it`}   ${clock(eta)} left`;
   }
 
-  #draw() {
-    if (this.drawn) return; // at most once a frame, and not at all while nothing comes
+  draw() {
+    if (this.drawn || !this.state) return; // at most once a frame, and not at all while nothing comes
     this.drawn = true;
     requestAnimationFrame(() => {
       this.drawn = false;
