@@ -13,7 +13,7 @@ from ..plan.recipe import OptimizerPlan
 
 OF_THE_PLAN = ("betas", "weight_decay")
 FUSED = (torch.optim.Adam, torch.optim.AdamW, FlatAdamW)
-BLOCKWISE = ("qmap", "absmax")
+OF_8_BITS, MAPS, SCALES = ("state1", "state2"), ("qmap1", "qmap2"), ("absmax1", "absmax2")
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
@@ -85,18 +85,27 @@ class Optimizer:
 
 def _check_sizes(part, state: dict) -> None:
     """Optimisers keep single numbers, as many as a parameter has, or one a row or column; those of 8 bits a map of 256
-    and a largest number for every 256. Fused ones trust the sizes:
-    with a moment that is too short they read beyond its end."""
+    and a largest number for every 256. Fused ones and those of 8 bits trust the sizes: with a moment that is too short
+    they read beyond its end."""
     parameters = [parameter for group in part.param_groups for parameter in group["params"]]
     for number, values in state.items():
-        size = parameters[number].numel()
-        anything = {0, 1, size, *(size // side for side in parameters[number].shape)}
-        for name, value in values.items():
-            of_8_bits = {256, -(-size // 256)} if name.startswith(BLOCKWISE) else set()
-            allowed = ({size} if name in MOMENTS and isinstance(part, FUSED) else {1} if name == "step"
-                       else anything | of_8_bits)
+        for name, value in _named(values):
+            allowed = _sizes_of(name, parameters[number], isinstance(part, FUSED))
             if isinstance(value, torch.Tensor) and (value.numel() not in allowed or not value.isfinite().all()):
                 raise ValueError(f"{name} of parameter {number} is no tensor of finite numbers of its size")
+
+
+def _named(values: dict) -> Iterator[tuple[str, object]]:
+    """bitsandbytes from 0.49 on keeps its tensors in a dict of their own."""
+    for name, value in values.items():
+        yield from value.items() if isinstance(value, dict) else [(name, value)]
+
+
+def _sizes_of(name: str, parameter, is_fused: bool) -> set[int]:
+    size = parameter.numel()
+    exact = {**dict.fromkeys(MOMENTS if is_fused else (), size), "step": 1, **dict.fromkeys(OF_8_BITS, size),
+             **dict.fromkeys(MAPS, 256), **dict.fromkeys(SCALES, -(-size // 256))}
+    return {exact[name]} if name in exact else {0, 1, size, *(size // side for side in parameter.shape)}
 
 
 class WeightAverage:

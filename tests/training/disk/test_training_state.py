@@ -102,14 +102,21 @@ def test_a_validation_loss_that_was_no_number_is_read_again(pack, kept):
     assert session.step == 3 and not pack.nodes.training.step.validation.overfits(session.validated * 4)
 
 
-def test_the_sizes_of_8_bit_moments_are_known(pack):
-    """Those of bitsandbytes up to 0.48, which later versions keep in a dict of their own."""
+@pytest.mark.parametrize("kept_in", [None, "__bnb_optimizer_quant_state__"], ids=["up to 0.48", "later"])
+def test_the_sizes_of_8_bit_moments_are_known(pack, kept_in):
+    """Later versions of bitsandbytes keep them in a dict of their own."""
     part = SimpleNamespace(param_groups=[{"params": [torch.zeros(8200)]}])
     sizes = {"state1": 8200, "qmap1": 256, "absmax1": 33}
     check = pack.nodes.training.step.optimizers._check_sizes
-    check(part, {0: {name: torch.zeros(size) for name, size in sizes.items()}})
-    with pytest.raises(ValueError, match="absmax1 of parameter 0"):
-        check(part, {0: {"absmax1": torch.zeros(32)}})
+
+    def checked(**sizes):
+        made = {name: torch.zeros(size) for name, size in sizes.items()}
+        check(part, {0: {"step": 3, kept_in: made} if kept_in else {"step": 3, **made}})
+
+    checked(**sizes)
+    for name, wrong in (("absmax1", 32), ("state1", 1), ("state2", 0), ("qmap1", 1)):
+        with pytest.raises(ValueError, match=f"{name} of parameter 0"):
+            checked(**{**sizes, name: wrong})
 
 
 HEADERS = ["", "{", "[]", "null", '{"version": 1}', '{"version": {}, "tree": 1}',
