@@ -17,7 +17,7 @@ from .adapters import LoraShape
 from .data.dataset import TrainingSet, outlines
 from .disk.checkpoint import find_state, is_path, load_state, name_of, run_folder, shown, state_folder
 from .disk.checkpoint_schedule import Checkpoints
-from .disk.session_state import restore
+from .disk.session_state import optimizer_of, restore
 from .distributed import group_report
 from .distributed.joining import note_run
 from .distributed.meeting import meet, taking_part
@@ -37,6 +37,7 @@ from .step.prediction import for_prediction
 from .step.retry import attempt
 from .step.selfcheck import SelfCheck, check_prompts, self_check
 from .step.session import Session
+from .step.small_moments import follow
 from .step.validation import Measured
 from .stop_and_keep import stoppable
 from .training_health import Health
@@ -106,10 +107,11 @@ def train(patcher, dataset: TrainingSet, settings: Settings, name: str, progress
     check_sizes(dataset, patcher.model)
     with (torch.inference_mode(False), torch.enable_grad(), stoppable(progress.node_id) as asked,
           taking_part(team, asked) as asked_to_stop, ExitStack() as until_the_end):
-        begin, state = _starting_point(resume)
+        begin, state, optimizer = _starting_point(resume)
         rows = team.rows_at_once(settings.batch_size) if team else settings.batch_size
         session = Session(load_for_training(patcher, dataset, rows, share_base), dataset, settings, shape, clip)
         session.team = team
+        follow(session, optimizer)
         if share_base:
             until_the_end.enter_context(shared(session, team))
         session.chosen += [*expert.chosen, *predicted, *(as_used if sample_prompts else ())]
@@ -178,11 +180,11 @@ def _follow(session, check, progress, asked_to_stop) -> Trained:
     return _result(session, check, path="", newest="")
 
 
-def _starting_point(resume: str) -> tuple[Callable[[Session], None], Path | None]:
-    """(what prepares a session, the state that is gone on from): anew, from a state or from a LoRA."""
+def _starting_point(resume: str) -> tuple[Callable[[Session], None], Path | None, str]:
+    """(what prepares a session, the state that is gone on from, its optimiser): anew, from a state or from a LoRA."""
     resume = resume.strip()
     if not resume:
-        return lambda session: None, None
+        return lambda session: None, None, ""
     lora = is_path(resume) and (folder_paths.get_full_path("loras", resume)
                                 or folder_paths.get_full_path("loras", f"{resume}.safetensors"))
     try:
@@ -190,9 +192,9 @@ def _starting_point(resume: str) -> tuple[Callable[[Session], None], Path | None
     except ValueError:
         if not lora:
             raise
-        return lambda session: _from_lora(session, lora), None
+        return lambda session: _from_lora(session, lora), None, ""
     state = load_state(path)
-    return lambda session: restore(session, state, name_of(path)), path
+    return lambda session: restore(session, state, name_of(path)), path, optimizer_of(state)
 
 
 def note_branch(session, checkpoints) -> None:

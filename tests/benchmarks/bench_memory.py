@@ -12,7 +12,7 @@ import timing
 
 CARDS = (8, 12, 16, 24, 32)             # GB
 TAKEN = 1.0                             # GB of each for the driver, the screen and gaps of the allocator
-GB = 2 ** 30
+GB, MB = 2 ** 30, 2 ** 20
 # architecture of tests/lora/architectures.json: (title, latent, text [tokens, width], pooled width, options)
 MODELS = {
     "SD1.5": ("SD1.5, 512", (4, 64, 64), (77, 768), 0),
@@ -35,13 +35,17 @@ def main():
     for name in options.models:
         sizes = Sizes(pack, name)
         print(name, vars(sizes), flush=True)
-        rows += [(MODELS[name][0], kind, *(sizes.cell(kind, card) for card in CARDS)) for kind in ("bf16", "8-bit")]
+        rows += [(MODELS[name][0], kind, *(sizes.cell(kind, card) for card in CARDS), f"{sizes.saved / MB:,.0f}")
+                 for kind in ("bf16", "8-bit")]
     timing.publish("memory", "What a training takes of a card, computed", __doc__.split("\n", 2)[2].strip(),
-                   timing.table(["model", "weights", *(f"{card} GB" for card in CARDS)], rows),
+                   timing.table(
+                       ["model", "weights", *(f"{card} GB" for card in CARDS), "8-bit moments, MB less"], rows),
                    f"Each cell: GB of the card, {TAKEN:g} of them for driver, screen and the allocator's gaps, and "
                    "what is done so that it fits: nothing (kept), blocks computed again (recomputed), or "
-                   "that and so many blocks swapped to the computer's memory. The sizes are bytes that tensors hold, "
-                   "counted on a run without numbers; no card was there to measure them on.")
+                   "that and so many blocks swapped to the computer's memory. AdamW's moments in 8 bits change what is "
+                   "learnt and so come last: only where the cell says so, and only if the recipe allows them. The "
+                   "sizes are bytes that tensors hold, counted on a run without numbers; no card was there to measure "
+                   "them on.")
 
 
 class Sizes:
@@ -62,6 +66,8 @@ class Sizes:
                                      part("training.step.memory_plan").swappable_blocks(network)), reverse=True)
                        for kind in self.weights}
         self.lora = 5 * 4 * session.adapters.flat.numel()
+        moments = part("training.step.small_moments")
+        self.saved = moments.held_bytes(session.optimizer) - moments.small_bytes(session.adapters)
         self.rank = session.settings.rank
         with torch.inference_mode(False):
             self.step = {"kept": part("training.step.memory_trace").step_peak(session, 1, False),
@@ -87,11 +93,12 @@ class Sizes:
         for way in ("kept", "recomputed"):
             if fixed + self.step[way] <= room:
                 return f"{self.shown(fixed + self.step[way])} {way}"
-        for count in range(3, len(self.blocks[kind]) + 1):
-            saved = sum(self.blocks[kind][-count:-2] if count < len(self.blocks[kind]) else self.blocks[kind][2:])
-            if fixed + self.step["recomputed"] - saved <= room:
-                return f"{self.shown(fixed + self.step['recomputed'] - saved)}, {count} swapped"
-        return f"no ({self.shown(fixed + self.step['recomputed'] - sum(self.blocks[kind][2:]))})"
+        for moments, said in ((0, ""), (self.saved, ", 8-bit moments")):
+            for count in range(3, len(self.blocks[kind]) + 1):
+                saved = sum(self.blocks[kind][-count:-2] if count < len(self.blocks[kind]) else self.blocks[kind][2:])
+                if fixed + self.step["recomputed"] - saved - moments <= room:
+                    return f"{self.shown(fixed + self.step['recomputed'] - saved - moments)}, {count} swapped{said}"
+        return f"no ({self.shown(fixed + self.step['recomputed'] - sum(self.blocks[kind][2:]) - self.saved)})"
 
     @staticmethod
     def shown(size):

@@ -46,6 +46,12 @@ def identity(session: Session) -> dict[str, str]:
             "prediction": session.objective.kind, "base_lora": session.settings.recipe.base_lora}
 
 
+def optimizer_of(state: Any) -> str:
+    """The name of the optimiser of a state that is not checked yet, "" where it says none."""
+    kept = state.get("identity") if isinstance(state, dict) else None
+    return str(kept.get("optimizer", "")) if isinstance(kept, dict) else ""
+
+
 def restore(session: Session, state: dict[str, Any], where: str) -> None:
     """Puts a prepared session where the state was taken; notes what could not be continued exactly.
 

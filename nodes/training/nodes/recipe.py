@@ -52,8 +52,7 @@ def recipe_from(values: dict):
         raise ValueError(f"min_timestep, max_timestep: expected min_timestep below max_timestep, got {low:g} and "
                          f"{high:g}.")
     return plans.Recipe(
-        optimizer=plans.OptimizerPlan(v["optimizer"], (v["beta1"], v["beta2"]), v["weight_decay"], v["clip_norm"],
-                                      v["accumulation"]),
+        optimizer=_optimizer(v),
         schedule=plans.SchedulePlan(_chosen(v["schedule"]), None if v["warmup_steps"] < 0 else v["warmup_steps"],
                                     v["final_rate"], v["schedule_cycles"]),
         timesteps=plans.TimestepPlan(_chosen(v["timesteps"]), _shift(v["shift"], v["shift_value"]), low, high,
@@ -69,6 +68,12 @@ def recipe_from(values: dict):
         prediction=None if v["prediction"] == AS_THE_MODEL else v["prediction"],
         base_lora="" if v["base_lora"] == NO_LORA else v["base_lora"], distilled=v["distilled"],
         exact=v["exact"])
+
+
+def _optimizer(v):
+    may_shrink = v["optimizer"] == plans.IF_NEEDED
+    return plans.OptimizerPlan("adamw" if may_shrink else v["optimizer"], (v["beta1"], v["beta2"]), v["weight_decay"],
+                               v["clip_norm"], v["accumulation"], may_shrink)
 
 
 def _second(length, second):
@@ -98,9 +103,11 @@ def _number(name, default, low, high, step, tooltip, **more):
 
 def _optimizer_inputs():
     return [
-        _combo("optimizer", plans.OPTIMIZERS, "adamw",
+        _combo("optimizer", (*plans.OPTIMIZERS, plans.IF_NEEDED), "adamw",
                "adamw suits nearly everything; prodigy and schedule_free need less tuning. adamw_8bit needs the "
-               "package bitsandbytes, lion and came pytorch-optimizer, prodigy prodigyopt, schedule_free schedulefree"),
+               "package bitsandbytes, lion and came pytorch-optimizer, prodigy prodigyopt, schedule_free schedulefree. "
+               "adamw_8bit_if_needed is adamw, and becomes adamw_8bit where nothing else makes the training fit the "
+               "card; the report says so."),
         _number("accumulation", 1, 1, 1024, 1, "Batches an update averages over: as a larger batch, for time instead "
                 "of memory."),
         _number("ema_decay", 0.0, 0.0, 0.99999, 0.001, "Keeps an average of the weights instead of the last ones, such "

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 
 OPTIMIZERS = ("adamw", "adamw_8bit", "adafactor", "lion", "prodigy", "schedule_free", "came", "muon")
+IF_NEEDED = "adamw_8bit_if_needed"     # adamw that may_shrink
 SCHEDULES = ("cosine", "constant", "linear", "cosine_restarts", "polynomial", "rex")
 DENSITIES = ("uniform", "logit_normal", "cosmap")
 SHIFTS = ("model", "resolution", "none")
@@ -15,12 +16,14 @@ PREDICTIONS = ("flow", "v", "eps")
 
 @dataclass(frozen=True)
 class OptimizerPlan:
-    """clip: largest norm of the gradient, 0 for none. accumulation: batches an update averages over."""
+    """clip: largest norm of the gradient, 0 for none. accumulation: batches an update averages over. may_shrink: adamw
+    may become adamw_8bit where nothing else makes the training fit."""
     name: str = "adamw"
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
     clip: float = 1.0
     accumulation: int = 1
+    may_shrink: bool = False
 
 
 @dataclass(frozen=True)

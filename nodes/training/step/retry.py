@@ -9,6 +9,7 @@ import comfy.model_management
 from ...shared.full_memory import NothingSmaller, is_memory_full
 from ..data.dataset import outlines
 from .memory_plan import MemoryPlan, forget_peak, peak_on, plan_for
+from .small_moments import shrink
 
 
 class Memory:
@@ -30,6 +31,10 @@ class Memory:
         if self.plan:
             chosen = self.plan.chosen
             self.rows, self.checkpoint = chosen.rows if chosen.rows < self.batch_size else None, chosen.checkpoint
+            if chosen.small:
+                shrink(session)
+                session.chosen.append(("AdamW's moments in 8 bits", "without them the training would not fit the card, "
+                                       "and the recipe allows them"))
 
     def swapping(self):
         """The context of blocks that come and go, if there are any."""

@@ -37,9 +37,11 @@ class Session:
     rewrites: whether steps run with DifferentiableHost, which a model of plain operations can do without. team: the
     ranks that share the rows of a batch (see distributed/team.py), None where this device computes all of them. base:
     the frozen weights where ranks share them (distributed/shared_base.py), None where each has all. ahead: reads the
-    files of the next batches meanwhile (see reading_ahead), None where nothing is read."""
+    files of the next batches meanwhile (see reading_ahead), None where nothing is read. continues: the optimiser of the
+    run that is gone on with, "" where one begins."""
 
     team = base = ahead = None
+    continues = ""
 
     def __init__(self, patcher, dataset: TrainingSet, settings: Settings, shape: LoraShape | None,
                  clip=None):
