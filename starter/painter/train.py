@@ -188,7 +188,10 @@ class Run:
         noise = torch.randn(picture.shape, generator=self.generator).to(DEVICE)
         s = sigma.view(-1, 1, 1, 1)
         guess = velocity(self.quick, (1 - s) * picture + s * noise, sigma, context, weight, pooled)
-        loss = (guess - (noise - picture)).square().mean()
+        return self.descend((guess - (noise - picture)).square().mean(), rate)
+
+    def descend(self, loss: torch.Tensor, rate: float) -> float:
+        """One step of the optimisers down a loss; returns it."""
         loss.backward()
         for p, quick in zip(self.net.parameters(), self.quick.parameters(), strict=True):
             p.grad, quick.grad = quick.grad.float(), None

@@ -1,60 +1,100 @@
-"""Two styles at once: what each rule that joins LoRAs leaves of both, on the starter with its two LoRAs.
+"""Two styles at once: what each rule that joins LoRAs leaves of both, on either starter with its two LoRAs.
 
 For every unseen prompt the starter draws without a LoRA, with each alone and with both joined by each rule. What a
 picture has of a style is the cosine of its change with the change that the style alone makes, both against the picture
-without a LoRA.
+without a LoRA. "Equal sizes" is the sum at strengths that give both changes the size that they have on average, with
+the joint size of the sum of unrelated changes.
 """
+import math
+from typing import NamedTuple
+
 import timing
+from drawn_by import Painter, parsed
 from on_starter import OnStarter, opened
 
-PROMPTS, STEPS, SEED = 8, 10, 21
-RULES = (("sum", 0.5), ("ties", 0.5), ("dare", 0.5), ("dare ties", 0.5), ("della", 0.5), ("knots", 0.5), ("knots", 1.0))
+STEPS, SEED = 10, 21
+STYLES = {"": ("woodcut", "night"), "_painter": ("woodcut", "dots")}
+
+
+class Rule(NamedTuple):
+    """A Combination of the pack, or with `equal` the sum at other strengths."""
+    method: str
+    density: float = 0.5
+    keep_size: bool = True
+    equal: bool = False
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        if self.method == "sum":
+            return ("sum, equal sizes" if self.equal else "sum", "", "")
+        return self.method, f"{self.density:g}", "kept" if self.keep_size else "as it comes"
+
+
+RULES = (Rule("sum"), Rule("sum", equal=True), Rule("ties"), Rule("ties", keep_size=False), Rule("dare"),
+         Rule("dare", 0.8), Rule("dare", keep_size=False), Rule("dare ties"), Rule("della"), Rule("knots"),
+         Rule("knots", 1.0), Rule("knots", 1.0, keep_size=False))
 
 
 def main():
-    options = timing.parser(__doc__, PROMPTS).parse_args()
-    with opened(Workshop, STEPS) as workshop:
+    options = parsed(timing.parser(__doc__, None), {"rounds": 16}, {"rounds": 6})
+    with opened(Workshop, options.drawn_by) as workshop:
         said, rows = workshop.conflict(), workshop.compare(options.rounds)
+    first, second = STYLES[options.drawn_by.suffix]
     timing.publish(
-        "combine", "Two styles at once",
-        f"The starter's woodcut and night LoRAs at strength 1, {options.rounds} unseen prompts, {STEPS} steps, "
-        "guidance 3. Woodcut, night: cosine of the picture's change with that of the LoRA alone. Weaker: the lower of "
-        "the two, and how that differs from the sum's with its standard error.",
-        timing.table(["rule", "density", "woodcut", "night", "weaker", "against the sum"], rows),
+        "combine" + options.drawn_by.suffix, f"Two styles at once on {options.drawn_by.name}",
+        f"LoRAs of {first} and {second} at strength 1, {options.rounds} unseen prompts, {STEPS} steps, guidance "
+        f"{workshop.starter.guidance:g}. {first.capitalize()}, {second}: cosine of the picture's change with that of "
+        "the LoRA alone. Weaker: the lower of the two, how that differs from the sum's with its standard error, and of "
+        "how many prompts it is lower than the sum's. Size: whether the joint change is brought to the size that "
+        "unrelated changes have together (`keep_size`).",
+        timing.table(["rule", "density", "size", first, second, "weaker", "against the sum", "lower on"], rows),
         "How the two LoRAs stand to each other: " + said)
 
 
 class Workshop(OnStarter):
-    """The starter with its two LoRAs, alone and joined."""
+    """A starter with its two LoRAs, alone and joined."""
 
-    def __init__(self, pack, folder, steps):
+    def __init__(self, pack, folder, drawn_by):
         import folder_paths
         import install
-        super().__init__(pack, folder, steps)
+        from painter.install import LORAS
+        super().__init__(pack, folder, STEPS, drawn_by)
         folder_paths.add_model_folder_path("loras", str(folder / "models" / "loras"))
-        layer = self.part("lora.applying.stack").Layer
-        self.layers = [layer(name, 1.0, 1.0) for name in install.LORAS]
+        self.names = sorted((path.name for path in LORAS), reverse=True) if drawn_by is Painter else list(install.LORAS)
 
-    def joined(self, layers, rule="sum", density=0.5):
-        how = self.part("lora.patches.combine").Combination(rule, density)
+    def layers(self, equal: bool = False):
+        layer = self.part("lora.applying.stack").Layer
+        sizes = [self.size(name) for name in self.names] if equal else []
+        mean = math.sqrt(sum(size ** 2 for size in sizes) / len(sizes)) if equal else 1.0
+        return [layer(name, mean / size, 0.0) for name, size in zip(self.names, sizes or [1.0] * 2, strict=True)]
+
+    def size(self, name: str) -> float:
+        """The Frobenius norm of all that a LoRA changes in the model."""
+        stack = self.part("lora.applying.stack")
+        results = self.joined([stack.Layer(name, 1.0, 0.0)])[2]
+        norm = self.part("lora.patches.energy").change_norm
+        entries = stack.entries([result.components[0] for _, result in results])
+        return math.sqrt(sum(norm(entry.patch) ** 2 for entry in entries))
+
+    def joined(self, layers, rule: Rule = RULES[0]):
+        how = self.part("lora.patches.combine").Combination(rule.method, rule.density, rule.keep_size)
         return self.part("lora.applying.stack").apply_stack(self.starter.model, None, tuple(layers), how=how)
 
     def conflict(self) -> str:
         report = self.part("lora.applying.conflict_report")
-        results = [result.components for _, result in self.joined(self.layers)[2]]
+        results = [result.components for _, result in self.joined(self.layers())[2]]
         return "; ".join(line.removeprefix("- ") for line in report.conflict_lines(
-            report.conflicts(results, (self.starter.model, None)), [layer.name for layer in self.layers])
-            if line != "by block:") + "."
+            report.conflicts(results, (self.starter.model, None)), self.names) if line != "by block:") + "."
 
     def compare(self, prompts):
-        import evaluate
         import torch
-        alone = [self.joined([layer])[0] for layer in self.layers]
-        models = {rule: self.joined(self.layers, *rule)[0] for rule in RULES}
+        alone = [self.joined([layer])[0] for layer in self.layers()]
+        models = {rule: self.joined(self.layers(rule.equal), rule)[0] for rule in RULES}
         shares = {rule: [] for rule in RULES}
         with torch.inference_mode():
-            for seed, scene in enumerate(evaluate.unseen_scenes(prompts, SEED)):
-                draw = lambda model, scene=scene, seed=seed: self.starter.picture(scene.prompt, seed, model)[0]
+            for seed, scene in enumerate(self.starter.unseen(prompts, SEED)):
+                caption = self.starter.caption(scene)
+                draw = lambda model, caption=caption, seed=seed: self.starter.picture(caption, seed, model)[0]
                 base = draw(self.starter.model)
                 styles = [draw(model) - base for model in alone]
                 for rule, model in models.items():
@@ -68,9 +108,9 @@ class Workshop(OnStarter):
     def row(rule, share, weaker, of_sum):
         gap = weaker - of_sum
         error = float(gap.std() / len(gap) ** 0.5)
-        against = "" if rule == RULES[0] else f"{float(gap.mean()):+.3f} ± {error:.3f}"
-        density = "" if rule[0] == "sum" else f"{rule[1]:g}"
-        return (rule[0], density, *(f"{float(each):.3f}" for each in (*share, weaker.mean())), against)
+        cells = *rule.cells, *(f"{float(each):.3f}" for each in (*share, weaker.mean()))
+        return *cells, *(("", "") if rule == RULES[0] else
+                         (f"{float(gap.mean()):+.3f} ± {error:.3f}", str(int((gap < 0).sum()))))
 
 
 def cosine(first, second) -> float:

@@ -2,15 +2,18 @@
 
 The distilled starter and its de-distillation LoRA are made first (distilled_starter.py). Each way learns a thing of its
 own word, an orange heart called a zorp, from 16 pictures. All LoRAs are then used on the untouched distilled starter, 4
-steps without guidance, and the starter's judge says of each picture whether it shows exactly what was asked.
+steps without guidance, and the starter's judge says of each picture whether it shows exactly what was asked. With
+--painter see distilled_painter.py.
 """
 import random
 import shutil
 import statistics
 from pathlib import Path
 
+import distilled_painter
 import distilled_starter
 import timing
+from drawn_by import Painter, parsed
 from on_starter import OnStarter, opened
 
 SEEDS, STEPS, BATCH, PICTURES = 3, 200, 2, 16
@@ -19,12 +22,16 @@ WAYS = ("as it is", "with base_lora", "on the starter itself")
 
 
 def main():
-    parser = timing.parser(__doc__, SEEDS)
+    parser = timing.parser(__doc__, None)
     parser.add_argument("--folder", type=Path, help="where the distilled starter lies or is put")
-    parser.add_argument("--steps", type=int, default=STEPS, help="training steps")
-    parser.add_argument("--prompts", type=int, default=60, help="pictures that are judged, of either kind")
-    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=WAYS)
-    options = parser.parse_args()
+    parser.add_argument("--steps", type=int, help="training steps")
+    parser.add_argument("--prompts", type=int, help="pictures that are judged, of either kind")
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=WAYS, help="of the flat starter's")
+    options = parsed(parser, {"rounds": SEEDS, "steps": STEPS, "prompts": 60},
+                     {"rounds": 1, "steps": 400, "prompts": 32})
+    if options.drawn_by is Painter:
+        with opened(distilled_painter.Workshop, options) as workshop:
+            return distilled_painter.run(workshop, options)
     with opened(Workshop, options) as workshop:
         known = {"the starter, 12 steps at guidance 3": workshop.judged(workshop.own, steps=12, cfg=3.0),
                  "the starter, 4 steps at guidance 3": workshop.judged(workshop.own, cfg=3.0),

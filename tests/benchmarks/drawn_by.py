@@ -104,8 +104,8 @@ class Painter(Flat):
         self.judge = judge.Judge()
         self.tones = None
 
-    def unseen(self, count, seed):
-        return self._scenes(count, seed, test=True)
+    def unseen(self, count, seed, **which):
+        return self._scenes(count, seed, test=True, **which)
 
     def seen(self, count, seed):
         return self._scenes(count, seed)
@@ -132,7 +132,7 @@ class Painter(Flat):
         return drawn, [scene.caption for _, scene in made]
 
     def woodcut_captions(self, count, seed):
-        return [scene.caption for scene in self._scenes(count, seed, test=True, media=("woodcut",))]
+        return [scene.caption for scene in self.unseen(count, seed, media=("woodcut",))]
 
     def ground(self, picture):
         """How far the mean colour of a picture [H, W, 3] is from that of 20 woodcuts, of 255, and whether it is nearer

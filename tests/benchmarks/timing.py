@@ -21,7 +21,7 @@ TESTS = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 
 
-def parser(doc: str, rounds: int) -> argparse.ArgumentParser:
+def parser(doc: str, rounds: int | None) -> argparse.ArgumentParser:
     """The options every benchmark has, because `python dev.py bench` passes the same ones to all."""
     made = argparse.ArgumentParser(description=doc.splitlines()[0])
     made.add_argument("--rounds", type=int, default=rounds, help="how often each contender runs")
