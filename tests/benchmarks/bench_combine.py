@@ -17,22 +17,23 @@ STYLES = {"": ("woodcut", "night"), "_painter": ("woodcut", "dots")}
 
 
 class Rule(NamedTuple):
-    """A Combination of the pack, or with `equal` the sum at other strengths."""
+    """A Combination of the pack; of sums also at other strengths than 1, with `equal` those that make sizes equal."""
     method: str
     density: float = 0.5
     keep_size: bool = True
     equal: bool = False
+    strength: float = 1.0
 
     @property
     def cells(self) -> tuple[str, str, str]:
         if self.method == "sum":
-            return ("sum, equal sizes" if self.equal else "sum", "", "")
+            return "sum" + ", equal sizes" * self.equal + f", both at {self.strength:g}" * (self.strength != 1), "", ""
         return self.method, f"{self.density:g}", "kept" if self.keep_size else "as it comes"
 
 
-RULES = (Rule("sum"), Rule("sum", equal=True), Rule("ties"), Rule("ties", keep_size=False), Rule("dare"),
-         Rule("dare", 0.8), Rule("dare", keep_size=False), Rule("dare ties"), Rule("della"), Rule("knots"),
-         Rule("knots", 1.0), Rule("knots", 1.0, keep_size=False))
+RULES = (Rule("sum"), Rule("sum", strength=0.7), Rule("sum", equal=True), Rule("ties"), Rule("ties", keep_size=False),
+         Rule("dare"), Rule("dare", 0.8), Rule("dare", keep_size=False), Rule("dare ties"), Rule("della"),
+         Rule("knots"), Rule("knots", 1.0), Rule("knots", 1.0, keep_size=False))
 
 
 def main():
@@ -62,11 +63,11 @@ class Workshop(OnStarter):
         folder_paths.add_model_folder_path("loras", str(folder / "models" / "loras"))
         self.names = sorted((path.name for path in LORAS), reverse=True) if drawn_by is Painter else list(install.LORAS)
 
-    def layers(self, equal: bool = False):
+    def layers(self, rule: Rule):
         layer = self.part("lora.applying.stack").Layer
-        sizes = [self.size(name) for name in self.names] if equal else []
-        mean = math.sqrt(sum(size ** 2 for size in sizes) / len(sizes)) if equal else 1.0
-        return [layer(name, mean / size, 0.0) for name, size in zip(self.names, sizes or [1.0] * 2, strict=True)]
+        sizes = [self.size(name) if rule.equal else 1.0 for name in self.names]
+        mean = rule.strength * math.sqrt(sum(size ** 2 for size in sizes) / len(sizes))
+        return [layer(name, mean / size, 0.0) for name, size in zip(self.names, sizes, strict=True)]
 
     def size(self, name: str) -> float:
         """The Frobenius norm of all that a LoRA changes in the model."""
@@ -82,27 +83,28 @@ class Workshop(OnStarter):
 
     def conflict(self) -> str:
         report = self.part("lora.applying.conflict_report")
-        results = [result.components for _, result in self.joined(self.layers())[2]]
+        results = [result.components for _, result in self.joined(self.layers(RULES[0]))[2]]
         return "; ".join(line.removeprefix("- ") for line in report.conflict_lines(
             report.conflicts(results, (self.starter.model, None)), self.names) if line != "by block:") + "."
 
     def compare(self, prompts):
         import torch
-        alone = [self.joined([layer])[0] for layer in self.layers()]
-        models = {rule: self.joined(self.layers(rule.equal), rule)[0] for rule in RULES}
-        shares = {rule: [] for rule in RULES}
+        scenes = self.starter.unseen(prompts, SEED)
+        base = self.drawn(self.starter.model, scenes)
+        styles = [self.drawn(self.joined([layer])[0], scenes) - base for layer in self.layers(RULES[0])]
+        shares = {}
+        for rule in RULES:
+            change = self.drawn(self.joined(self.layers(rule), rule)[0], scenes) - base
+            shares[rule] = torch.stack([cosine(change, style) for style in styles], 1)
+        weaker = {rule: found.amin(1) for rule, found in shares.items()}
+        return [self.row(rule, shares[rule].mean(0), weaker[rule], weaker[RULES[0]]) for rule in RULES]
+
+    def drawn(self, model, scenes):
+        """[B, H, W, 3]; one model draws all its pictures at once, because joining takes as long as drawing."""
+        import torch
         with torch.inference_mode():
-            for seed, scene in enumerate(self.starter.unseen(prompts, SEED)):
-                caption = self.starter.caption(scene)
-                draw = lambda model, caption=caption, seed=seed: self.starter.picture(caption, seed, model)[0]
-                base = draw(self.starter.model)
-                styles = [draw(model) - base for model in alone]
-                for rule, model in models.items():
-                    change = draw(model) - base
-                    shares[rule].append([cosine(change, style) for style in styles])
-        weaker = {rule: torch.tensor(found).amin(1) for rule, found in shares.items()}
-        return [self.row(rule, torch.tensor(shares[rule]).mean(0), weaker[rule], weaker[RULES[0]])
-                for rule in RULES]
+            return torch.cat([self.starter.picture(self.starter.caption(scene), seed, model)
+                              for seed, scene in enumerate(scenes)])
 
     @staticmethod
     def row(rule, share, weaker, of_sum):
@@ -113,9 +115,10 @@ class Workshop(OnStarter):
                          (f"{float(gap.mean()):+.3f} ± {error:.3f}", str(int((gap < 0).sum()))))
 
 
-def cosine(first, second) -> float:
+def cosine(first, second):
+    """[B] of two batches of changes."""
     import torch
-    return float(torch.nn.functional.cosine_similarity(first.flatten(), second.flatten(), 0))
+    return torch.nn.functional.cosine_similarity(first.flatten(1), second.flatten(1), 1)
 
 
 if __name__ == "__main__":

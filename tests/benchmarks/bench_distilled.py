@@ -28,7 +28,7 @@ def main():
     parser.add_argument("--prompts", type=int, help="pictures that are judged, of either kind")
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=WAYS, help="of the flat starter's")
     options = parsed(parser, {"rounds": SEEDS, "steps": STEPS, "prompts": 60},
-                     {"rounds": 1, "steps": 400, "prompts": 32})
+                     {"rounds": 1, "steps": 200, "prompts": 24})
     if options.drawn_by is Painter:
         with opened(distilled_painter.Workshop, options) as workshop:
             return distilled_painter.run(workshop, options)

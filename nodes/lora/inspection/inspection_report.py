@@ -1,4 +1,5 @@
 """What a LoRA is: its formats and ranks, what it was trained on, and how much it changes in every block."""
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -141,11 +142,18 @@ def _spread(label: str, values: Counter) -> str:
 
 
 def _block_lines(found: Inspection) -> list[str]:
-    lines = ["Norm of the change in each block:"] if any(found.blocks.values()) else []
+    model = [energy for alias, energy in found.blocks.items() if energy and not alias.startswith("TE.")]
+    lines = [f"Norm of the whole change, text encoders aside: {_number(_together(model))}"] if model else []
+    lines += ["Norm of the change in each block:"] if any(found.blocks.values()) else []
     for label, members in families(found.blocks).items():
         inside = [f"{short} {_number(energy)}" for short, energy in members if energy]
         lines += [f"- {label}: {', '.join(inside)}"] if inside else []
     return lines
+
+
+def _together(parts: Sequence[Energy]) -> Energy:
+    return Energy(math.hypot(*(energy.norm for energy in parts)), sum(energy.weights for energy in parts),
+                  sum(energy.unknown for energy in parts))
 
 
 def _number(energy: Energy) -> str:

@@ -42,6 +42,8 @@ def test_the_energies_with_a_model_are_the_norms_of_what_it_gains(kind, look, pa
     for alias, energy in found.blocks.items():
         norm = energy.norm if energy else 0.0
         assert norm == pytest.approx(squares[alias] ** 0.5, rel=1e-4, abs=1e-5)
+    whole = re.search(r"Norm of the whole change, text encoders aside: (.*)\n", text)
+    assert float(whole[1]) == pytest.approx(sum(squares.values()) ** 0.5, rel=0.01)
     assert "not measured" not in text and "without a model" not in text
 
 
@@ -57,6 +59,7 @@ def test_what_depends_on_the_model_is_said_to_be_unknown_without_it(look):
     found, text = look(small.lora_for(small_model("SD3-medium"), "dora"))
     assert found.blocks["J00"].unknown == found.blocks["J00"].weights
     assert "LoRA with DoRA on " in text and "not measured" in text and "J: 00 ?, 01 ?" in text
+    assert "Norm of the whole change, text encoders aside: ?" in text
 
 
 @pytest.mark.parametrize("kind, said", [("lora", "LoRA on 24 weights, rank 2, alpha 1.5"), ("oft", "OFT on "),
@@ -104,7 +107,8 @@ def test_with_a_model_it_says_what_is_missing_and_what_would_not_fit(look):
 
 
 def test_text_encoders_are_measured_beside_a_model(look):
-    found, _ = look(small.lora_for_clip(small.small_clip()), small_model("SD1.5"))
+    found, text = look(small.lora_for_clip(small.small_clip()), small_model("SD1.5"))
+    assert "whole change" not in text and "Norm of the change in each block" in text
     assert {"TE.clip_l.00", "TE.clip_l.01"} <= found.blocks.keys() and found.blocks["IN01"] is None
 
 
