@@ -24,22 +24,31 @@ TEAM = Path(__file__).resolve().parents[2] / "nodes" / "training" / "distributed
 
 
 def main():
-    options = timing.parser(__doc__, ROUNDS).parse_args()
-    sums = [(f"{millions} million", kind, *row) for kind in ("plain", "exact") for millions, row in sums_of(
-        kind, options.rounds)]
+    parser = timing.parser(__doc__, ROUNDS)
+    parser.add_argument("--only", choices=("sums", "training", "best"), nargs="*", default=("sums", "training", "best"))
+    options = parser.parse_args()
+    texts = [*sums(options.rounds)] if "sums" in options.only else []
     host, install, folder = start()
-    step, summed, alone, gain = training(host, install, folder)
-    drawn = best_of(host, install, options.rounds)
-    timing.publish(
-        "devices", "Several devices",
-        f"Two processes of one thread each, gloo on the loopback, fp32; medians of {options.rounds}. Shares of the "
-        "cores decide the wall time on a busy machine; processor time is of one process.",
-        timing.table(["sum of", "kind", "ms wall", "ms of processor time"], sums),
-        f"A training of the starter, 128 pixels, batch 4, {STEPS} steps on two processes: a step {step} s, {summed} s "
-        f"of it in the sum and waiting; rank 0 by itself {alone} s for the whole batch: {gain} times as fast on two.",
-        f"Best of N, {SEEDS} seeds of the starter at {SIDE} pixels, {SAMPLING_STEPS} steps, the whole critique; in "
-        f"turn, medians of {options.rounds}. Pace is without the start of the second process.",
-        timing.table(["", "one process", "two", "one / two"], drawn))
+    if "training" in options.only:
+        step, summed, alone, gain = training(host, install, folder)
+        texts.append(
+            f"A training of the starter, 128 pixels, batch 4, {STEPS} steps on two processes: a step {step} s, "
+            f"{summed} s of it in the sum and waiting; rank 0 by itself {alone} s for the whole batch: {gain} times "
+            "as fast on two.")
+    if "best" in options.only:
+        texts += [
+            f"Best of N, {SEEDS} seeds of the starter at {SIDE} pixels, {SAMPLING_STEPS} steps, the whole critique; in "
+            f"turn, medians of {options.rounds}. Pace is without the start of the second process.",
+            timing.table(["", "one process", "two", "one / two"], best_of(host, install, options.rounds))]
+    timing.publish("devices", "Several devices", *texts)
+
+
+def sums(rounds):
+    rows = [(f"{millions} million", kind, *row) for kind in ("plain", "exact") for millions, row in sums_of(
+        kind, rounds)]
+    yield ("Two processes of one thread each, gloo on the loopback, fp32; medians of "
+           f"{rounds}. Shares of the cores decide the wall time on a busy machine; processor time is of one process.")
+    yield timing.table(["sum of", "kind", "ms wall", "ms of processor time"], rows)
 
 
 def sums_of(kind, rounds):
