@@ -10,6 +10,7 @@ import os
 import re
 import runpy
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -108,22 +109,27 @@ def loaders(install):
 
 
 def best_of(host, install, rounds):
-    """Rows of (what, one process, two, ratio): the whole node, and the pace of a picture."""
-    whole, pace = {"1": [], "2": []}, {"1": [], "2": []}
+    """Rows of (what, one process, two, ratio): the whole node, the pace of a picture, the processor time of all."""
+    names = ("the node, s", "a picture, s", "the node, s of processor time")
+    found = {devices: [] for devices in ("1", "2")}
     for number in range(rounds + 1):
-        for devices in whole:
-            began = time.perf_counter()
+        for devices, measured in found.items():
+            began, own = time.perf_counter(), processor_seconds()
             shown, _ = host.run(best_of_graph(install, devices, seed=100 * number))
-            seconds = time.perf_counter() - began
+            seconds, own = time.perf_counter() - began, processor_seconds() - own
             told = re.search(r"and 2 came every ([\d.e+-]+) s", shown["best"]["text"][0])
-            whole[devices].append(seconds)
-            pace[devices].append(float(told[1]) / 2 if told else seconds / SEEDS)
+            measured.append((seconds, float(told[1]) / 2 if told else seconds / SEEDS, own))
+            print(devices, *measured[-1], file=sys.stderr, flush=True)
     rows = []
-    for name, found in (("the node, s", whole), ("a picture, s", pace)):
-        one, two = (statistics.median(found[devices][1:]) for devices in ("1", "2"))
-        ratio = statistics.median(a / b for a, b in zip(found["1"][1:], found["2"][1:], strict=True))
-        rows.append((name, f"{one:.2f}", f"{two:.2f}", f"{ratio:.2f}"))
+    for name, one, two in zip(names, *(zip(*measured[1:], strict=True) for measured in found.values()), strict=True):
+        rows.append((name, f"{statistics.median(one):.2f}", f"{statistics.median(two):.2f}",
+                     f"{timing.ratio(one, two):.2f}"))
     return rows
+
+
+def processor_seconds():
+    """Of this process and those that it has started and that have ended."""
+    return sum(os.times()[:4])
 
 
 def best_of_graph(install, devices, seed):
