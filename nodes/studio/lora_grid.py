@@ -5,14 +5,9 @@ from collections.abc import Callable, Sequence
 from statistics import mean, stdev
 from typing import NamedTuple
 
-import comfy.model_management
-import torch
 from torch import Tensor
 
-from ..charts.chart_types.contact_sheet import SIDE, thumbnail
-from ..charts.drawing.draw import render
-from ..charts.drawing.scene import Node, fitted, image, layer, place, rect, text
-from ..charts.drawing.theme import LIGHT, Theme
+from ..charts.chart_types.contact_sheet import thumbnail
 from ..critique.compare.veto import Base
 from ..critique.examination import measured
 from ..critique.reference.distributions import Reference
@@ -23,6 +18,7 @@ from ..lora.applying.patching import apply_lora, dry_run
 from ..lora.block_weights.block_language import parse
 from ..lora.file.lora_files import LoraFile
 from ..shared.text_syntax import lines, shorten
+from .cut_short import CANCELLED, CUTS, why_it_ends
 from .sampling import Sampling, shrunk_for_sheet
 from .shared_sampling import Share
 from .tuning.likeness import Likeness
@@ -30,7 +26,6 @@ from .tuning.likeness import Likeness
 SCORE, LIKENESS = BEST_BY = ("score", "likeness")
 MOST = 1000         # cells of a grid
 LOOKED_AT = 4       # pictures of a setting, at most, that are held against those without the LoRA
-HEAD, ROW, GAP, SIZE, HIGH = 46, 150, 14, 14, SIDE + 56
 
 
 class Setting(NamedTuple):
@@ -61,7 +56,9 @@ class Grid(NamedTuple):
 class Judged(NamedTuple):
     """What came of one cell: the mean score, the mean likeness or None, and the spread of scores over its pictures.
 
-    spoiled: what its pictures suffer from beside those without the LoRA, such as "too red"; "" where they do not."""
+    small: its first picture for the sheet, uint8 [h, w, 3]; picture: the same, [1, H, W, C], a part of the grid's
+    `images`. spoiled: what its pictures suffer from beside those without the LoRA, such as "too red"; "" where they do
+    not."""
     setting: Setting
     score: float
     likeness: float | None
@@ -69,6 +66,37 @@ class Judged(NamedTuple):
     small: Tensor
     picture: Tensor
     spoiled: str = ""
+
+
+class Filled(NamedTuple):
+    """cells: those that were drawn; images: IMAGE of their first pictures in the order of the grid; ended: why the rest
+    is missing, "" where none is."""
+    cells: list[Judged]
+    images: Tensor
+    ended: str = ""
+
+
+class Pictures:
+    """The first picture of every cell, in one batch from the start: to join them at the end would take it twice."""
+
+    def __init__(self, count: int):
+        self.count, self.images = count, None
+
+    def keep(self, place: int, picture: Tensor) -> Tensor:
+        """Copies [1, H, W, C] to its place; returns it there."""
+        if self.images is None:
+            self.images = self._room(picture)
+        self.images[place] = picture[0]
+        return self.images[place:place + 1]
+
+    def _room(self, picture):
+        try:
+            return picture.new_empty((self.count, *picture.shape[1:]))
+        except (RuntimeError, MemoryError) as error:
+            size = self.count * picture.nbytes / 1e9
+            raise ValueError(f"loras: expected settings whose pictures fit into memory, got {self.count} of "
+                             f"{picture.shape[2]}x{picture.shape[1]}, which take {size:.3g} GB; draw fewer at a time"
+                             ) from error
 
 
 class Judge(NamedTuple):
@@ -162,25 +190,27 @@ class Drawing(NamedTuple):
 
 
 def fill(model, grid: Grid, sampling: Sampling, seeds: Sequence[int], by: Judge,
-         show: Callable[[list[Judged]], None], share: Share = map) -> tuple[list[Judged], bool]:
-    """Every cell judged, and whether a Cancel ended it early; `show` is told all so far after each. share: the devices
-    that draw them, a cell each.
+         show: Callable[[list[Judged]], None], share: Share = map) -> Filled:
+    """Every cell judged; `show` is told all so far after each. share: the devices that draw them, a cell each.
 
-    A Cancel before the first cell is a Cancel."""
-    done: list[Judged] = []
+    A Cancel, full memory, a device that is gone or a file that cannot be read ends it early and keeps what there is;
+    before the first cell they are raised."""
+    cells: list[Judged] = []
+    kept, ended = Pictures(len(grid.settings)), ""
     draw = Drawing(model, grid, sampling, by).draw
     samples = tuple((prompt, seed) for prompt in range(sampling.prompts) for seed in seeds)
     try:
         bases = without_lora(draw, samples, share)
         jobs = [Job(setting, samples, len(bases), grid.names[setting.lora]) for setting in grid.settings]
         for setting, drawn in zip(grid.settings, share(draw, jobs), strict=True):
-            done.append(_judged(setting, drawn, by, bases))
-            show(done)
-    except comfy.model_management.InterruptProcessingException:
-        if not done:
+            cell = _judged(setting, drawn, by, bases)
+            cells.append(cell._replace(picture=kept.keep(len(cells), cell.picture)))
+            show(cells)
+    except CUTS as error:
+        ended = why_it_ends(error)
+        if not (cells and ended):
             raise
-        return done, True
-    return done, False
+    return Filled(cells, kept.images[:len(cells)], ended)
 
 
 def without_lora(draw: Callable[[Job], DrawnJob], samples: Sequence[tuple[int, int]], share: Share) -> list[Base]:
@@ -201,8 +231,12 @@ def _judged(setting: Setting, drawn: DrawnJob, by: Judge, bases: Sequence[Base])
     found = [base.why_spoiled(picture[..., :3]) for base, picture in zip(bases, drawn.pictures, strict=True)]
     error = stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None
     first = drawn.pictures[0]
-    return Judged(setting, mean(scores), mean(near) if near else None, error, shrunk_for_sheet(first), first,
-                  spoiled(found))
+    return Judged(setting, mean(scores), mean(near) if near else None, error, small(first), first, spoiled(found))
+
+
+def small(picture: Tensor) -> Tensor:
+    """IMAGE [1, H, W, C] as a cell of the sheet shows it: uint8 [h, w, 3]."""
+    return (thumbnail(shrunk_for_sheet(picture).cpu()[..., :3]).clamp(0, 1) * 255).round().byte()
 
 
 def best(cells: Sequence[Judged], by: Judge) -> Judged:
@@ -211,47 +245,18 @@ def best(cells: Sequence[Judged], by: Judge) -> Judged:
     return max([cell for cell in cells if not cell.spoiled] or cells, key=by.value)
 
 
-def sheet(grid: Grid, cells: Sequence[Judged], by: Judge) -> Tensor:
-    """IMAGE of the grid with its axes: a row for each LoRA, a column for each strength and text of block weights."""
-    columns = grid.columns
-    at = {cell.setting: cell for cell in cells}
-    chosen = best(cells, by).setting
-    heads = [place(ROW + number * (SIDE + GAP), 4, _head(*column, LIGHT)) for number, column in enumerate(columns)]
-    rows = [place(GAP, HEAD + row * HIGH + 8, fitted(name.removesuffix(".safetensors"), SIZE, LIGHT.ink, ROW - 24))
-            for row, name in enumerate(grid.names)]
-    drawn = [place(ROW + (number % len(columns)) * (SIDE + GAP), HEAD + number // len(columns) * HIGH,
-                   _cell(at[setting], by, setting == chosen, LIGHT))
-             for number, setting in enumerate(grid.settings) if setting in at]
-    width = ROW + len(columns) * (SIDE + GAP)
-    return render(layer([*heads, *rows, *drawn], max(width, 320), HEAD + len(grid.names) * HIGH), LIGHT.paper)
-
-
-def _head(strength: float, blocks: str, theme: Theme) -> Node:
-    return layer([place(0, 0, text(f"strength {strength:g}", SIZE, theme.ink)),
-                  place(0, 20, fitted(blocks or "every block", SIZE, theme.muted, SIDE))], SIDE, HEAD)
-
-
-def _cell(cell: Judged, by: Judge, chosen: bool, theme: Theme) -> Node:
-    pixels = thumbnail(cell.small.cpu()[..., :3])
-    picture = image(pixels)
-    colour = theme.loss if cell.spoiled else theme.gain if chosen else None
-    frame = [place(-4, -4, rect(picture.w + 8, picture.h + 8, colour))] if colour else []
-    near = "" if cell.likeness is None else f", likeness {cell.likeness:.1f}"
-    words = [place(0, picture.h + 6, fitted(f"{cell.score:.1f}{near}", SIZE, theme.ink, SIDE))]
-    if cell.spoiled:
-        words.append(place(0, picture.h + 22, fitted(f"spoiled: {cell.spoiled}", SIZE, theme.loss, SIDE)))
-    return layer([*frame, place(0, 0, picture), *words], SIDE, SIDE + 44)
-
-
-def report(grid: Grid, cells: Sequence[Judged], by: Judge, cancelled: bool, notes: Sequence[str] = ()) -> str:
-    """Markdown: the best cell in words that can be typed into Load LoRA, and every cell, the best first; then notes."""
+def report(grid: Grid, cells: Sequence[Judged], by: Judge, ended: str, notes: Sequence[str] = ()) -> str:
+    """Markdown: the best cell in words that can be typed into Load LoRA, and every cell, the best first; then notes.
+    ended: as `Filled` has it."""
     top, pictures = best(cells, by), len(grid.settings)
     told = [f"**{grid.names[top.setting.lora]} at strength {top.setting.strength:g}"
             + (f" with {top.setting.blocks}" if top.setting.blocks else "") + f"**: {by.best_by} {by.value(top):.1f}, "
             f"the highest of {_of_which(cells)}.", *_told_of_spoiled(cells, by),
             *what_counts.left_out(by.rubric, by.reference)]
-    if cancelled:
+    if ended == CANCELLED:
         told.append(f"Cancelled after {len(cells)} of {pictures} settings; these were drawn.")
+    elif ended:
+        told.append(f"**Ended after {len(cells)} of {pictures} settings**, which were drawn: {ended}.")
     if top.error is None:
         told.append("Each setting was judged by one picture: raise seeds to know how much of a difference is luck.")
     marked = any(cell.spoiled for cell in cells)
@@ -293,8 +298,3 @@ def data(grid: Grid, cells: Sequence[Judged]) -> str:
                         "blocks": cell.setting.blocks, "score": cell.score, "likeness": cell.likeness,
                         "spoiled": cell.spoiled}
                        for cell in cells])
-
-
-def pictures(cells: Sequence[Judged]) -> Tensor:
-    """IMAGE of every cell's first picture, in the order of the grid."""
-    return torch.cat([cell.picture for cell in cells])

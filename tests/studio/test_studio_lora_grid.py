@@ -119,28 +119,93 @@ def test_what_cannot_be_drawn_is_said_before_anything_is(inputs, said, host, gra
         host.run(graph(**inputs))
 
 
-def test_cancel_keeps_the_cells_that_were_drawn(grid_module, parse, paintings, monkeypatch):
-    import comfy.model_management
-    setting = lambda *_: next(cells)
-    cells = iter([grid_module.Judged(grid_module.Setting(0, 1.0, ""), 10.0, None, None, torch.zeros(1, 4, 4, 3),
-                                     torch.zeros(1, 4, 4, 3))])
-
-    def judged(*given):
-        try:
-            return setting()
-        except StopIteration:
-            raise comfy.model_management.InterruptProcessingException from None
-
-    monkeypatch.setattr(grid_module, "_judged", judged)
+@pytest.fixture
+def one_cell(grid_module, parse, paintings, monkeypatch):
+    """one_cell(error) fills a grid of two settings, of which the second raises it; one_cell(error, first=True) both."""
     grid = grid_module.Grid(["a", "b"], None, [1.0], [""])
     by = grid_module.Judge(parse(""), paintings, None, "score")
-    nothing = SimpleNamespace(prompts=0)
     drawn = lambda draw, jobs: (None for _ in jobs)
-    done, cancelled = grid_module.fill(None, grid, nothing, [0], by, lambda done: None, drawn)
-    assert len(done) == 1 and cancelled
-    assert "Cancelled after 1 of 2 settings" in grid_module.report(grid, done, by, cancelled)
-    with pytest.raises(comfy.model_management.InterruptProcessingException):
-        grid_module.fill(None, grid, nothing, [0], by, lambda done: None, drawn)
+
+    def fill(error, first=False):
+        cells = iter([] if first else [cell_of(grid_module, grid.settings[0], 10.0)])
+
+        def judged(*given):
+            for cell in cells:
+                return cell
+            raise error
+        monkeypatch.setattr(grid_module, "_judged", judged)
+        filled = grid_module.fill(None, grid, SimpleNamespace(prompts=0), [0], by, lambda done: None, drawn)
+        return filled, grid_module.report(grid, filled.cells, by, filled.ended)
+    return fill
+
+
+def cell_of(grid_module, setting, score, spoiled="", level=0.5):
+    picture = torch.full((1, 40, 30, 3), level)
+    return grid_module.Judged(setting, score, None, None, grid_module.small(picture), picture, spoiled)
+
+
+def test_cancel_keeps_the_cells_that_were_drawn(one_cell):
+    import comfy.model_management
+    cancel = comfy.model_management.InterruptProcessingException
+    filled, report = one_cell(cancel())
+    assert len(filled.cells) == len(filled.images) == 1 and filled.ended == "cancelled"
+    assert "Cancelled after 1 of 2 settings" in report
+    with pytest.raises(cancel):
+        one_cell(cancel(), first=True)
+
+
+@pytest.mark.parametrize(("name", "error", "said"), [
+    ("memory", torch.OutOfMemoryError("CUDA out of memory."), "memory was full (CUDA out of memory)."),
+    ("rank", None, "devices: rank 1: gone."),
+    ("file", ValueError("loras: b is damaged.\nMore."), "loras: b is damaged.")])
+def test_what_ends_a_grid_keeps_the_cells_that_were_drawn(one_cell, pack, name, error, said):
+    error = error or pack.nodes.training.distributed.team.RankFailed("devices: rank 1: gone")
+    filled, report = one_cell(error)
+    assert len(filled.cells) == 1 and f"**Ended after 1 of 2 settings**, which were drawn: {said}" in report
+    with pytest.raises(type(error)):
+        one_cell(error, first=True)
+
+
+def test_a_fault_of_the_program_is_raised(one_cell):
+    with pytest.raises(AttributeError):
+        one_cell(AttributeError("no such thing"))
+
+
+def test_pictures_that_memory_cannot_hold_are_told_at_the_first_one(grid_module):
+    with pytest.raises(ValueError, match="^loras: expected .* got 1000000000 of 1024x512, which take 6.29e.06 GB"):
+        grid_module.Pictures(10 ** 9).keep(0, torch.zeros(1, 512, 1024, 3))
+
+
+def test_the_sheet_that_grows_is_the_one_that_is_drawn_at_once(grid_module, pack, parse, paintings):
+    """Cells that come to be the best, that are so no longer, and that look spoiled, one after another."""
+    sheet = pack.nodes.studio.grid_sheet
+    grid = grid_module.Grid(["a rather long name of a LoRA.safetensors", "b"], None, [0.5, 1.0], ["", "J00=0"])
+    by = grid_module.Judge(parse(""), paintings, None, "score")
+    found = zip(grid.settings[:6], (50, 40, 70, 90, 60, 80), ("too red", "", "", "too dark", "", ""), strict=True)
+    cells = [cell_of(grid_module, setting, score, spoiled, place / 10)
+             for place, (setting, score, spoiled) in enumerate(found)]
+    growing, drawn = sheet.Sheet(grid, by), []
+    for count in range(1, len(cells) + 1):
+        growing.update(cells[:count])
+        drawn.append(growing.image)
+    scene = drawing_of(grid_module, pack, grid, cells, by)
+    assert torch.equal(drawn[-1], scene)
+    assert len({picture.numpy().tobytes() for picture in drawn}) == len(cells)
+
+
+def drawing_of(grid_module, pack, grid, cells, by):
+    """The whole sheet as one scene."""
+    sheet, scene = pack.nodes.studio.grid_sheet, pack.nodes.charts.drawing.scene
+    best, at = grid_module.best(cells, by), {cell.setting: cell for cell in cells}
+    heads = [scene.place(sheet.ROW + number * sheet.WIDE, 4, sheet._head(*column))
+             for number, column in enumerate(grid.columns)]
+    names = [scene.place(sheet.GAP, sheet.HEAD + row * sheet.HIGH + 8, sheet._name(name))
+             for row, name in enumerate(grid.names)]
+    drawn = [scene.place(sheet.ROW + number % 4 * sheet.WIDE, sheet.HEAD + number // 4 * sheet.HIGH,
+                         sheet._cell(at[setting], by, at[setting] is best))
+             for number, setting in enumerate(grid.settings) if setting in at]
+    whole = scene.layer([*heads, *names, *drawn], sheet.ROW + 4 * sheet.WIDE, sheet.HEAD + 2 * sheet.HIGH)
+    return pack.nodes.charts.drawing.draw.render(whole, pack.nodes.charts.drawing.theme.LIGHT.paper)
 
 
 def test_a_process_that_lists_a_file_more_draws_the_lora_that_was_meant(grid_module):
@@ -166,16 +231,16 @@ def test_what_looks_spoiled_is_marked_and_never_chosen(grid_module, module, pars
     sampling = SimpleNamespace(prompts=1, draw=lambda model, *_: SimpleNamespace(picture=pixels[model]))
     grid = grid_module.Grid(["ink"], lambda row: None, [0.5, 1.0], [""])
     by = grid_module.Judge(parse("*=0; mean L channel=high"), paintings, None, "score")
-    cells, _ = grid_module.fill("plain", grid, sampling, [0, 1], by, lambda done: None)
+    filled = grid_module.fill("plain", grid, sampling, [0, 1], by, lambda done: None)
+    cells = filled.cells
+    assert torch.equal(filled.images, torch.cat([pixels[0.5], pixels[1.0]]))
+    assert cells[1].picture.data_ptr() == filled.images[1].data_ptr()      # held once
     assert [cell.spoiled for cell in cells] == ["", "too light"] and cells[1].score > cells[0].score
     assert grid_module.best(cells, by) is cells[0]
     assert [row["spoiled"] for row in json.loads(grid_module.data(grid, cells))] == ["", "too light"]
-    told = grid_module.report(grid, cells, by, False)
+    told = grid_module.report(grid, cells, by, "")
     assert "the settings that do not look spoiled (1 of 2)" in told and "**1 of 2 settings look spoiled**" in told
-    marked, plain = (grid_module.sheet(grid, [each._replace(spoiled=words) for each in cells], by)
-                     for words in ("too light", ""))
-    assert not torch.equal(marked, plain)
-    assert "Every setting looks spoiled" in grid_module.report(grid, cells[1:], by, False)
+    assert "Every setting looks spoiled" in grid_module.report(grid, cells[1:], by, "")
 
 
 @pytest.mark.parametrize(("found", "said"), [

@@ -99,6 +99,7 @@ class LoraGrid(io.ComfyNode):
     def execute(cls, model, loras, strengths, blocks, seeds, seed, lora=None, rubric="", reference=None, style=None,
                 best_by="score", devices="1", **sampling):
         from .. import lora_grid
+        from ..grid_sheet import Sheet
         from ..shared_sampling import sharing
         linked = asked_of(cls.hidden, devices, loras=loras, strengths=strengths, blocks=blocks, seeds=seeds, seed=seed,
                           lora=lora, rubric=rubric, reference=reference, style=style, best_by=best_by, **sampling)
@@ -114,18 +115,21 @@ class LoraGrid(io.ComfyNode):
                               lora_grid.numbers(strengths), lora_grid.variants(blocks))
         lora_grid.check(grid, model)
         total = len(grid.settings)
-        bar = comfy.utils.ProgressBar(total)
+        bar, sheet = comfy.utils.ProgressBar(total), Sheet(grid, by)
         drawing, seeds = sampling_of(**sampling), [(seed + number) % 2**64 for number in range(seeds)]
         with sharing(linked, total, lambda: drawing.answer(model)) as group:
-            cells, cancelled = lora_grid.fill(
-                model, grid, drawing, seeds, by,
-                lambda done: bar.update_absolute(len(done), total, preview(lora_grid.sheet(grid, done, by))), group.map)
-        interrupted.note(cls.hidden.unique_id, cancelled)
-        best, sheet = lora_grid.best(cells, by), lora_grid.sheet(grid, cells, by)
-        text = lora_grid.report(grid, cells, by, cancelled, [group.sentence("a setting")])
-        shown = picture_and_text(cls, sheet, text)
-        return io.NodeOutput(grid.names[best.setting.lora], best.setting.strength, best.setting.blocks, best.picture,
-                             sheet, lora_grid.pictures(cells), text, lora_grid.data(grid, cells), ui=shown)
+            filled = lora_grid.fill(model, grid, drawing, seeds, by, lambda cells: _show(bar, sheet, cells), group.map)
+        interrupted.note(cls.hidden.unique_id, bool(filled.ended))
+        best, image = lora_grid.best(filled.cells, by), sheet.image
+        text = lora_grid.report(grid, filled.cells, by, filled.ended, [group.sentence("a setting")])
+        return io.NodeOutput(grid.names[best.setting.lora], best.setting.strength, best.setting.blocks,
+                             best.picture.clone(), image, filled.images, text, lora_grid.data(grid, filled.cells),
+                             ui=picture_and_text(cls, image, text))
+
+
+def _show(bar, sheet, cells):
+    sheet.update(cells)
+    bar.update_absolute(len(cells), preview=preview(sheet.pixels[None]))
 
 
 def _judge(rubric, reference, style, best_by):

@@ -3,6 +3,7 @@ from math import inf
 
 import comfy.model_management
 import comfy.samplers
+import torch
 from comfy_api.v0_0_2 import io
 
 from ...shared.number_ranges import outside
@@ -35,10 +36,12 @@ def check_numbers(**numbers: tuple[float, float, float]) -> None:
 
 
 def preview(picture) -> tuple:
-    """What a progress bar of the host shows: the first picture of an IMAGE [B, H, W, C]."""
+    """What a progress bar of the host shows: the first picture of an IMAGE [B, H, W, C], or of one of bytes."""
     from PIL import Image
-    pixels = (picture[0, ..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return "JPEG", Image.fromarray(pixels), PREVIEW
+    pixels = picture[0, ..., :3]
+    pixels = pixels if pixels.dtype == torch.uint8 else (pixels.clamp(0, 1) * 255).round().byte()
+    image = Image.fromarray(pixels.cpu().numpy())
+    return "JPEG", image.reduce(max(1, max(image.size) // (2 * PREVIEW))), PREVIEW    # the host makes it small slowly
 
 
 def devices_input():
