@@ -31,6 +31,7 @@ import json, os, runpy
 alone = runpy.run_path({alone!r})["module"]
 alone("shared.spawning").end_with_parent()
 names = {names!r}
+CONNECTION.send_bytes(b"listening")
 CONNECTION.recv_bytes()
 CONNECTION.send_bytes(b"ready")
 while message := CONNECTION.recv_bytes():

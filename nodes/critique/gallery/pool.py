@@ -15,6 +15,7 @@ from .entries import Entry
 from .measuring import Settings
 
 WORKER = Path(__file__).with_name("worker.py")
+READY = b"ready"
 LOOK = 0.2          # seconds between two looks at Cancel
 LONGEST = 600.0     # seconds for one picture
 START = 300.0       # seconds for a process to begin
@@ -27,7 +28,9 @@ def rows(entries: Sequence[Entry], settings: Settings, workers: int, halt: Calla
     processes. Raises RuntimeError with one sentence where a process cannot begin."""
     todo, team = deque(entries), []
     try:
-        team += [_Worker(script, settings) for _ in range(min(workers, len(todo), MOST))]
+        for _ in range(min(workers, len(todo), MOST)):
+            halt()
+            team.append(_Worker(script, settings))
         while team:
             halt()
             ready = spawning.wait([end for each in team for end in each.ends], LOOK)
@@ -38,6 +41,8 @@ def rows(entries: Sequence[Entry], settings: Settings, workers: int, halt: Calla
                 if not lives:
                     team.remove(each)
                     team += [_Worker(script, settings)] if todo else []
+                elif not each.is_ready:
+                    each.send_settings()
                 elif todo:
                     each.give(todo.popleft())
                 else:
@@ -55,8 +60,7 @@ class _Worker:
         self.connection, theirs = spawning.pipe()
         self.process = spawning.start(script, "bottega_gallery_worker", CONNECTION=theirs)
         theirs.close()
-        self.entry, self.began, self.is_ready = None, time.monotonic(), False
-        self._send(json.dumps(settings._asdict()).encode())
+        self.entry, self.began, self.is_ready, self.settings = None, time.monotonic(), False, settings
 
     @property
     def ends(self) -> list:
@@ -68,7 +72,8 @@ class _Worker:
         return any(end in ready for end in self.ends) or time.monotonic() - self.began > limit
 
     def answer(self) -> tuple[dict | None, bool]:
-        """(the row of its picture, if it had one; whether the process goes on)."""
+        """(the row of its picture, if it had one; whether the process goes on). It says two things before its first
+        row: that it listens, and that it is ready."""
         try:
             said = self.connection.recv_bytes() if self.connection.poll() else None
         except (EOFError, OSError):
@@ -77,7 +82,7 @@ class _Worker:
             return self._lost(), False
         if self.is_ready:
             return json.loads(said), True
-        self.is_ready = True
+        self.is_ready = said == READY
         return None, True
 
     def _lost(self) -> dict:
@@ -91,6 +96,11 @@ class _Worker:
             f"the process that measured it died (exit code {self.process.exitcode})")
         entry = self.entry
         return {"path": entry.path, "size": entry.size, "mtime_ns": entry.mtime_ns, "error": why}
+
+    def send_settings(self) -> None:
+        """A connection holds some kB on some systems, and settings with a reference are more: sent to a process that
+        does not listen yet, they would hold up this one."""
+        self._send(json.dumps(self.settings._asdict()).encode())
 
     def give(self, entry: Entry) -> None:
         self.entry, self.began = entry, time.monotonic()

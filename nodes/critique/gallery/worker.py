@@ -1,7 +1,7 @@
 """Runs in a process of its own, by its path (see `pool`): takes one picture at a time and gives back its row.
 
-CONNECTION is given. The first message holds the settings, each other one a picture, an empty one ends it; everything
-that crosses is JSON, in which floating-point numbers keep every bit.
+CONNECTION is given. Once it listens it says so and is sent the settings; once it is ready it says so and is sent a
+picture in each message, an empty one ends it. What crosses is JSON, in which floating-point numbers keep every bit.
 """
 import json
 import os
@@ -17,6 +17,7 @@ def main(connection) -> None:
     torch.set_num_threads(1)
     alone("shared.freed_memory").keep()
     measuring, entries = alone("critique.gallery.measuring"), alone("critique.gallery.entries")
+    connection.send_bytes(b"listening")
     measurer = measuring.Measurer(measuring.Settings(**json.loads(connection.recv_bytes())))
     connection.send_bytes(b"ready")
     while message := connection.recv_bytes():

@@ -88,6 +88,31 @@ def test_a_process_that_dies_of_a_picture_costs_that_row_alone(made, folder, row
     assert all(row["RMS contrast"] == expected[name]["RMS contrast"] for name, row in found.items() if not row["error"])
 
 
+DEAF = '''
+import pathlib, time
+time.sleep(20)                              # as one that still loads torch
+pathlib.Path({marker!r}).touch()
+'''
+
+
+def test_a_cancel_is_seen_before_a_process_listens_however_much_it_is_to_be_sent(alone, tmp_path):
+    pool, settings = alone("critique.gallery.pool"), alone("critique.gallery.measuring").Settings
+    class Cancel(Exception):
+        pass
+
+    looks = iter(range(3))          # before each start, and once when both have begun
+
+    def halt():
+        if next(looks, None) is None:
+            raise Cancel
+    script, marker = tmp_path / "deaf.py", tmp_path / "it ended"
+    script.write_text(DEAF.format(marker=str(marker)))
+    left = [alone("critique.gallery.entries").Entry(name, 1, 1, name) for name in "ab"]
+    with pytest.raises(Cancel):     # more than a connection holds on any system
+        list(pool.rows(left, settings(rubric=" " * 4_000_000), 2, halt, script))
+    assert not marker.exists()
+
+
 def test_all_measures_are_those_of_art_critique_bit_for_bit(pack, folder, alone):
     measuring, entries = alone("critique.gallery.measuring"), alone("critique.gallery.entries")
     measurer = measuring.Measurer(measuring.Settings())
