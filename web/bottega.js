@@ -17,7 +17,7 @@ import { orderTemplates } from "./templates.js";
 import { showPromoted } from "./text_widget/promoted.js";
 import { followSubgraphs } from "./text_widget/promotion.js";
 import { refreshEditors, textWidget } from "./text_widget/widget.js";
-import { followTrainings, recallTrainings, showTraining } from "./training/panel.js";
+import { followTrainings, recallTrainings, recheckTrainings, showTraining } from "./training/panel.js";
 
 const EDITORS = { [BLOCKS]: BlocksWidget, [ROWS]: RowsWidget }; // by the type of the widget
 
@@ -33,6 +33,11 @@ app.registerExtension({
     followTrainings({ app, api });
     followErrors({ app, api });
     followOpening({ app }, () => recallOutputs({ app, api }), () => recallTrainings({ app, api }));
+    api.addEventListener("reconnected", () => {
+      recallOutputs({ app, api });
+      recheckTrainings({ app, api });
+      refreshEditors(); // what could not be asked may be known now
+    });
   },
   getCustomWidgets: () => Object.fromEntries(
     Object.entries(EDITORS).map(([type, Kind]) => [type, textWidget(Kind, type, { app, api })])),

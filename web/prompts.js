@@ -14,14 +14,15 @@ const owners = new Map(); // prompt id -> the host's object of the workflow, whi
 export function followPrompts({ app, api }) {
   const queue = api.queuePrompt;
   api.queuePrompt = async function (...args) {
-    const [workflow, id] = [active(app), workflowId(app)];
+    const [workflow, id] = [inView(app), workflowId(app)];
     const answer = await queue.apply(this, args);
     if (answer?.prompt_id) note(answer.prompt_id, workflow, id);
     return answer;
   };
 }
 
-const active = (app) => app.extensionManager?.workflow?.activeWorkflow;
+/** The host's object of the workflow in view. */
+export const inView = (app) => app.extensionManager?.workflow?.activeWorkflow;
 
 /** What the host calls this workflow in its file, which every copy of the file has; "" before it has been saved. */
 export function workflowId(app) {
@@ -50,10 +51,13 @@ function notes() {
 
 /** Whether the workflow in view is the one of a prompt; workflow: the id in the file that it ran with, if that is known. */
 export function isMine(app, prompt, workflow = workflowId(app)) {
-  if (owners.has(prompt)) return owners.get(prompt) === active(app);
+  if (owners.has(prompt)) return owners.get(prompt) === inView(app);
   const noted = notes().get(prompt);
   return noted ? !isOfAnother(app, noted) && noted.id === workflowId(app) : workflow === workflowId(app);
 }
+
+/** Whether this tab of the browser queued a prompt. */
+export const isKnown = (prompt) => owners.has(prompt) || notes().has(prompt);
 
 /** The latest prompts of other copies of the workflow in view, which have the same id in their files. */
 export function othersPrompts(app) {

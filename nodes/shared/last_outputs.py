@@ -1,6 +1,6 @@
 """What nodes of this pack showed last, found in the host's history of prompts: for a page that was loaded anew and for
 another browser."""
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 ROUTE = "/bottega/shown"
 LOOKED_THROUGH = 500    # prompts of the history, from the newest on
@@ -14,7 +14,7 @@ def last_outputs(history: Iterable[tuple[str, dict]], workflow_id: str, others: 
     copy of the workflow, with the same id. A node that a loop made is known by the node of the page it stands for."""
     found, others = {}, set(others)
     for prompt_id, entry in history:
-        if prompt_id in others or workflow_id != _workflow_of(entry):
+        if prompt_id in others or workflow_id != workflow_of(entry["prompt"]):
             continue
         prompt, meta = entry["prompt"][2], entry.get("meta", {})
         for node_id, output in entry.get("outputs", {}).items():
@@ -25,14 +25,35 @@ def last_outputs(history: Iterable[tuple[str, dict]], workflow_id: str, others: 
     return found
 
 
-def _workflow_of(entry: dict) -> str:
-    workflow = (entry["prompt"][3].get("extra_pnginfo") or {}).get("workflow")
+def workflow_of(item: tuple) -> str:
+    """The id of the workflow that an item of the host's queue was made from; "" where it names none.
+
+    What comes over the API may have anything in that place."""
+    return id_in(item[3].get("extra_pnginfo") if isinstance(item[3], dict) else None)
+
+
+def id_in(extra_pnginfo: object) -> str:
+    """The id of the workflow in what the host writes into pictures; "" where there is none."""
+    workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
     return str(workflow.get("id", "")) if isinstance(workflow, dict) else ""
 
 
+def told(running: list[tuple], history: Mapping[str, dict], workflow_id: str, others: Iterable[str] = ()) -> dict:
+    """What a page is told of a workflow: {"outputs": see last_outputs, "prompts": {id: nodes by id}, "running": [id]}.
+
+    prompts: those that the outputs are of, so that the page can tell whether its nodes have the same inputs. running: items
+    of the host's queue, of which those of the workflow are named: what their nodes have shown is in no history yet."""
+    found = last_outputs(reversed(list(history.items())), workflow_id, others)
+    prompts = {each["prompt_id"]: history[each["prompt_id"]]["prompt"][2] for each in found.values()}
+    return {"outputs": found,
+            "prompts": {prompt_id: {node_id: {key: node.get(key) for key in ("class_type", "inputs")}
+                                    for node_id, node in prompt.items()} for prompt_id, prompt in prompts.items()},
+            "running": [item[1] for item in running if workflow_of(item) == workflow_id]}
+
+
 def add_route() -> None:
-    """GET of ROUTE with ?workflow_id=, and other= for each prompt that is another copy's, answers what `last_outputs`
-    finds; without workflow_id status 400. Does nothing without a server."""
+    """GET of ROUTE with ?workflow_id=, and other= for each prompt that is another copy's, answers what `told`
+    says; without workflow_id status 400. Does nothing without a server."""
     import server
     instance = getattr(server.PromptServer, "instance", None)
     if not hasattr(instance, "routes"):
@@ -44,6 +65,7 @@ def add_route() -> None:
         if not workflow_id:
             error = "workflow_id: expected the id of a workflow, got nothing"
             return server.web.json_response({"error": error}, status=400)
-        history = instance.prompt_queue.get_history(max_items=LOOKED_THROUGH)
-        newest = reversed(list(history.items()))
-        return server.web.json_response(last_outputs(newest, workflow_id, request.query.getall("other", [])))
+        queue = instance.prompt_queue
+        running, _ = queue.get_current_queue_volatile()     # first: a prompt that ends meanwhile is in both, not in none
+        history = queue.get_history(max_items=LOOKED_THROUGH)
+        return server.web.json_response(told(running, history, workflow_id, request.query.getall("other", [])))

@@ -148,7 +148,7 @@ def test_a_file_that_names_its_blocks_has_bars_before_any_run_marked_as_from_the
 
 def test_what_a_run_said_of_the_model_wins_and_survives_a_reload(node):
     told = json.dumps([{"block": "D00", "in_file": True, "ratio": 1}, {"block": "D01", "in_file": False, "ratio": 1}])
-    show(node.page, "BottegaLoadLora", {"bottega_blocks": [told]})
+    show(node.page, "BottegaLoadLora", {"bottega_blocks": [told], "bottega_lora": ["editor_flux.safetensors"]})
     node.bar("S05").wait_for(state="detached")
     reload(node.page)
     assert node.page.locator(".bottega-blocks .block").count() == 2

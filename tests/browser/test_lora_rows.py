@@ -188,6 +188,18 @@ def test_a_saved_workflow_comes_back_and_text_the_rows_cannot_show_is_kept(page)
     assert value(page) == rows and sent(page) == rows
     assert field(page, "note").text_content() == f"<lora:{SDXL}:te=0.5>"
     assert "missing" in field(page, "name", 1).get_attribute("class")
+
+
+def test_a_row_whose_file_is_there_is_not_marked_for_what_was_typed_and_left(page):
+    make(page, f"{ONE}\n<lora:gone:1>")
+    for at, is_missing in ((0, False), (1, True)):
+        for leave_by in ("Tab", "Escape"):
+            field(page, "name", at).click()
+            page.keyboard.type("zzz")
+            page.keyboard.press(leave_by)
+            assert field(page, "name", at).input_value() == (FLUX, "gone")[at]
+            assert ("missing" in field(page, "name", at).get_attribute("class")) == is_missing
+            assert ("no file of this name" in field(page, "name", at).get_attribute("title")) == is_missing
     field(page, "as-text").click()
     page.locator(".bottega-rows:visible textarea").fill(TWO)
     assert value(page) == TWO

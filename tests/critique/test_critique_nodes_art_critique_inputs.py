@@ -1,6 +1,8 @@
 """Art Critique with everything that can be asked of it: rubric, critic, mask, depth, counterfactuals, metadata."""
 import json
 import sys
+from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,6 +90,15 @@ def test_without_asking_nothing_is_added_to_the_file(host, photograph):
 def test_a_prompt_that_cannot_carry_metadata_is_told_so(host, photograph):
     outputs, _ = host.run({"1": loaded(photograph), "2": critique_of("1", in_metadata=True)})
     assert "in_metadata: this prompt carries no extra_pnginfo" in outputs["2"]["text"][0]
+
+
+@pytest.mark.parametrize("extra", ["text", {"bottega_critique": "text"}])
+def test_metadata_of_another_form_is_left_as_it_is_and_the_report_says_so(pack, extra):
+    run = pack.nodes.critique.nodes.art_critique_run
+    node = SimpleNamespace(hidden=SimpleNamespace(extra_pnginfo=deepcopy(extra), unique_id="1"))
+    (said,) = run._into_metadata(node, [])
+    assert said.startswith("in_metadata: the extra_pnginfo of this prompt is no object of objects")
+    assert node.hidden.extra_pnginfo == extra
 
 
 @pytest.fixture(scope="module")

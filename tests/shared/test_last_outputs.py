@@ -34,10 +34,29 @@ def test_a_node_that_a_loop_made_is_known_by_the_one_it_stands_for(shown):
 
 
 def test_prompts_without_a_workflow_belong_to_nobody(shown):
-    strange = entry({"7": {"text": ["x"]}})
-    strange["prompt"][3]["extra_pnginfo"] = {"workflow": "no workflow"}
+    assert shown.last_outputs([("a", entry({"7": {"text": ["x"]}}, None))], "flow") == {}
 
-    assert shown.last_outputs([("a", entry({"7": {"text": ["x"]}}, None)), ("b", strange)], "flow") == {}
+
+@pytest.mark.parametrize("extra", [{"extra_pnginfo": {"workflow": "no workflow"}}, {"extra_pnginfo": [{"workflow": 1}]},
+                                   {"extra_pnginfo": "text"}, {"extra_pnginfo": 7}, {"extra_pnginfo": None}, [], "text"])
+def test_whatever_stands_in_a_prompt_of_another_program_keeps_no_page_from_its_outputs(shown, extra):
+    strange, ours = entry({"7": {"text": ["x"]}}), entry({"7": {"text": ["ours"]}})
+    strange["prompt"] = (*strange["prompt"][:3], extra, [])
+    answer = shown.told([strange["prompt"]], {"a": ours, "b": strange}, "flow")
+    assert answer["outputs"]["7"]["output"] == {"text": ["ours"]} and answer["running"] == []
+
+
+def test_what_the_outputs_are_of_and_what_runs_now_is_told(shown):
+    nodes = {"7": "BottegaApplyLora", "9": "PreviewAny"}
+    history = {"old": entry({"7": {"text": ["old"]}}, nodes=nodes), "new": entry({"7": {"text": ["new"]}}, nodes=nodes),
+               "theirs": entry({"7": {"text": ["theirs"]}}, "another")}
+    history["new"]["prompt"][2]["7"] |= {"inputs": {"text": ["9", 0]}, "_meta": {"title": "mine"}}
+    running = [(1, "now", {}, {"extra_pnginfo": {"workflow": {"id": "flow"}}}, []),
+               (2, "theirs too", {}, {"extra_pnginfo": {"workflow": {"id": "another"}}}, [])]
+    answer = shown.told(running, history, "flow")
+    assert answer["prompts"] == {"new": {"7": {"class_type": "BottegaApplyLora", "inputs": {"text": ["9", 0]}},
+                                         "9": {"class_type": "PreviewAny", "inputs": {}}}}
+    assert answer["running"] == ["now"]
 
 
 def test_the_page_asks_by_the_id_of_the_workflow(shown, host, monkeypatch):
@@ -47,7 +66,7 @@ def test_the_page_asks_by_the_id_of_the_workflow(shown, host, monkeypatch):
     from aiohttp.test_utils import TestClient, TestServer
     routes = web.RouteTableDef()
     history = {"a": entry({"7": {"text": ["first"]}}), "b": entry({"7": {"text": ["last"]}})}
-    queue = SimpleNamespace(get_history=lambda max_items: history)
+    queue = SimpleNamespace(get_history=lambda max_items: history, get_current_queue_volatile=lambda: ([], []))
     monkeypatch.setattr(host.server, "routes", routes, raising=False)
     monkeypatch.setattr(host.server, "prompt_queue", queue, raising=False)
     shown.add_route()
@@ -61,7 +80,8 @@ def test_the_page_asks_by_the_id_of_the_workflow(shown, host, monkeypatch):
             return [(answer.status, await answer.json()) for answer in answers]
 
     (_, last), (_, first), (status, refusal) = asyncio.run(talk())
-    assert last["7"]["output"] == {"text": ["last"]} and first["7"]["output"] == {"text": ["first"]}
+    texts = [each["outputs"]["7"]["output"]["text"] for each in (last, first)]
+    assert texts == [["last"], ["first"]]
     assert status == 400 and refusal["error"].startswith("workflow_id: expected")
 
 

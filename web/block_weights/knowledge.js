@@ -1,22 +1,36 @@
 /** What is known of a LoRA's blocks: from the server before anything ran, and from the node once it has run. */
 
-const answers = new Map(); // address -> promise of the last answer: all nodes of the page share it
+const answers = new Map(); // address -> promise of the answer, which all nodes of the page share until one fails
 
 /** The JSON of one of the pack's routes. The browser keeps it and asks again only whether it has changed. */
 async function ask(api, address) {
   const response = await api.fetchApi(address, { cache: "no-cache" });
-  const body = await response.json();
-  return response.ok ? body : { error: body.error ?? `the server answered ${response.status}` };
+  if (response.ok) return response.json();
+  const { error } = await response.json().catch(() => ({}));
+  throw new Error(error ?? `the server answered ${response.status}`);
 }
 
-function asked(api, address, anew) {
-  if (anew || !answers.has(address)) answers.set(address, ask(api, address).catch(({ message }) => ({ error: message })));
-  return answers.get(address);
+async function shared(api, address) {
+  if (!answers.has(address)) answers.set(address, ask(api, address));
+  const answer = answers.get(address);
+  try {
+    return await answer;
+  } catch (error) {
+    if (answers.get(address) === answer) answers.delete(address); // the next one to ask may get an answer
+    throw error;
+  }
 }
 
-export const lora = (api, name) => asked(api, `/bottega/lora?name=${encodeURIComponent(name)}`, true);
-export const architectures = (api) => asked(api, "/bottega/architectures");
-export const presets = (api) => asked(api, "/bottega/presets");
+const told = ({ message }) => ({ error: message });
+
+/** What the server says of a file; {error} where it says nothing. */
+export const lora = (api, name) => ask(api, `/bottega/lora?name=${encodeURIComponent(name)}`).catch(told);
+
+/** The presets of every family; {error} where the server says nothing. */
+export const presets = (api) => shared(api, "/bottega/presets").catch(told);
+
+/** The blocks of each architecture by its name; none where the server says nothing. */
+export const architectures = (api) => shared(api, "/bottega/architectures").catch(() => ({}));
 
 /**
  * One list of blocks from three sources, and which of them it is from: {blocks, from: "run", "table" or "names"}.
@@ -29,7 +43,7 @@ export const presets = (api) => asked(api, "/bottega/presets");
 export function merge(file, ran, chosen, name) {
   const fromFile = new Map((file?.blocks ?? []).map((entry) => [entry.block, entry]));
   const has = new Set([...fromFile.values()].filter(({ in_file }) => in_file).map(({ block }) => block));
-  const sameFile = ran && (ran.lora ?? null) === (name ?? null);
+  const sameFile = ran && (!name || ran.lora === name); // a link may bring the file: then nothing is known of another
   const fits = ran && [...has].every((block) => block.startsWith("TE.") || ran.blocks.some((other) => other.block === block));
   if (ran && (sameFile || fits || !file?.blocks?.length)) {
     const said = (entry) => (sameFile || !file?.blocks ? entry.in_file : has.has(entry.block));
@@ -72,7 +86,8 @@ export function knowledge({ found, all, table, ran, chosen, file, settings: { ve
   const partial = from === "names";
   const { menu, layouts, texts } = fitting(all, partial ? [] : blocks);
   return {
-    blocks, partial, architecture: found?.architecture || (blocks.length && !ran ? chosen : ""), message: found?.error ?? "",
+    blocks, partial, architecture: found?.architecture || (blocks.length && !ran ? chosen : ""),
+    message: found?.error ?? (all.error ? `No presets: ${all.error}` : ""),
     presets: menu, texts, layouts: vectorMode === "inspire" ? undefined : layouts,
     letters: a === undefined ? {} : { A: a, a: a / 2, B: b, b: b / 2 }, // small letters are half of them
   };

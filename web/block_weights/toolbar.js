@@ -11,8 +11,8 @@ export class Toolbar {
     this.shapes = menu("Shape", "Shape of the selected blocks, or of the family of the current one", (name) => editor.apply(name));
     fill(this.shapes, SHAPES.map(([value, text]) => ({ value, text })));
     this.architectures = menu("model", "The architecture whose blocks to show", (name) => editor.host.choose(name));
-    this.architectures.addEventListener("pointerdown", () => this.#listArchitectures(), { once: true });
-    this.architectures.addEventListener("focus", () => this.#listArchitectures(), { once: true });
+    this.architectures.addEventListener("pointerdown", () => this.#listArchitectures());
+    this.architectures.addEventListener("focus", () => this.#listArchitectures());
     this.bars = [
       this.shapes,
       button("Solo", "Mute all but the selected blocks; again: back (s)", () => editor.solo(editor.chosen("current"))),
@@ -44,8 +44,9 @@ export class Toolbar {
   }
 
   async #listArchitectures() {
+    if (this.architectures.options.length > 1) return;
     const names = await this.editor.host.architectures();
-    fill(this.architectures, names.map((name) => ({ value: name, text: name })));
+    if (names.length) fill(this.architectures, names.map((name) => ({ value: name, text: name })));
   }
 }
 

@@ -1,10 +1,12 @@
 /** The editor of block weights as a widget of a node: what it looks like is kept with the node. */
 
+import { learnt, told } from "../ran.js";
 import { refreshEditors, TextWidget } from "../text_widget/widget.js";
 import { Editor } from "./editor.js";
 import { architectures, knowledge, lora, presets } from "./knowledge.js";
 
 export const TYPE = "BOTTEGA_BLOCKS";
+const RAN = "bottega_blocks"; // property of a node: {lora: the file's name or null, blocks} of its last run
 
 export class BlocksWidget extends TextWidget {
   followed = ["lora_name", "vector_mode", "a", "b"];
@@ -24,7 +26,9 @@ export class BlocksWidget extends TextWidget {
     const [found, all, table] = await Promise.all([
       file ? lora(this.api, file) : null, presets(this.api), architectures(this.api)]);
     if (!isLatest()) return; // another file was chosen meanwhile
-    const { bottega_blocks: ran, bottega_architecture: chosen } = this.source?.node.properties ?? {};
+    const { node } = this.source ?? {};
+    const ran = told(node, RAN);
+    const chosen = node?.properties.bottega_architecture;
     this.editor.learn(knowledge({ found, all, table, ran, chosen, file, settings: settingsOf(this) }));
   }
 
@@ -38,21 +42,22 @@ export class BlocksWidget extends TextWidget {
   }
 
   /** A run does not measure the blocks it mutes; what an earlier run of the same file measured still holds. */
-  #remember(blocks) {
-    const before = this.node.properties.bottega_blocks;
-    if (!before || before.lora !== this.file || before.blocks.length !== blocks.length) return;
+  #remember(lora, blocks) {
+    const before = told(this.node, RAN);
+    if (!before || before.lora !== lora || before.blocks.length !== blocks.length) return;
     const known = new Map(before.blocks.map(({ block, energy }) => [block, energy]));
     for (const entry of blocks) {
       if (entry.in_file && entry.energy === undefined) entry.energy = known.get(entry.block);
     }
   }
 
-  executed(output) {
+  /** The file is the one that ran, whichever is chosen by now. */
+  executed(output, run) {
     const text = output?.bottega_blocks?.[0];
     if (text === undefined) return;
-    const blocks = typeof text === "string" ? JSON.parse(text) : text;
-    this.#remember(blocks);
-    this.node.properties.bottega_blocks = { lora: this.file, blocks };
+    const [lora, blocks] = [output.bottega_lora?.[0] ?? null, typeof text === "string" ? JSON.parse(text) : text];
+    this.#remember(lora, blocks);
+    learnt(this.node, RAN, { lora, blocks }, run);
     refreshEditors(this.node);
   }
 }

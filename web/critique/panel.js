@@ -18,7 +18,7 @@ const TRY = 34; // for each of what to try
 export const showCritique = ({ app, api }) => (node) => {
   if (node.comfyClass !== NODE) return;
   const panel = new Panel(node, app, api);
-  onOutput(node, (output) => panel.read(output));
+  onOutput(node, (output, { prompt }) => panel.read(output, prompt));
   onOpened(node, () => panel.restore());
 };
 
@@ -30,17 +30,24 @@ class Panel {
     this.widget = addPanel(node, OUTPUT, this.root, () => (this.pictures.length ? this.height : 0));
   }
 
-  read(output) {
+  read(output, prompt) {
     const found = output?.[OUTPUT]?.[0];
     if (!found) return;
     this.show(JSON.parse(found));
-    keep(this.app, this.node, OUTPUT, this.pictures);
+    keep(this.app, this.node, OUTPUT, this.pictures, prompt);
   }
 
   /** What this node showed before the graph was loaded anew. */
   restore() {
-    const pictures = recall(this.app, this.node, OUTPUT);
-    if (pictures?.length) this.show(pictures);
+    recall(this.app, this.node, OUTPUT, (pictures) => {
+      try {
+        this.show(pictures);
+      } catch (error) {
+        Object.assign(this, { pictures: [] });
+        this.root.hidden = true;
+        throw error;
+      }
+    });
   }
 
   show(pictures) {
@@ -80,7 +87,8 @@ class Panel {
     for (const part of this.root.querySelectorAll("[data-id]")) part.classList.toggle("on", part.dataset.id === chosen?.id);
     this.#explain(chosen?.ends);
     if (!chosen) {
-      this.caption.textContent = "No heat map for these criteria.";
+      this.caption.textContent = picture.ground.filename ? "No heat map for these criteria."
+        : "No heat map of this picture; the report says why.";
       return;
     }
     const asked = id && chosen.id !== id ? shown.find((each) => each.id === id) : null;

@@ -1,5 +1,6 @@
 /** Help pages of the pack's nodes, which the host shows beside the graph: marks the page while it can only be one of ours. */
 
+import { onGone } from "../opened.js";
 import { chain } from "../panel.js";
 
 const chosen = new Set();
@@ -8,7 +9,9 @@ const chosen = new Set();
 export const showHelp = (node) => {
   if (!node.comfyClass?.startsWith("Bottega")) return;
   chain(node, "onSelected", () => mark(() => chosen.add(node)));
-  for (const name of ["onDeselected", "onRemoved"]) chain(node, name, () => mark(() => chosen.delete(node)));
+  const leave = () => mark(() => chosen.delete(node));
+  chain(node, "onDeselected", leave);
+  onGone(node, leave);
 };
 
 function mark(change) {

@@ -145,7 +145,7 @@ export class Row {
     this.on.setAttribute("aria-label", `use ${data.name}`);
     const show = (field, text) => { if (all || document.activeElement !== field) field.value = text; };
     show(this.name, data.name);
-    this.name.title = data.name;
+    if (document.activeElement !== this.name) this.#mark();
     show(this.model, plain(data.model));
     show(this.clip, data.clip === null ? "" : plain(data.clip));
     this.clip.placeholder = plain(data.model);
@@ -165,12 +165,17 @@ export class Row {
     } else if (this.editor.shown !== this.data.blocks) this.editor.update();
   }
 
+  /** Shows whether the file of the row is there, which a name that was typed and left says nothing of. */
+  #mark() {
+    const missing = Boolean(this.rows.files && !this.rows.fileOf(this.data.name));
+    this.name.classList.toggle("missing", missing);
+    this.name.title = missing ? `${this.data.name}: no file of this name, or several, in the loras folders` : this.data.name;
+  }
+
   /** Whether its file is there, and which blocks it has. */
   async learn() {
     if (this.data.line !== undefined) return;
-    const missing = this.rows.files && !this.rows.fileOf(this.data.name);
-    this.name.classList.toggle("missing", Boolean(missing));
-    this.name.title = missing ? `${this.data.name}: no file of this name, or several, in the loras folders` : this.data.name;
+    this.#mark();
     const turn = (this.turn = (this.turn ?? 0) + 1);
     if (!this.editor) return;
     const known = await this.rows.host.know(this.rows.fileOf(this.data.name) ?? this.data.name);

@@ -2,10 +2,12 @@
 
 import { architectures, knowledge, lora, presets } from "../block_weights/knowledge.js";
 import { settingsOf } from "../block_weights/widget.js";
+import { learnt, told } from "../ran.js";
 import { refreshEditors, TextWidget } from "../text_widget/widget.js";
 import { RowsEditor } from "./editor.js";
 
 export const TYPE = "BOTTEGA_LORA_ROWS";
+const RAN = "bottega_rows"; // property of a node: the blocks of each file in its last run
 
 export class RowsWidget extends TextWidget {
   followed = ["vector_mode", "a", "b"];
@@ -24,7 +26,9 @@ export class RowsWidget extends TextWidget {
   /** What the editor of a row's block weights learns of a file: from the file, and from the node's last run. */
   async know(file) {
     const [found, all, table] = await Promise.all([lora(this.api, file), presets(this.api), architectures(this.api)]);
-    const { bottega_rows: runs, bottega_architecture: chosen } = this.source?.node.properties ?? {};
+    const { node } = this.source ?? {};
+    const runs = told(node, RAN);
+    const chosen = node?.properties.bottega_architecture;
     const ran = runs?.[file] && { lora: file, blocks: runs[file] };
     return knowledge({ found, all, table, ran, chosen, file, settings: settingsOf(this) });
   }
@@ -38,10 +42,10 @@ export class RowsWidget extends TextWidget {
     refreshEditors(node);
   }
 
-  executed(output) {
+  executed(output, run) {
     const text = output?.bottega_rows?.[0];
     if (text === undefined) return;
-    this.node.properties.bottega_rows = typeof text === "string" ? JSON.parse(text) : text;
+    learnt(this.node, RAN, typeof text === "string" ? JSON.parse(text) : text, run);
     refreshEditors(this.node);
   }
 }

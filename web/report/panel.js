@@ -1,9 +1,9 @@
 /** What a node reports of its last run, on the node: a few lines, and all of it when unfolded. */
 
 import { keep, recall } from "../kept.js";
-import { onOpened } from "../opened.js";
+import { onGone, onOpened } from "../opened.js";
 import { onOutput } from "../outputs.js";
-import { addPanel, chain, element, fit } from "../panel.js";
+import { addPanel, element, fit } from "../panel.js";
 import { blocks } from "./markdown.js";
 
 const OURS = /^Bottega/;
@@ -18,7 +18,7 @@ const MARGINS = 16;
 export const showReport = ({ app }) => (node) => {
   if (!OURS.test(node.comfyClass ?? "")) return;
   const report = new Report(node, app);
-  onOutput(node, (output) => report.read(output));
+  onOutput(node, (output, { prompt }) => report.read(output, prompt));
   onOpened(node, () => report.restore());
 };
 
@@ -27,19 +27,23 @@ class Report {
     Object.assign(this, { node, app, text: "", open: false, height: 0 });
   }
 
-  read(output) {
+  read(output, prompt) {
     if (!output || !("text" in output)) return;
     const said = [output.text].flat().filter((part) => typeof part === "string").join("\n\n").trim();
+    this.prompt = prompt;
+    keep(this.app, this.node, PANEL, said ? { text: said, open: this.open } : null, prompt);
     if (said === this.text) return;
     this.show(said, this.open);
-    keep(this.app, this.node, PANEL, said ? { text: said, open: this.open } : null);
     fit(this.node);
   }
 
   /** What this node said before the graph was loaded anew. */
   restore() {
-    const { text, open } = recall(this.app, this.node, PANEL) ?? {};
-    if (text && text !== this.text) this.show(text, Boolean(open));
+    recall(this.app, this.node, PANEL, ({ text, open }, prompt) => {
+      if (text === this.text) return;
+      this.show(text.trim(), Boolean(open));
+      this.prompt = prompt;
+    });
   }
 
   show(text, open) {
@@ -73,14 +77,14 @@ class Report {
     if (width < NARROWEST) this.node.setSize([NARROWEST, height]);
     const observer = new ResizeObserver(() => this.measure());
     observer.observe(this.root);
-    chain(this.node, "onRemoved", () => observer.disconnect());
+    onGone(this.node, () => observer.disconnect());
   }
 
   #scrolls = () => this.open && this.body.scrollHeight > this.body.clientHeight + 1;
 
   unfold(open) {
     this.open = open;
-    keep(this.app, this.node, PANEL, { text: this.text, open });
+    keep(this.app, this.node, PANEL, { text: this.text, open }, this.prompt);
     const [width, height] = this.node.size;
     const before = this.height;
     this.body.scrollTop = 0;

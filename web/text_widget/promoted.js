@@ -1,5 +1,6 @@
 /** The editors of promoted texts on the node of a subgraph. */
 
+import { onGone } from "../opened.js";
 import { chain } from "../panel.js";
 import { source } from "./promotion.js";
 import { refreshEditors } from "./widget.js";
@@ -28,7 +29,7 @@ export const showPromoted = (kinds, { app, api }) => (node) => {
   };
   chain(node, "onConfigure", () => queueMicrotask(() => editors.forEach((editor) => editor.come())));
   chain(node, "onConnectionsChange", () => editors.size && refreshEditors()); // those inside are locked with it
-  chain(node, "onRemoved", () => editors.forEach((editor) => editor.dispose()));
+  onGone(node, () => editors.forEach((editor) => editor.dispose()));
 };
 
 /** The one kind of widget that the host makes an element for on the node of a subgraph. */

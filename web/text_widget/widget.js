@@ -1,5 +1,6 @@
 /** A widget whose value is a readable string, with an editor of ours for it: what block weights and rows of LoRAs share. */
 
+import { onGone } from "../opened.js";
 import { onOutput } from "../outputs.js";
 import { chain, fit } from "../panel.js";
 import { isPromoted, nodesOf, owner } from "./promotion.js";
@@ -32,7 +33,7 @@ export function refreshEditors(node = null) {
  * An editor on a node. own: {get, set} of the text that this node itself has, which counts unless a subgraph promotes it.
  * What it shows is that of `source`: the node itself, or the one inside of a subgraph whose input is promoted.
  *
- * A kind of it makes `editor` ({shown, update(), dispose()}) and has learn(), executed(output), and `followed`: the widgets
+ * A kind of it makes `editor` ({shown, update(), dispose()}) and has learn(), executed(output, run), and `followed`: the widgets
  * beside it on which it depends.
  */
 export class TextWidget {
@@ -56,9 +57,9 @@ export class TextWidget {
     const { node } = this;
     chain(this.widget, "draw", (pen, _node, _width, y) => this.root.inert && label(pen, this.name, y));
     chain(node, "onConnectionsChange", () => this.followLinks());
-    onOutput(node, (output) => this.executed(output));
+    onOutput(node, (output, run) => this.executed(output, run));
     chain(node, "onConfigure", () => { this.followLinks(); this.refresh(); });
-    chain(node, "onRemoved", () => this.dispose());
+    onGone(node, () => this.dispose());
     chain(node, "onConfigure", () => this.claim());
     const watched = new Set();
     const watch = () => node.widgets.filter(({ name }) => this.followed.includes(name) && !watched.has(name))

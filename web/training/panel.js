@@ -3,9 +3,9 @@
  * keeps the result, and one that goes on with it.
  */
 
-import { settled } from "../opened.js";
+import { onGone, settled } from "../opened.js";
 import { nodeOf } from "../outputs.js";
-import { addPanel, chain, element, fit } from "../panel.js";
+import { addPanel, element, fit } from "../panel.js";
 import { isMine, workflowId } from "../prompts.js";
 import { drawCurve, Losses } from "./curve.js";
 import { goOn, resumeOf } from "./going_on.js";
@@ -18,6 +18,8 @@ const CURVES = "/bottega/training/curves";
 const HEIGHT = 150;
 const SAMPLES = 190; // pixels of the sample pictures and their slider
 const ABOUT = "Thin: the loss of each step. Strong: their fading mean. A validation loss, where there is one, is in the chart and the report.";
+const NOT_SENT = "Stop did not reach the server";
+const NOT_DONE = "The server did not stop it";
 const MOST_ASKED = 3; // times for losses that have passed this page by: a long curve has no beginning any more
 
 const ENDS = {
@@ -25,6 +27,7 @@ const ENDS = {
   stopped: ({ step, steps }) => `Stopped at step ${step} of ${steps}, and kept`,
   cancelled: ({ step, steps }) => `Cancelled at step ${step} of ${steps}`,
   failed: ({ step, steps }) => `Failed after step ${step} of ${steps}`,
+  unknown: ({ step, steps }) => `Seen last at step ${step} of ${steps}; the server knows no such training any more`,
   lost: ({ step, steps }) => `Over after step ${step} of ${steps}`,
 };
 
@@ -35,7 +38,7 @@ export const showTraining = ({ app, api }) => (node) => {
   if (!NODES.has(node.comfyClass)) return;
   const panel = new Panel(node, app, api);
   panels.set(node, panel);
-  chain(node, "onRemoved", () => {
+  onGone(node, () => {
     panels.delete(node);
     panel.dispose();
   });
@@ -56,12 +59,32 @@ export function followTrainings({ app, api }) {
 
 /** Gives the nodes of a workflow that was just opened the curves that the server keeps. */
 export async function recallTrainings({ app, api }) {
-  if (!panels.size) return;
   const workflow = workflowId(app);
-  if (!workflow) return;
-  const answer = await api.fetchApi(`${CURVES}?${new URLSearchParams({ workflow_id: workflow })}`);
-  if (!answer.ok || workflow !== workflowId(app)) return;
-  for (const state of await answer.json()) show(app, state);
+  if (!panels.size || !workflow) return;
+  const known = await curves(api, { workflow_id: workflow });
+  if (!known || workflow !== workflowId(app)) return;
+  for (const state of known) show(app, state);
+}
+
+/** After a lost connection: the curves, and on a node whose training the server does not know, that it is gone. */
+export async function recheckTrainings({ app, api }) {
+  if (!panels.size) return;
+  const shown = new Map([...panels].map(([node, panel]) => [node, panel.state]));
+  const known = await curves(api, {});
+  if (!known) return;
+  for (const state of known) show(app, state);
+  const isKnown = (one) => known.some((other) => other.prompt_id === one.prompt_id && other.node === one.node);
+  panels.forEach((panel, node) => panel.state && panel.state === shown.get(node) && !isKnown(panel.state) && panel.end("unknown"));
+}
+
+/** The curves that the server keeps, of one workflow or all; null if it does not answer. */
+async function curves(api, query) {
+  try {
+    const answer = await api.fetchApi(`${CURVES}?${new URLSearchParams(query)}`);
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null; // asked again when the connection is back
+  }
 }
 
 function show(app, state) {
@@ -104,7 +127,7 @@ class Panel {
   update(state) {
     const same = state.prompt_id === this.state?.prompt_id && state.node === this.state.node;
     if (same && this.state.ended && !state.ended) return; // a late event
-    if (!same) Object.assign(this, { losses: new Losses(), asked: 0 });
+    if (!same) Object.assign(this, { losses: new Losses(), asked: 0, trouble: "" });
     if (!same || state.ended || state.step >= this.state.step) this.state = state; // or what was asked for comes late
     if (!this.losses.add(state.first, state.losses) && this.asked++ < MOST_ASKED) recallTrainings(this);
     if (!same || state.ended) this.#rest();
@@ -139,18 +162,33 @@ class Panel {
 
   /** The prompt is over; a server that went away says nothing of its training. */
   over(prompt) {
-    if (this.state?.prompt_id !== prompt || this.state.ended) return;
-    this.update({ ...this.state, first: this.state.step + 1, losses: [], ended: "lost" });
+    if (this.state?.prompt_id === prompt) this.end("lost");
+  }
+
+  /** ended: of a training of whose end nothing was told. */
+  end(ended) {
+    if (!this.state.ended) this.update({ ...this.state, first: this.state.step + 1, losses: [], ended });
   }
 
   async stop() {
     this.button.disabled = true;
     this.button.textContent = "Stopping …";
-    const { prompt_id, node } = this.state;
-    const answer = await this.api.fetchApi(STOP, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt_id, node }),
-    });
-    if (!answer.ok || !(await answer.json()).stopping) this.#rest();
+    this.trouble = await this.#askToStop(this.state);
+    if (!this.trouble) return;
+    this.#rest();
+    this.#show();
+  }
+
+  /** What kept it from stopping; "" where the server will. */
+  async #askToStop({ prompt_id, node }) {
+    try {
+      const answer = await this.api.fetchApi(STOP, {
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt_id, node }),
+      });
+      return answer.ok && (await answer.json()).stopping ? "" : NOT_DONE;
+    } catch {
+      return NOT_SENT;
+    }
   }
 
   #sentence() {
@@ -158,7 +196,8 @@ class Panel {
     const { mean, of } = this.losses.recent();
     const loss = `loss ${mean.toPrecision(3)} (mean of the last ${of === 1 ? "step" : `${of} steps`})`;
     if (ended) return `${ENDS[ended](this.state)}   ${loss}`;
-    return `${step} / ${steps}   ${loss}   rate ${rate.toPrecision(2)}   `
+    const trouble = this.trouble ? `${this.trouble}   ` : "";
+    return `${trouble}${step} / ${steps}   ${loss}   rate ${rate.toPrecision(2)}   `
       + `${pace < 1 ? `${(1 / pace).toFixed(1)} it/s` : `${pace.toFixed(1)} s/it`}   ${clock(eta)} left`;
   }
 

@@ -71,7 +71,7 @@ class ApplyLora(ChecksBlocks, io.ComfyNode):
 
     @classmethod
     def execute(cls, model, lora, strength_model, strength_clip, blocks, clip=None, **settings) -> io.NodeOutput:
-        return _apply(model, clip, FROM_MEMORY, from_memory(lora), strength_model, strength_clip, blocks, settings)
+        return _apply(model, clip, None, from_memory(lora), strength_model, strength_clip, blocks, settings)
 
 
 def _inputs(lora) -> list:
@@ -88,12 +88,13 @@ def _inputs(lora) -> list:
     ]
 
 
-def _apply(model, clip, name, lora: LoraFile, strength_model, strength_clip, blocks, settings) -> io.NodeOutput:
+def _apply(model, clip, name: str | None, lora: LoraFile, strength_model, strength_clip, blocks,
+           settings) -> io.NodeOutput:
     from ..applying.stack import apply_bypassed
     from ..inspection.editor_overview import run_energies
     apply = apply_bypassed if settings.pop("apply_as", PATCH) == BYPASS else apply_lora
     settings = Settings(**settings)
     new_model, new_clip, result = apply(model, clip, lora, strength_model, strength_clip, parse(blocks), settings)
-    text = report(name, result)
+    text = report(name or FROM_MEMORY, result)
     energies = run_energies(lora, result, model, clip and clip.patcher)
-    return io.NodeOutput(new_model, new_clip, text, ui=node_ui(text, result, energies))
+    return io.NodeOutput(new_model, new_clip, text, ui=node_ui(text, result, energies, name))

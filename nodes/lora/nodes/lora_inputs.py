@@ -95,9 +95,12 @@ def outputs() -> list:
     ]
 
 
-def node_ui(text: str, result=None, energies: Mapping[str, float] = {}) -> dict:
-    """What a node shows: its report and, for the editor of block weights, what a run on a model told of the blocks."""
-    return {"text": [text]} | ({"bottega_blocks": [block_list(result, energies)]} if result else {})
+def node_ui(text: str, result=None, energies: Mapping[str, float] = {}, lora_name: str | None = None) -> dict:
+    """What a node shows: its report and, for the editor of block weights, what a run on a model told of the blocks.
+
+    lora_name: the file they are of, by the name that the host lists; None for a LoRA from memory."""
+    ran = {"bottega_blocks": [block_list(result, energies)], "bottega_lora": [lora_name]} if result else {}
+    return {"text": [text]} | ran
 
 
 class ChecksBlocks:

@@ -51,4 +51,4 @@ class RegionalLora(ReadsLora, io.ComfyNode):
         new_model, result = apply_regional(model, listed_lora(lora_name), mask, strength, spec, settings,
                                            words_of(words), lora_name)
         text = report(lora_name, result)
-        return io.NodeOutput(new_model, text, ui=node_ui(text, result))
+        return io.NodeOutput(new_model, text, ui=node_ui(text, result, lora_name=lora_name))

@@ -63,7 +63,7 @@ class ScheduleLora(ReadsLora, io.ComfyNode):
         text, weights, result = check_and_report(lora_name, lora, *strengths, spec, model, clip, settings, apply_as)
         hooks = chained_hooks(prev_hooks, lora.tensors, *strengths, spec, frames, weights, settings, apply_as)
         lines = [f"{lora_name}: {_in_words(frames)}", *filter(None, (dynamic_vram_notice(), text))]
-        return io.NodeOutput(hooks, ui=node_ui("\n".join(lines), result))
+        return io.NodeOutput(hooks, ui=node_ui("\n".join(lines), result, lora_name=lora_name))
 
 
 def _in_words(frames) -> str:

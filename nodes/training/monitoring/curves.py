@@ -4,6 +4,8 @@ from collections import OrderedDict
 from math import isfinite
 from typing import NamedTuple
 
+from ...shared.last_outputs import id_in
+
 KEPT = 16               # trainings; the oldest goes first
 MOST_LOSSES = 20_000    # that one answer carries
 MOST_NEWS = 500         # losses that one event carries
@@ -21,13 +23,11 @@ def place_of(node_id: str, hidden=None) -> Place:
     """The place of the node that executes now. hidden: what the host gives a node beside its inputs, its dynprompt and
     extra_pnginfo are read. Outside of a prompt, and without a workflow, those two are ""."""
     from comfy_execution.utils import get_executing_context
-    context, node, display, workflow = get_executing_context(), str(node_id), node_id, None
+    context, node, display = get_executing_context(), str(node_id), node_id
     if hidden is not None and hidden.dynprompt is not None:
         display = hidden.dynprompt.get_display_node_id(node_id)
-    if hidden is not None and hidden.extra_pnginfo:
-        workflow = hidden.extra_pnginfo.get("workflow")
-    return Place(context.prompt_id if context else "", node, str(display),
-                 str(workflow.get("id", "")) if isinstance(workflow, dict) else "")
+    workflow = id_in(hidden.extra_pnginfo if hidden is not None else None)
+    return Place(context.prompt_id if context else "", node, str(display), workflow)
 
 
 class Curve:

@@ -329,6 +329,7 @@ def test_the_blocks_for_the_page_stand_in_the_models_order_with_their_ratio(pack
     tensors = {name: t for name, t in small.lora_for(model, "lora").items() if "input_blocks_3" not in name}
     output = pack.nodes.lora.nodes.ApplyLora.execute(model, tensors, 1.0, 1.0, "IN*=0.5; OUT*.attn=0.25; TE=0.1", clip)
     (text,), (listed,) = output.ui["text"], output.ui["bottega_blocks"]
+    assert output.ui["bottega_lora"] == [None]  # no file has them
     blocks = json.loads(listed)
     by_name = {row["block"]: row for row in blocks}
     assert text == output.result[2] and list(by_name)[:2] == ["BASE.time_embed", "IN00"]

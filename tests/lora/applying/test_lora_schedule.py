@@ -159,6 +159,7 @@ def test_the_node_says_what_it_will_do_and_what_it_changes(shop):
     assert text.startswith("hook.safetensors: strength 0.2 from the start, 1 from 50%.") and "J01=0.5" in text
     blocks = {entry["block"]: entry["ratio"] for entry in json.loads(outputs["hooks"]["bottega_blocks"][0])}
     assert (blocks["J00"], blocks["J01"], "TE.clip_l.11" in blocks) == (1.0, 0.5, True)
+    assert outputs["hooks"]["bottega_lora"] == ["hook.safetensors"]
 
 
 def test_a_wrong_name_is_an_error_of_the_node_when_the_model_is_there_and_of_the_sampler_otherwise(shop):

@@ -42,6 +42,12 @@ def test_a_training_is_known_by_its_prompt_its_node_and_its_workflow(pack, train
     assert (kept["step"], kept["steps"], kept["ended"]) == (3, 3, "finished")
 
 
+@pytest.mark.parametrize("extra", [None, "text", [1], {"workflow": "text"}])
+def test_a_prompt_of_another_program_has_a_training_of_no_workflow(curves, extra):
+    odd = SimpleNamespace(dynprompt=None, extra_pnginfo=extra)
+    assert curves.place_of("7", odd).workflow == ""
+
+
 def test_every_page_is_told_and_told_the_end(pack, train, curves, events):
     train(tiny_sd3(), 3)
     told = [(data, sid) for event, data, sid in events if event == "bottega.training"]
