@@ -1,8 +1,8 @@
 /** The whole sentence of an error, on the node that raised it: the host's own places show the beginning, or none of it. */
 
-import { settled } from "../opened.js";
+import { onGone, settled } from "../opened.js";
 import { nodeOf } from "../outputs.js";
-import { addPanel, chain, element, fit } from "../panel.js";
+import { addPanel, element, fit } from "../panel.js";
 import { isMine } from "../prompts.js";
 
 const MOST = 240; // pixels; a longer text is scrolled
@@ -15,7 +15,7 @@ export const showErrors = (node) => {
   if (!node.comfyClass?.startsWith("Bottega")) return;
   const panel = new Panel(node);
   panels.set(node, panel);
-  chain(node, "onRemoved", () => {
+  onGone(node, () => {
     panels.delete(node);
     panel.observer?.disconnect();
   });
