@@ -43,7 +43,6 @@ export function followOutputs({ app, api }) {
 /** Gives the nodes of a workflow that was just opened what they showed last, as far as the server remembers. */
 export async function recallOutputs({ app, api }) {
   const [workflow, tab, before] = [workflowId(app), inView(app), fillings(app)];
-  if (!workflow) return;
   const { outputs, prompts, running } = (await ask(app, api, workflow)) ?? {};
   if (!outputs || workflow !== workflowId(app) || tab !== inView(app)) return;
   missed = running;
@@ -59,6 +58,12 @@ export async function recallOutputs({ app, api }) {
   }
 }
 
+/** Whether a prompt that another page queued from the workflow in view asked of a node what its inputs ask here. */
+export async function isOfTheseInputs({ app, api }, prompt, id) {
+  const { prompts } = (await ask(app, api, workflowId(app))) ?? {};
+  return sameBefore(id, prompts?.[prompt], await asPrompt(app));
+}
+
 /** Whether a node shows what is newer than its output of a prompt: it came since the server was asked, or is of a run that goes on. */
 const isNewer = (shown, before, prompt, running) => (
   shown !== null && shown !== prompt && (shown !== before || running.includes(shown))
@@ -66,6 +71,7 @@ const isNewer = (shown, before, prompt, running) => (
 
 /** What the server says of a workflow; null if it does not answer. */
 async function ask(app, api, workflow) {
+  if (!workflow) return null;
   const query = new URLSearchParams({ workflow_id: workflow });
   for (const prompt of othersPrompts(app)) query.append("other", prompt);
   try {

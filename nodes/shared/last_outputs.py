@@ -41,14 +41,16 @@ def id_in(extra_pnginfo: object) -> str:
 def told(running: list[tuple], history: Mapping[str, dict], workflow_id: str, others: Iterable[str] = ()) -> dict:
     """What a page is told of a workflow: {"outputs": see last_outputs, "prompts": {id: nodes by id}, "running": [id]}.
 
-    prompts: those that the outputs are of, so that the page can tell whether its nodes have the same inputs. running: items
-    of the host's queue, of which those of the workflow are named: what their nodes have shown is in no history yet."""
+    running: items of the host's queue, of which those of the workflow are named: what their nodes have shown is in no
+    history yet. prompts: these and those that the outputs are of, so that the page can tell whether its nodes have the
+    same inputs."""
     found = last_outputs(reversed(list(history.items())), workflow_id, others)
-    prompts = {each["prompt_id"]: history[each["prompt_id"]]["prompt"][2] for each in found.values()}
+    ours = [item for item in running if workflow_of(item) == workflow_id]
+    items = [*ours, *(history[prompt_id]["prompt"] for prompt_id in {each["prompt_id"] for each in found.values()})]
     return {"outputs": found,
-            "prompts": {prompt_id: {node_id: {key: node.get(key) for key in ("class_type", "inputs")}
-                                    for node_id, node in prompt.items()} for prompt_id, prompt in prompts.items()},
-            "running": [item[1] for item in running if workflow_of(item) == workflow_id]}
+            "prompts": {item[1]: {node_id: {key: node.get(key) for key in ("class_type", "inputs")}
+                                  for node_id, node in item[2].items()} for item in items},
+            "running": [item[1] for item in ours]}
 
 
 def add_route() -> None:
@@ -66,6 +68,6 @@ def add_route() -> None:
             error = "workflow_id: expected the id of a workflow, got nothing"
             return server.web.json_response({"error": error}, status=400)
         queue = instance.prompt_queue
-        running, _ = queue.get_current_queue_volatile()     # first: a prompt that ends meanwhile is in both, not in none
+        running, _ = queue.get_current_queue_volatile()  # first: a prompt that ends meanwhile is in both, not in none
         history = queue.get_history(max_items=LOOKED_THROUGH)
         return server.web.json_response(told(running, history, workflow_id, request.query.getall("other", [])))

@@ -1,5 +1,5 @@
-"""What nodes show again of earlier runs, and what a lost connection, an odd thing kept and a workflow that was left do to
-them. What the server answers is said by the test: the routes themselves are tested beside the server."""
+"""What nodes show again of earlier runs, and what a lost connection, an odd thing kept and a workflow that was left do
+to them. What the server answers is said by the test: the routes themselves are tested beside the server."""
 import json
 
 import pytest
@@ -113,11 +113,13 @@ def test_the_run_of_somebody_else_is_shown_only_where_the_inputs_are_the_same(pa
 
 def test_inputs_are_the_same_where_all_that_stands_before_is(page):
     """Of two prompts: the node itself, and the one before it."""
-    same = """async ([one, other]) => (await import("/extensions/bottega/same_inputs.js")).sameBefore("2", one, other)"""
+    same = """async ([one, other]) => { const inputs = await import("/extensions/bottega/same_inputs.js");
+        return inputs.sameBefore("2", one, other); }"""
 
     def prompt(picture="a.png", kind="LoadImage", size=1.0, **more):
         return {"1": {"class_type": kind, "inputs": {"image": picture}},
-                "2": {"class_type": "Critique", "inputs": {"images": ["1", 0], "size": size, "words": ["a", "b"]} | more}}
+                "2": {"class_type": "Critique",
+                      "inputs": {"images": ["1", 0], "size": size, "words": ["a", "b"]} | more}}
 
     assert page.evaluate(same, [prompt(), prompt(size=1)])
     assert page.evaluate(same, [prompt(), prompt(words={"__value__": ["a", "b"]})])
@@ -198,10 +200,27 @@ def test_opening_a_workflow_again_leaves_no_editor_of_a_subgraph_behind(page, pr
 
 
 def training(page, **state):
+    """Tells of a training that another page has queued."""
+    prompts = {"a training": state.pop("prompt", None) or present(page)}
+    page.evaluate("([route, told]) => { answers[route] = told; }",
+                  [SHOWN, {"outputs": {}, "prompts": prompts, "running": ["a training"]}])
     tell(page, "bottega.training", **{
         "prompt_id": "a training", "node": "1", "display_node": "1", "workflow_id": page.evaluate("() => app.graph.id"),
         "step": 5, "steps": 10, "first": 1, "losses": [1.0] * 5, "rate": 1e-4, "seconds_a_step": 1, "eta": 5,
         "ended": ""} | state)
+
+
+def test_the_training_of_another_page_is_shown_only_where_it_trains_the_same(page):
+    page.evaluate(OPEN, ["BottegaTrainLora"])
+    other = present(page)
+    other["1"]["inputs"]["steps"] += 1
+    training(page, prompt=other)
+    assert page.locator(".bottega-training:not([hidden])").count() == 0
+    training(page, prompt=other, prompt_id="of no prompt that the server knows")
+    assert page.locator(".bottega-training:not([hidden])").count() == 0
+    undo(page)
+    training(page)
+    assert page.locator(".bottega-training:not([hidden]) .words").inner_text().startswith("5 / 10")
 
 
 @pytest.mark.parametrize("stop, words", [(None, "Stop did not reach the server"),

@@ -12,11 +12,11 @@ def shown(pack):
     return pack.nodes.shared.last_outputs
 
 
-def entry(outputs, workflow="flow", nodes=None, meta=None):
+def entry(outputs, workflow="flow", nodes=None, meta=None, prompt_id="id"):
     """A prompt of the host's history."""
     prompt = {node: {"class_type": kind, "inputs": {}} for node, kind in (nodes or {"7": "BottegaApplyLora"}).items()}
     extra = {"extra_pnginfo": {"workflow": {"id": workflow}}} if workflow is not None else {}
-    return {"prompt": (0, "id", prompt, extra, []), "outputs": outputs, "meta": meta or {}}
+    return {"prompt": (0, prompt_id, prompt, extra, []), "outputs": outputs, "meta": meta or {}}
 
 
 def test_the_newest_prompt_of_the_workflow_that_showed_something_counts(shown):
@@ -37,8 +37,8 @@ def test_prompts_without_a_workflow_belong_to_nobody(shown):
     assert shown.last_outputs([("a", entry({"7": {"text": ["x"]}}, None))], "flow") == {}
 
 
-@pytest.mark.parametrize("extra", [{"extra_pnginfo": {"workflow": "no workflow"}}, {"extra_pnginfo": [{"workflow": 1}]},
-                                   {"extra_pnginfo": "text"}, {"extra_pnginfo": 7}, {"extra_pnginfo": None}, [], "text"])
+@pytest.mark.parametrize("extra", [{"extra_pnginfo": {"workflow": "no workflow"}}, {"extra_pnginfo": [{}]},
+                                   {"extra_pnginfo": "text"}, {"extra_pnginfo": 7}, {"extra_pnginfo": None}, [], "x"])
 def test_whatever_stands_in_a_prompt_of_another_program_keeps_no_page_from_its_outputs(shown, extra):
     strange, ours = entry({"7": {"text": ["x"]}}), entry({"7": {"text": ["ours"]}})
     strange["prompt"] = (*strange["prompt"][:3], extra, [])
@@ -48,14 +48,14 @@ def test_whatever_stands_in_a_prompt_of_another_program_keeps_no_page_from_its_o
 
 def test_what_the_outputs_are_of_and_what_runs_now_is_told(shown):
     nodes = {"7": "BottegaApplyLora", "9": "PreviewAny"}
-    history = {"old": entry({"7": {"text": ["old"]}}, nodes=nodes), "new": entry({"7": {"text": ["new"]}}, nodes=nodes),
+    history = {"old": entry({"7": {"text": ["old"]}}, nodes=nodes), "new": entry({"7": {"text": ["new"]}}, nodes=nodes, prompt_id="new"),
                "theirs": entry({"7": {"text": ["theirs"]}}, "another")}
     history["new"]["prompt"][2]["7"] |= {"inputs": {"text": ["9", 0]}, "_meta": {"title": "mine"}}
     running = [(1, "now", {}, {"extra_pnginfo": {"workflow": {"id": "flow"}}}, []),
                (2, "theirs too", {}, {"extra_pnginfo": {"workflow": {"id": "another"}}}, [])]
     answer = shown.told(running, history, "flow")
     assert answer["prompts"] == {"new": {"7": {"class_type": "BottegaApplyLora", "inputs": {"text": ["9", 0]}},
-                                         "9": {"class_type": "PreviewAny", "inputs": {}}}}
+                                         "9": {"class_type": "PreviewAny", "inputs": {}}}, "now": {}}
     assert answer["running"] == ["now"]
 
 

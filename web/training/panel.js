@@ -4,9 +4,9 @@
  */
 
 import { onGone, settled } from "../opened.js";
-import { nodeOf } from "../outputs.js";
+import { isOfTheseInputs, nodeOf } from "../outputs.js";
 import { addPanel, element, fit } from "../panel.js";
-import { isMine, workflowId } from "../prompts.js";
+import { isKnown, isMine, workflowId } from "../prompts.js";
 import { drawCurve, Losses } from "./curve.js";
 import { goOn, resumeOf } from "./going_on.js";
 import { Samples } from "./samples.js";
@@ -33,6 +33,8 @@ const ENDS = {
 
 const panels = new Map(); // by node, while the node is in the graph
 
+const theirs = new Map(); // prompt of another page and node -> promise of whether it trains what its node here would
+
 /** What to do with a new node of the page. */
 export const showTraining = ({ app, api }) => (node) => {
   if (!NODES.has(node.comfyClass)) return;
@@ -48,7 +50,7 @@ export const showTraining = ({ app, api }) => (node) => {
 export function followTrainings({ app, api }) {
   api.addEventListener(EVENT, async ({ detail }) => {
     await settled();
-    show(app, detail);
+    show({ app, api }, detail);
   });
   const themes = new MutationObserver(() => panels.forEach((panel) => panel.draw()));
   for (const part of [document.documentElement, document.body]) themes.observe(part, { attributeFilter: ["class", "style"] });
@@ -63,7 +65,8 @@ export async function recallTrainings({ app, api }) {
   if (!panels.size || !workflow) return;
   const known = await curves(api, { workflow_id: workflow });
   if (!known || workflow !== workflowId(app)) return;
-  for (const state of known) show(app, state);
+  theirs.clear(); // the workflow may be another by now
+  for (const state of known) show({ app, api }, state);
 }
 
 /** After a lost connection: the curves, and on a node whose training the server does not know, that it is gone. */
@@ -72,9 +75,9 @@ export async function recheckTrainings({ app, api }) {
   const shown = new Map([...panels].map(([node, panel]) => [node, panel.state]));
   const known = await curves(api, {});
   if (!known) return;
-  for (const state of known) show(app, state);
-  const isKnown = (one) => known.some((other) => other.prompt_id === one.prompt_id && other.node === one.node);
-  panels.forEach((panel, node) => panel.state && panel.state === shown.get(node) && !isKnown(panel.state) && panel.end("unknown"));
+  await Promise.all(known.map((state) => show({ app, api }, state)));
+  const isThere = (one) => known.some((other) => other.prompt_id === one.prompt_id && other.node === one.node);
+  panels.forEach((panel, node) => panel.state && panel.state === shown.get(node) && !isThere(panel.state) && panel.end("unknown"));
 }
 
 /** The curves that the server keeps, of one workflow or all; null if it does not answer. */
@@ -87,8 +90,15 @@ async function curves(api, query) {
   }
 }
 
-function show(app, state) {
-  if (isMine(app, state.prompt_id, state.workflow_id)) panels.get(nodeOf(app, state.display_node))?.update(state);
+async function show({ app, api }, state) {
+  const { prompt_id: prompt, workflow_id: workflow, display_node: id } = state;
+  if (!isMine(app, prompt, workflow) || !panels.has(nodeOf(app, id))) return;
+  if (!isKnown(prompt)) {
+    const name = `${prompt}/${id}`;
+    if (!theirs.has(name)) theirs.set(name, isOfTheseInputs({ app, api }, prompt, id));
+    if (!(await theirs.get(name))) return;
+  }
+  panels.get(nodeOf(app, id))?.update(state);
 }
 
 class Panel {

@@ -117,8 +117,8 @@ def _into_metadata(cls, briefs) -> list[str]:
         return ["in_metadata: this prompt carries no extra_pnginfo (the page always sends it; over the API add it to "
                 "extra_data), so saved files do not carry the critique."]
     if not isinstance(info, dict) or not isinstance(info.setdefault(METADATA, {}), dict):
-        return ["in_metadata: the extra_pnginfo of this prompt is no object of objects, so saved files do not carry the "
-                "critique."]
+        return ["in_metadata: the extra_pnginfo of this prompt is no object of objects, so saved files do not carry "
+                "the critique."]
     info[METADATA][str(cls.hidden.unique_id)] = briefs
     return []
 
