@@ -48,7 +48,8 @@ def test_whatever_stands_in_a_prompt_of_another_program_keeps_no_page_from_its_o
 
 def test_what_the_outputs_are_of_and_what_runs_now_is_told(shown):
     nodes = {"7": "BottegaApplyLora", "9": "PreviewAny"}
-    history = {"old": entry({"7": {"text": ["old"]}}, nodes=nodes), "new": entry({"7": {"text": ["new"]}}, nodes=nodes, prompt_id="new"),
+    history = {"old": entry({"7": {"text": ["old"]}}, nodes=nodes),
+               "new": entry({"7": {"text": ["new"]}}, nodes=nodes, prompt_id="new"),
                "theirs": entry({"7": {"text": ["theirs"]}}, "another")}
     history["new"]["prompt"][2]["7"] |= {"inputs": {"text": ["9", 0]}, "_meta": {"title": "mine"}}
     running = [(1, "now", {}, {"extra_pnginfo": {"workflow": {"id": "flow"}}}, []),
