@@ -2,8 +2,8 @@
 
 Three kinds of file are in use, told apart by the names and places of their layers. LAION's improved aesthetic predictor
 (Schuhmann 2022) has five linear layers with dropout between and, in its published files, nothing else; its ReLU variant
-has a ReLU before every dropout. LAION's first predictor is one linear layer. The Simulacra models (Crowson 2022) have
-one layer called `linear`, over an embedding of length sqrt(width) instead of 1.
+has a ReLU after every layer but the last. LAION's first predictor is one linear layer. The Simulacra models (Crowson
+2022) have one layer called `linear`, over an embedding of length sqrt(width) instead of 1.
 """
 import re
 from collections.abc import Mapping
@@ -59,9 +59,17 @@ def read(path: Path, activation: str = BY_THE_FILE) -> Head:
     return head(path.name, tensors, activation)
 
 
+def _named(name: str, tensors: object) -> Mapping[str, Tensor]:
+    """What a file holds, where that is tensors by name. Raises ValueError where it is not."""
+    if not isinstance(tensors, Mapping) or not all(isinstance(key, str) for key in tensors):
+        what = "no names for its tensors" if isinstance(tensors, Mapping) else f"a {type(tensors).__name__}"
+        raise _no_head(name, what)
+    return tensors
+
+
 def head(name: str, tensors: Mapping[str, Tensor], activation: str = BY_THE_FILE) -> Head:
     """The head in a state dict. Raises ValueError with one sentence where it is none."""
-    found = {key: value for key, value in tensors.items()
+    found = {key: value for key, value in _named(name, tensors).items()
              if key.endswith("weight") and isinstance(value, Tensor) and value.ndim == 2}
     if not found or len(found) != sum(key.endswith("weight") for key in tensors):
         raise _no_head(name, f"{len(tensors)} tensors, {len(found)} of them the weights of linear layers")
@@ -72,20 +80,33 @@ def head(name: str, tensors: Mapping[str, Tensor], activation: str = BY_THE_FILE
             raise _no_head(name, f"layers of {before.shape[0]} and {after.shape[1]} numbers, which do not join")
     if weights[-1].shape[0] != 1:
         raise _no_head(name, f"{weights[-1].shape[0]} numbers out")
-    biases = [tensors.get(key.removesuffix("weight") + "bias", torch.zeros(len(weight)))
-              for key, weight in zip(keys, weights, strict=True)]
+    biases = [_bias(name, tensors, key, weight) for key, weight in zip(keys, weights, strict=True)]
+    if not all(torch.isfinite(each.float()).all() for each in (*weights, *biases)):
+        raise _no_head(name, "numbers that are not finite, as a training that has failed leaves them")
     simulacra = len(keys) == 1 and keys[0].endswith("linear.weight")
     return Head(name, tuple(weights), tuple(biases), _activations(name, [_place(key) for key in keys], activation),
                 weights[0].shape[1] ** 0.5 if simulacra else 1.0)
 
 
+def _bias(name: str, tensors: Mapping[str, Tensor], key: str, weight: Tensor) -> Tensor:
+    """Of the layer whose weight has this key; zeros where it has none."""
+    bias = tensors.get(key.removesuffix("weight") + "bias", weight.new_zeros(len(weight)))
+    if not isinstance(bias, Tensor):
+        raise _no_head(name, f"a bias that is no tensor but a {type(bias).__name__}")
+    if bias.shape != weight.shape[:1]:
+        raise _no_head(name, f"a layer of {len(weight)} numbers with a bias of {list(bias.shape)}")
+    return bias
+
+
 def _activations(name: str, places: list[int], asked: str) -> tuple[bool, ...]:
     """Whether a ReLU follows each layer.
 
-    By the file: three places from one linear layer to the next hold a ReLU and a dropout, and where the name says relu
-    two do; one place holds nothing."""
+    By the file: three places from one linear layer to the next hold a ReLU and a dropout. Two hold a dropout alone, as
+    in the files without a ReLU, or a ReLU where one has been seen or the name says relu: LAION's last one has no
+    dropout. One place holds nothing."""
     gaps = [after - before for before, after in zip(places, places[1:], strict=False)]
-    least = {"none": 1 << 30, "relu": 1}.get(asked, 2 if "relu" in name.lower() else 3)
+    has_relu = "relu" in name.lower() or max(gaps, default=0) > 2
+    least = {"none": 1 << 30, "relu": 1}.get(asked, 2 if has_relu else 3)
     return (*(gap >= least for gap in gaps), False)
 
 

@@ -15,7 +15,8 @@ class Improved(nn.Module):
             return [nn.ReLU(), nn.Dropout(share)] if relu else [nn.Dropout(share)]
 
         self.layers = nn.Sequential(nn.Linear(width, 1024), *between(0.2), nn.Linear(1024, 128), *between(0.2),
-                                    nn.Linear(128, 64), *between(0.1), nn.Linear(64, 16), nn.Linear(16, 1))
+                                    nn.Linear(128, 64), *between(0.1), nn.Linear(64, 16), *[nn.ReLU()] * relu,
+                                    nn.Linear(16, 1))
 
     def forward(self, embedding):
         return self.layers(embedding / embedding.norm(dim=-1, keepdim=True))[:, 0]
@@ -73,8 +74,17 @@ def test_an_activation_that_is_asked_for_goes_before_what_the_file_says(learned,
     module, path = written(tmp_path, "linearMSE")
     relu = learned.score_head.read(path, "relu")
     assert relu.relu == (True, True, True, True, False)
-    assert learned.score_head.read(written(tmp_path, "reluMSE")[1]).relu == (True, True, True, False, False)
     assert learned.score_head.read(written(tmp_path, "reluMSE")[1], "none").relu == (False,) * 5
+
+
+@pytest.mark.parametrize(("places", "relu"), [
+    ((0, 3, 6, 9, 11), [True, True, True, True, False]), ((0, 3, 6, 9, 10), [True, True, True, False, False]),
+    ((0, 2, 4, 6, 7), [False] * 5)])
+def test_a_head_under_another_name_keeps_what_its_layers_places_say(learned, places, relu):
+    widths = [8, 6, 5, 4, 3, 1]
+    tensors = {f"layers.{place}.weight": torch.ones(after, before)
+               for place, before, after in zip(places, widths, widths[1:], strict=False)}
+    assert list(learned.score_head.head("aesthetic.pth", tensors).relu) == relu
 
 
 class Harmful:
@@ -92,7 +102,12 @@ def test_a_file_that_could_run_code_is_refused_unread(learned, tmp_path, capsys)
 @pytest.mark.parametrize("tensors, words", [
     ({"conv.weight": torch.zeros(4, 3, 3, 3)}, "1 tensors, 0 of them"),
     ({"layers.0.weight": torch.zeros(8, 32), "layers.2.weight": torch.zeros(1, 9)}, "8 and 9 numbers"),
-    ({"weight": torch.zeros(3, 32)}, "3 numbers out"), ({}, "0 tensors")])
+    ({"weight": torch.zeros(3, 32)}, "3 numbers out"), ({}, "0 tensors"),
+    ([torch.zeros(1, 4)], "other.pth has a list"), ({0: torch.zeros(1, 4)}, "no names for its tensors"),
+    ({"weight": torch.full((1, 4), float("nan"))}, "numbers that are not finite"),
+    ({"weight": torch.zeros(1, 4), "bias": torch.zeros(7)}, "a layer of 1 numbers with a bias of .7"),
+    ({"weight": torch.zeros(1, 4), "bias": torch.tensor([float("inf")])}, "numbers that are not finite"),
+    ({"weight": torch.zeros(1, 4), "bias": "none"}, "a bias that is no tensor but a str")])
 def test_what_is_no_head_is_refused_in_words(learned, tensors, words):
     with pytest.raises(ValueError, match=words):
         learned.score_head.head("other.pth", tensors)
