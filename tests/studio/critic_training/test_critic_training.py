@@ -158,6 +158,7 @@ def test_cancel_and_resume_give_the_lora_of_a_run_that_was_never_cut(run, reques
     cut = run(model, request_of(model, steps=5, method=refl, name="cut"), stop_after=2)
     assert cut.cancelled and cut.session.step == 2 and cut.after == []
     assert [p.stem for p in (output_folder / "loras").iterdir() if "cut" in p.stem] == ["cut_interrupted"]
+    assert module("training.monitoring.curves").known()[-1]["resume"] == "cut"
     assert any("Cancelled after 2 of 5 steps. To go on, set resume to cut/" in note for note in cut.session.notes)
     more = run(model, request_of(model, steps=5, method=refl, name="cut", resume="cut"))
     assert more.session.losses == whole.session.losses and same(more.tensors, whole.tensors)

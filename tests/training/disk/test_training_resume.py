@@ -374,3 +374,13 @@ def test_an_average_of_another_length_begins_anew_and_one_of_the_same_goes_on(tr
     with pytest.raises(CANCEL):
         train(tiny_sd3(), 8, "again", stop_after=4, ema_length=0.1)
     assert same(train(tiny_sd3(), 8, "again", resume="again", ema_length=0.1).tensors, whole.tensors)
+
+
+def test_the_newest_state_of_a_run_is_named_by_the_run_and_an_older_one_by_its_step(pack, output_folder):
+    checkpoint = pack.nodes.training.disk.checkpoint
+    old, new = (checkpoint.state_path("hand", step) for step in (3, 6))
+    for path in (old, new):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert [checkpoint.resume_name(path) for path in (old, new)] == ["hand/step_00000003", "hand"]
+    assert [checkpoint.find_state(checkpoint.resume_name(path)) for path in (old, new)] == [old, new]

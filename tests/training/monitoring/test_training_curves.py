@@ -56,6 +56,15 @@ def test_every_page_is_told_and_told_the_end(pack, train, curves, events):
     assert [loss for data, _ in told for loss in data["losses"]] == curves.known()[0]["losses"]
 
 
+def test_the_page_is_told_what_a_cancelled_training_goes_on_with(train, curves, events):
+    import comfy.model_management
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        train(tiny_sd3(), 12, "cut", stop_after=3)
+    *_, end = [data for event, data, _ in events if event == "bottega.training"]
+    assert (end["ended"], end["resume"]) == ("cancelled", "cut")
+    assert len(train(tiny_sd3(), 4, "cut", resume=end["resume"]).losses) == 4
+
+
 def test_a_cancel_and_a_failure_and_a_stop_are_told_apart(pack, curves, events):
     import comfy.model_management
     stop = pack.nodes.training.stop_and_keep
