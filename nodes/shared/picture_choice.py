@@ -81,7 +81,9 @@ def choose(table: PictureTable, text: str) -> Chosen:
     """The pictures of a table that a text asks for; an empty one takes all, the highest score first.
 
     Raises ValueError with one sentence for a text that cannot be read, an unknown name, and where nothing is left."""
-    choice, names = parse(text), np.array(table.names, object)
+    choice = parse(text)
+    table.load([column(name, table.columns) for name, *_ in (*choice.filters, *_weights(choice))])
+    names = np.array(table.names, object)
     taken = np.ones(len(names), bool)
     for name, sign, number in choice.filters:
         taken &= COMPARED[sign](table.numbers(column(name, table.columns)), number)     # NaN is never taken
@@ -108,8 +110,12 @@ def selected(table: str, where: str, output: Callable[[], str]) -> tuple[Picture
 
 
 def _worth(table: PictureTable, choice: Choice, places: np.ndarray) -> np.ndarray:
-    weights = choice.weights or (("score", 1.0),)
-    return sum(weight * _ranks(table.numbers(column(name, table.columns))[places]) for name, weight in weights)
+    return sum(weight * _ranks(table.numbers(column(name, table.columns))[places])
+               for name, weight in _weights(choice))
+
+
+def _weights(choice: Choice) -> Sequence[tuple[str, float]]:
+    return choice.weights or (("score", 1.0),)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -78,7 +78,8 @@ def _from_csv(part: Path, names: Sequence[str]) -> dict:
 
 
 class PictureTable:
-    """The pictures of a gallery that were measured, by name, with their numbers; read a column at a time."""
+    """The pictures of a gallery that were measured, by name, and their numbers, which are read when they are asked for.
+    """
 
     def __init__(self, folder: Path):
         """Raises ValueError with one sentence where there is no table in the folder, or it cannot be read."""
@@ -90,25 +91,38 @@ class PictureTable:
             raise ValueError(f"table: expected a folder that Critique Gallery made, got "
                              f"{quoted(folder.name)}") from None
         self.folder, self.parts = folder, parts(folder)
+        self._known: tuple[list[str], np.ndarray, dict[str, str]] | None = None
+        self._held: dict[str, np.ndarray] = {}
 
-    @cached_property
-    def _known(self) -> tuple[list[str], np.ndarray, dict[str, str]]:
-        """(names, the row of each, errors by name): the last row of each picture, by name."""
-        rows, errors, at = {}, {}, 0
+    def load(self, columns: Sequence[str], halt: Callable[[], object] = lambda: None) -> None:
+        """Reads columns of numbers that are not held yet, each part once for all of them: a CSV file is read whole for
+        a single one. halt: called before each part, may raise."""
+        missing = [name for name in dict.fromkeys(columns) if name not in self._held]
+        words = WORDS if self._known is None else ()
+        if not (missing or words):
+            return
+        blocks, paths, errors = {name: [] for name in missing}, [], []
         for part in self.parts:
-            held = read_part(part, WORDS)
-            for path, error in zip(held["path"], held["error"], strict=True):
-                rows[path] = at
-                at += 1
-                if error:
-                    errors[path] = error
-                else:
-                    errors.pop(path, None)
+            halt()
+            held = read_part(part, [*words, *missing])
+            for name in missing:
+                blocks[name].append(np.asarray(held[name], np.float64))
+            if words:
+                paths += held["path"]
+                errors += held["error"]
+        if words:
+            self._known = self._last_rows(paths, errors)
+        for name in missing:    # one after another is joined and let go
+            self._held[name] = np.concatenate(blocks.pop(name) or [np.zeros(0)])[self._known[1]]
+
+    def _last_rows(self, paths: Sequence[str], errors: Sequence[str]) -> tuple[list[str], np.ndarray, dict[str, str]]:
+        """(names, the row of each, errors by name): the last row of each picture, by name."""
+        rows = dict(zip(paths, range(len(paths)), strict=True))
         for path in self.gone:
             rows.pop(path, None)
-            errors.pop(path, None)
-        names = sorted(path for path in rows if path not in errors)
-        return names, np.array([rows[name] for name in names], np.int64), errors
+        wrong = {path: errors[at] for path, at in rows.items() if errors[at]}
+        names = sorted(path for path in rows if path not in wrong)
+        return names, np.array([rows[name] for name in names], np.int64), wrong
 
     @cached_property
     def gone(self) -> list[str]:
@@ -123,17 +137,19 @@ class PictureTable:
     @property
     def names(self) -> list[str]:
         """Of the pictures that were measured, in order; what has an error is not among them."""
+        self.load(())
         return self._known[0]
 
     @property
     def errors(self) -> dict[str, str]:
         """Why the others were not, by name."""
+        self.load(())
         return self._known[2]
 
     def numbers(self, column: str) -> np.ndarray:
-        """float64, one for each of `names`; NaN where it was not measured."""
-        held = [read_part(part, [column])[column] for part in self.parts]
-        return np.concatenate([np.asarray(each, np.float64) for each in held] or [np.zeros(0)])[self._known[1]]
+        """float64, one for each of `names`; NaN where it was not measured. Of several columns `load` them first."""
+        self.load((column,))
+        return self._held[column]
 
     def path(self, name: str) -> Path:
         """Where a picture lies. Raises ValueError where it is no file of its own, as in a tar file."""
@@ -148,6 +164,7 @@ class PictureTable:
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, float]]:
         """Of each of `names` its numbers in the columns."""
+        self.load(columns)
         held = np.stack([self.numbers(column) for column in columns], 1) if columns else np.zeros((len(self.names), 0))
         return (dict(zip(columns, row.tolist(), strict=True)) for row in held)
 

@@ -12,7 +12,7 @@ COLUMNS = {"score": [10, 50, 90, 70], "criterion Balance": [1, 2, 3, 4], "Balanc
 @pytest.fixture
 def choose(pack):
     table = SimpleNamespace(names=["a", "b", "c", "d"], columns=list(COLUMNS), folder=SimpleNamespace(name="mine"),
-                            numbers=lambda name: np.array(COLUMNS[name], float))
+                            load=lambda columns: None, numbers=lambda name: np.array(COLUMNS[name], float))
     return lambda text: pack.nodes.shared.picture_choice.choose(table, text)
 
 

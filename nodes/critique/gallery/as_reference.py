@@ -29,6 +29,7 @@ def reference_of(table: PictureTable, chosen: Chosen, name: str) -> collection.C
     """The chosen pictures of a table as a reference. Raises ValueError as `columns_for` does."""
     columns_for(table, {*MEASURES, *pictorial_depth.BY_HEIGHT})
     columns = [column for column in table.columns if column != "score" and not column.startswith(CRITERION)]
+    table.load(columns)
     asked = set(chosen.names)       # np.isin would hold every name against every other
     places = np.array([place for place, each in enumerate(table.names) if each in asked], np.int64)
     rows = torch.from_numpy(np.stack([table.numbers(column)[places] for column in columns], 1))

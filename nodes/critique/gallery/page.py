@@ -1,8 +1,10 @@
 """The page of a gallery: one HTML file that needs nothing else. Distributions, the best and the worst of each
 criterion, a timeline where names hold years."""
 import base64
+import hashlib
 import html
 import io
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from ..rubric.rubric_language import parse
 from .measuring import CRITERION
 
 PAGE = "gallery.html"
+FORM = 2                            # of the page; one of another form is drawn anew
 BINS, BARS, HIGH = 24, 240, 60      # of a histogram: bins, and its width and height in pixels
 SHOWN, SIDE = 4, 144                # pictures at each end of a criterion, and the pixels of their longer side
 ERRORS = 50                         # that are named
@@ -34,16 +37,33 @@ text { fill: var(--ink); font-size: 11px } h3 { margin: .2rem 0 } td { padding-r
 
 
 def write(table: PictureTable, halt: Callable[[], object]) -> Path:
-    """Draws the page of a table anew; returns where it lies. halt: called between its parts, may raise."""
-    path = table.folder / PAGE
-    text = "".join(_parts(table, halt))
-    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    """Draws the page of a table, where it is not the one that is there; returns where it lies. halt: called between
+    its parts, may raise."""
+    path, mark = table.folder / PAGE, _mark(table)
+    if not _is_of(path, mark):
+        text = "".join(_parts(table, mark, halt))
+        write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
     return path
 
 
-def _parts(table: PictureTable, halt) -> Iterator[str]:
+def _mark(table: PictureTable) -> str:
+    """What a page says of the table it was drawn of; changes with every row."""
+    held = [FORM, table.folder.name, *(part.name for part in table.parts), *table.gone]
+    return f"<meta name=bottega-table content={hashlib.sha256(json.dumps(held).encode()).hexdigest()}>"
+
+
+def _is_of(path: Path, mark: str) -> bool:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return mark in file.read(1000)
+    except (OSError, ValueError):
+        return False
+
+
+def _parts(table: PictureTable, mark: str, halt) -> Iterator[str]:
+    table.load(table.columns, halt)
     name = html.escape(table.folder.name)
-    yield (f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}</style>"
+    yield (f"<!doctype html><html lang=en><meta charset=utf-8>{mark}<title>{name}</title><style>{STYLE}</style>"
            f"<h1>{name}</h1><p>{len(table.names)} pictures measured, {len(table.errors)} that could not be. "
            "Scores and points are positions among the pictures of the reference, not beauty.</p>")
     criteria = [column for column in table.columns if column.startswith(CRITERION)]

@@ -6,6 +6,7 @@ ENDS, ERRORS = 5, 20    # pictures at each end of the scores, and errors that ar
 
 def write(made, table, place: str) -> str:
     """made: what came of the run; table: its PictureTable; place: where it lies, as it can be shown."""
+    table.load(["score"])       # in one go with the names
     now = f"{made.done} were looked at now, {made.done / made.seconds:.3g} a second" if made.done else "nothing was new"
     lines = [f"**{table.folder.name}**: {len(table.names)} pictures measured, {len(table.errors)} could not be; {now}.",
              f"Table and page lie in `{place}` of the output folder; open `{made.page.name}` there for distributions "

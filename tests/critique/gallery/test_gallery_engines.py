@@ -223,6 +223,53 @@ def test_parts_stay_where_nothing_but_pyarrow_is_missing(made, alone, monkeypatc
     assert sorted(made[0].iterdir()) == before
 
 
+@pytest.fixture(params=["parquet", "csv"])
+def table_of_parts(alone, request, tmp_path, monkeypatch):
+    """(function that opens a table of three parts of which the last tells one picture anew, the parts read so far)."""
+    parts, tables = alone("critique.gallery.parts"), alone("shared.picture_table")
+    if request.param == "parquet":
+        pytest.importorskip("pyarrow.parquet", reason="pyarrow writes the parts")
+    columns = ["score", "criterion Value", "L", "b"]
+    parts.begin(tmp_path, {"measures": "all", "rubric": "", "reference": "paintings", "root": "", "columns": columns})
+    writer, read = parts.PartWriter(tmp_path, columns), []
+    writer.parquet = request.param == "parquet"
+    for number, names in enumerate((("a", "b"), ("c", "d"), ("a",))):
+        for name in names:
+            writer.add({"path": name, "size": 1, "mtime_ns": 1, "error": "torn" if name == "d" else "",
+                        **dict.fromkeys(columns, 10 * number + ord(name) / 1000)})
+        writer.flush()
+    real = tables.read_part
+    monkeypatch.setattr(tables, "read_part", lambda part, names: read.append(part) or real(part, names))
+    return lambda: tables.PictureTable(tmp_path), read
+
+
+def test_a_page_reads_each_part_once_and_is_drawn_again_only_for_another_table(alone, table_of_parts, monkeypatch):
+    page, (opened, read) = alone("critique.gallery.page"), table_of_parts
+    looks = []
+    path = page.write(opened(), lambda: looks.append(len(read)))
+    assert read == opened().parts and looks[:3] == [0, 1, 2]
+    drawn = path.read_text(encoding="utf-8")
+    assert "3 pictures measured, 1 that could not be" in drawn and "20.1" in drawn and "<td>d<td>torn" in drawn
+    path.write_text(drawn + "kept", encoding="utf-8")
+    page.write(opened(), lambda: None)
+    assert path.read_text(encoding="utf-8").endswith("kept") and len(read) == 3
+    alone("critique.gallery.parts").note_gone(opened().folder, ["b"])
+    page.write(opened(), lambda: None)
+    assert "2 pictures measured" in path.read_text(encoding="utf-8")
+    monkeypatch.setattr(page, "FORM", page.FORM + 1)
+    page.write(opened(), lambda: None)
+    assert len(read) == 9
+
+
+def test_columns_that_are_read_together_are_those_that_are_read_alone(table_of_parts):
+    opened, read = table_of_parts
+    table = opened()
+    table.load(["L", "b", "L"])
+    assert table.names == ["a", "b", "c"] and table.numbers("L").tolist() == [20.097, 0.098, 10.099]
+    assert [*table.rows(["b", "L"])][0] == {"b": 20.097, "L": 20.097} and len(read) == 3
+    assert opened().numbers("b").tolist() == table.numbers("b").tolist() and table.errors == {"d": "torn"}
+
+
 def test_the_page_draws_numbers_that_are_almost_the_same(alone):
     drawn = alone("critique.gallery.page")._histogram(np.array([1.0, np.nextafter(1.0, 2.0)]))
     assert drawn.count("<rect") == 24 and ">0.5<" in drawn
