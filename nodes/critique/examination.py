@@ -10,7 +10,7 @@ from ..charts.drawing.draw import render
 from ..charts.drawing.theme import LIGHT
 from .explain import counterfactuals, reasons
 from .explain.heat_maps import HeatMap, exact, ground, heat_map, tiles
-from .explain.phrases import SPOKEN_OF
+from .explain.phrases import SPOKEN_OF, phrase, upper
 from .explain.places import where
 from .measures import FILTERED, MEASURES, filter_bank, measure, pictorial_depth
 from .picture.main_colours import swatches
@@ -106,7 +106,8 @@ def chart(critique: Critique, reference: Reference):
     if critique.positions_only:
         return opposites_chart.chart(critique, reference, tradition(reference))
     rows = [Row(verdict.criterion.name, [critique.percentiles[signal.column] for signal in verdict.used],
-                verdict.contribution, [signal.column for signal in verdict.used]) for verdict in critique.counted]
+                verdict.contribution, [upper(phrase(signal.column).name) for signal in verdict.used])
+            for verdict in critique.counted]
     return profile(rows, Titles(
         big=f"{critique.score:.0f}",
         title=f"Art critique {critique.rubric.title}" if critique.rubric.title.startswith("after") else "Art critique",

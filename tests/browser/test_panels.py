@@ -109,7 +109,7 @@ def test_pairs_of_opposites_are_shown_without_a_score(page):
     panel = page.locator(".bottega-critique")
     assert panel.locator(".pair .mark").count() == 2 and panel.locator(".score").count() == 0
     panel.locator('.pair[data-id="WO3"]').dispatch_event("pointerenter")
-    assert panel.locator(".caption").inner_text() == "Closed or open form: Likeness left-right"
+    assert panel.locator(".caption").inner_text() == "Closed or open form: Left-right likeness (Likeness left-right)"
 
 
 def test_the_words_of_a_critic_and_the_tables_behind_them_are_read_on_the_node(page):

@@ -178,10 +178,8 @@ def test_nothing_is_drawn_of_a_measure_that_is_nothing(critique):
     told = [reason.signal.column for reason in critique.explain.reasons.strongest(grey)]
     assert found.first == told[0] in ("Color entropy", "std a channel")
     assert found.column == next(column for column in told[1:] if column in critique.measures.densities.DENSITIES)
-    assert (
-        f"{found.first} (" in (note := critique.report.critique_report.heat_note(found))
-        and "nothing in the picture" in note
-    )
+    note = critique.report.critique_report.heat_note(found)
+    assert f"rests on {critique.explain.phrases.named(found.first)}, but nothing in the picture" in note
 
 
 def test_a_reason_never_names_a_measure_that_does_not_count(critique):
@@ -193,7 +191,7 @@ def test_a_reason_never_names_a_measure_that_does_not_count(critique):
     assert [signal.column for signal in texture.used] == ["Slope Redies"]
     reason = next(reason for reason in critique.explain.reasons.reasons(found) if reason.startswith("**Texture"))
     assert "Slope Redies" in reason and "Fourier sigma" not in reason
-    assert "| | Fourier sigma (the unevenness of the spectrum) |" in (
+    assert "| | Uneven sizes of detail (Fourier sigma) |" in (
         table := critique.report.critique_report.table(found)
     )
     assert table.count("| shown only |") == sum(
@@ -202,9 +200,9 @@ def test_a_reason_never_names_a_measure_that_does_not_count(critique):
 
 
 @pytest.mark.parametrize("place, asked, words", [
-    (50, "=1", "is as usual among the pictures it is held against (percentile 50;"),
+    (50, "=1", "Fine detail (Slope Redies) is as usual among the pictures it is compared with (-"),
     (70, "=1", "more fine detail beside broad forms than in 70 % of the pictures"),
-    (52, "-> 50", "(asked: target 50 ± 20)"), (45, "=high", "is as usual among"),
+    (52, "-> 50", "(asked: target 50 ± 20)"), (45, "=high", "as usual among the pictures it is compared with (-"),
     (99, "=1", "more fine detail beside broad forms than in 99 % of the pictures"),
     (100, "=1", "more fine detail beside broad forms than in all of the pictures"),
     (0, "=1", "less fine detail beside broad forms than in all of the pictures"),
@@ -222,8 +220,9 @@ def test_shares_numbers_and_names_read_as_a_person_writes_them(critique):
     words = critique.explain.phrases
     assert [words.share(at) for at in (100.0, 99.7, 99.2)] == ["all of", "more than 99 % of", "99 % of"]
     assert [words.digits(value) for value in (-1e-15, 12.3456, 0.0005)] == ["0", "12.35", "0.0005"]
-    assert words.called("Edge density") == "Edge density"
-    assert words.called("std a channel") == "std a channel (the spread from green to red)"
+    assert words.called("Warm-cold contrast") == "Warm-cold contrast"
+    assert words.called("std a channel") == "Green-to-red variety (std a channel)"
+    assert words.called("a column of nobody") == "a column of nobody"
 
 
 def test_every_measure_has_words_of_its_own(critique):

@@ -383,7 +383,7 @@ def test_no_fact_is_told_twice_and_every_comparison_holds(critique, told, seed):
         column, words = reason.signal.column, critique.explain.reasons.sentence(reason, judged)
         position = judged.percentiles[column]
         low, high = judged.usual[column]
-        assert f"between {critique.explain.phrases.digits(low)} and {critique.explain.phrases.digits(high)}" in words
+        assert f"usual {critique.explain.phrases.digits(low)} to {critique.explain.phrases.digits(high)}" in words
         assert ("is as usual" in words) == (abs(position - 50) <= 10)
         if abs(position - 50) > 10:
             other = critique.explain.phrases.compared(column, position < 50, judged.measures)
@@ -397,7 +397,8 @@ def test_where_all_is_usual_the_most_unusual_trait_is_told(critique):
     usual["Homogeneity"] = paintings.quantiles["Homogeneity"][62]
     judged = critique.score.judge.judge(usual, paintings)
     *_, last = critique.explain.reasons.reasons(judged)
-    assert last.startswith("**Shape** is the most unusual here: the masses are spread more evenly than in 62 % of")
+    assert last.startswith("**Shape** is the most unusual here. Evenness of the masses (Homogeneity): the masses are "
+                           "spread more evenly than in 62 % of")
 
 
 @pytest.mark.parametrize("critic, concept", [("Kandinsky", "KA7"), ("Klee", "KL6")])

@@ -134,6 +134,7 @@ def test_the_page_gets_scores_reasons_and_a_strip_of_heat_maps(host, run):
     ends = {c["name"]: c["ends"] for c in first["criteria"]}
     assert ends["Line"] == ["adds nothing", "adds most"] and ends["Symmetry"] == ["alike", "differs most"]
     assert first["tries"] == []  # nobody asked
+    assert [c["measure"] for c in first["criteria"] if c["name"] == "Line"] == ["Amount of edges (Edge density)"]
     assert mapped["Line"] == "Edge density" and first["band"][0] < first["score"] < first["band"][1]
 
 

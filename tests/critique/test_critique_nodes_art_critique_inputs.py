@@ -208,7 +208,7 @@ def test_a_heat_map_that_is_asked_for_is_shown_and_lies_on_the_page(host, photog
     (panel,) = json.loads(outputs["2"]["bottega_critique"][0])
     texture = next(criterion for criterion in panel["criteria"] if criterion["name"] == "Texture")
     assert texture["column"] == "Slope Redies" and texture["tile"] is not None
-    assert "Heat map: mean L channel (the lightness), as asked." in outputs["6"]["text"][0]
+    assert "Heat map: Lightness (mean L channel), as asked." in outputs["6"]["text"][0]
 
 
 def test_a_faulty_heat_is_refused_before_anything_runs(host, photograph):

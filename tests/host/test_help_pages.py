@@ -88,6 +88,23 @@ def test_pictures_of_the_help_page_are_there(page):
     assert [name for name in named if "://" not in name and not (DOCS / name).exists()] == []
 
 
+def anchors(page):
+    """What a link to a heading of the page ends in, as GitHub makes it of the heading."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_the_pages_lead_to_a_file_and_to_a_heading():
+    root = DOCS.parents[1]
+    found = [(page, *link.partition("#")[::2]) for page in (root / "README.md", *(root / "docs").glob("*.md"))
+             for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")) if "://" not in link]
+    assert len(found) > 100
+    lost = [(page.name, file, anchor) for page, file, anchor in found
+            if not (target := (page.parent / file if file else page)).exists()
+            or anchor and anchor not in anchors(target)]
+    assert lost == []
+
+
 def test_the_page_of_tasks_leads_to_every_node():
     tasks = (DOCS.parents[1] / "docs" / "i_want_to.md").read_text(encoding="utf-8")
     assert [page.stem for page in DOCS.glob("*.md") if f"/{page.stem}.md)" not in tasks] == []

@@ -94,7 +94,7 @@ class Panel {
     const asked = id && chosen.id !== id ? shown.find((each) => each.id === id) : null;
     this.caption.textContent = asked
       ? `${asked.name} belongs to the picture as a whole; shown: ${chosen.name}`
-      : `${chosen.name}: ${chosen.column}`;
+      : `${chosen.name}: ${chosen.measure ?? chosen.column}`; // kept results of older versions have the column alone
     this.#place(picture, chosen.tile);
   }
 

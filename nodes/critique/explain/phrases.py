@@ -1,180 +1,184 @@
-"""How the measured columns are called in sentences, and what less and more of each than elsewhere mean.
+"""The everyday names of the measured columns, and what less and more of each than elsewhere mean.
+
+This is the one table of names: sentences, tables, charts and docs/measures.md call a column as it says.
 
 A sentence compares: "more is drawn than in 92 % of ...". It then says no more than the percentile does, whatever the
-picture and whatever it is held against. What needs a direction (where the weight lies, and of which tone it is) is read
-from the measures themselves, see `compared`.
+picture and whatever it is compared with. What needs a direction (where the weight lies, and of which tone it is) is
+read from the measures themselves, see `compared`.
 """
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Phrase(NamedTuple):
-    """How a column is called in a sentence, and what follows from less and from more of it; both end before "than"."""
+    """The everyday name of a column, as in a sentence, and what follows from less and from more of it; both end before
+    "than"."""
     name: str
     less: str
     more: str
 
 
-def _amount(name: str, of: str) -> Phrase:
-    return Phrase(name, f"there is less {of}", f"there is more {of}")
+def _amount(of: str) -> Phrase:
+    return Phrase(of, f"there is less {of}", f"there is more {of}")
 
 
 PHRASES = {
-    "Edge density": Phrase("edge density", "less is drawn", "more is drawn"),
-    "1st-order EOE": Phrase("the variety of edge directions", "fewer directions rule the edges, more firmly",
+    "Edge density": Phrase("amount of edges", "less is drawn", "more is drawn"),
+    "1st-order EOE": Phrase("variety of edge directions", "fewer directions rule the edges, more firmly",
                             "edges run more evenly in all directions"),
-    "Homogeneity": Phrase("the evenness of the masses", "the masses are spread less evenly",
+    "Homogeneity": Phrase("evenness of the masses", "the masses are spread less evenly",
                           "the masses are spread more evenly"),
-    "Color entropy": Phrase("the variety of hues", "there are fewer hues", "its hues share the room more evenly"),
-    "mean S channel": Phrase("the saturation", "the colours are more muted", "the colours are more saturated"),
-    "std a channel": Phrase("the spread from green to red", "the colours lie closer together between green and red",
+    "Color entropy": Phrase("variety of hues", "there are fewer hues", "its hues share the room more evenly"),
+    "mean S channel": Phrase("colour strength", "the colours are more muted", "the colours are more saturated"),
+    "std a channel": Phrase("green-to-red variety", "the colours lie closer together between green and red",
                             "the colours lie further apart between green and red"),
-    "std b channel (Lab)": Phrase("the spread from blue to yellow",
+    "std b channel (Lab)": Phrase("blue-to-yellow variety",
                                   "the colours lie closer together between blue and yellow",
                                   "the colours lie further apart between blue and yellow"),
-    "RMS contrast": Phrase("the contrast of light and dark", "light and dark lie closer together",
+    "RMS contrast": Phrase("light-dark contrast", "light and dark lie closer together",
                            "light and dark lie further apart"),
-    "Luminance entropy": Phrase("the wealth of values", "fewer steps lie between its darkest and its lightest",
+    "Luminance entropy": Phrase("variety of tones", "fewer steps lie between its darkest and its lightest",
                                 "more steps lie between its darkest and its lightest"),
-    "Slope Redies": Phrase("the slope of the spectrum", "there is less fine detail beside broad forms",
+    "Slope Redies": Phrase("fine detail", "there is less fine detail beside broad forms",
                            "there is more fine detail beside broad forms"),
-    "DCM distance": Phrase("the distance of the centre of mass from the middle",
+    "DCM distance": Phrase("off-centre weight",
                            "the centre of {weight} lies nearer to the middle",
                            "the centre of {weight} lies {place}, further from the middle"),
-    "Balance": Phrase("the published imbalance", "{imbalance}, and the published tilts are smaller",
-                      "{imbalance}, and the published tilts are larger"),
-    "Tilt": Phrase("the imbalance of the sides", "{weight} leans less to any side", "{weight} leans more {lean}"),
-    "Mirror symmetry": Phrase("the mirrored share of the dark", "dark that meets its mirror image covers less of the "
+    "Balance": Phrase("imbalance of the parts", "{imbalance}, and its halves, bands and diagonals differ less",
+                      "{imbalance}, and its halves, bands and diagonals differ more"),
+    "Tilt": Phrase("one-sided weight", "{weight} leans less to any side", "{weight} leans more {lean}"),
+    "Mirror symmetry": Phrase("mirrored dark", "dark that meets its mirror image covers less of the "
                               "picture", "dark that meets its mirror image covers more of the picture"),
-    "std S channel": Phrase("the contrast of saturation", "the saturation changes less",
+    "std S channel": Phrase("contrast of colour strength", "the saturation changes less",
                             "muted and saturated colours lie further apart"),
-    "2nd-order EOE": Phrase("the independence of edges from each other", "edges run more alike over the picture",
+    "2nd-order EOE": Phrase("independence of edges", "edges run more alike over the picture",
                             "edges run more independently of each other"),
-    "2D Fractal dimension": Phrase("the fractal dimension of the outline", "the outlines are smoother",
+    "2D Fractal dimension": Phrase("broken outlines", "the outlines are smoother",
                                    "the outlines are more broken"),
-    "3D Fractal dimension": Phrase("the fractal dimension of the light", "the light is smoother",
+    "3D Fractal dimension": Phrase("ruggedness of the light", "the light is smoother",
                                    "the light is more rugged"),
-    "Complexity": Phrase("the complexity", "less changes from point to point", "more changes from point to point"),
-    "Fourier sigma": Phrase("the unevenness of the spectrum", "detail is shared more evenly between the scales",
+    "Complexity": Phrase("complexity", "less changes from point to point", "more changes from point to point"),
+    "Fourier sigma": Phrase("uneven sizes of detail", "detail is shared more evenly between the scales",
                             "some scales of detail stand out more"),
-    "Slope Mather": Phrase("the slope of the spectrum of light", "there is less fine detail beside broad forms",
+    "Slope Mather": Phrase("fine detail, second reading", "there is less fine detail beside broad forms",
                            "there is more fine detail beside broad forms"),
-    "Slope Spehar": Phrase("the slope of the spectrum of light, without outliers",
+    "Slope Spehar": Phrase("fine detail, third reading",
                            "there is less fine detail beside broad forms",
                            "there is more fine detail beside broad forms"),
-    "Anisotropy": Phrase("the unevenness of the edges over places and directions",
+    "Anisotropy": Phrase("gathering of the edges",
                          "edges are spread more evenly over places and directions",
                          "edges are gathered more in some places and directions"),
-    "Self-similarity (PHOG)": Phrase("the likeness of parts and whole", "the parts are less like the whole",
+    "Self-similarity (PHOG)": Phrase("likeness of parts and whole", "the parts are less like the whole",
                                      "the parts are more like the whole"),
-    "Self-similarity (CNN)": Phrase("the likeness of parts to the filters' eye", "the parts differ more",
+    "Self-similarity (CNN)": Phrase("likeness of the parts, by filters", "the parts differ more",
                                     "the parts are more alike"),
-    "Sparseness": Phrase("the sparseness of accents", "the filters' answers vary less",
+    "Sparseness": Phrase("uneven answers, by filters", "the filters' answers vary less",
                          "the filters' answers vary more"),
-    "Variability": Phrase("the variability from place to place", "places differ less", "places differ more"),
-    "CNN symmetry left-right": Phrase("the left-right symmetry to the filters' eye", "the halves differ more",
+    "Variability": Phrase("difference from place to place, by filters", "places differ less", "places differ more"),
+    "CNN symmetry left-right": Phrase("left-right likeness, by filters", "the halves differ more",
                                       "the halves are more alike"),
-    "CNN symmetry up-down": Phrase("the up-down symmetry to the filters' eye", "top and bottom differ more",
+    "CNN symmetry up-down": Phrase("top-bottom likeness, by filters", "top and bottom differ more",
                                    "top and bottom are more alike"),
-    "CNN symmetry left-right & up-down": Phrase("the symmetry under half a turn to the filters' eye",
+    "CNN symmetry left-right & up-down": Phrase("upside-down likeness, by filters",
                                                 "the picture is less like itself turned by half a turn",
                                                 "the picture is more like itself turned by half a turn"),
-    "Aspect ratio": Phrase("the format", "the format is taller for its width", "the format is wider for its height"),
-    "mean L channel": Phrase("the lightness", "it is darker", "it is lighter"),
-    "DCM x position": Phrase("the side of the weight", "{weight} lies further to the right",
+    "Aspect ratio": Phrase("width for its height", "the format is taller for its width",
+                           "the format is wider for its height"),
+    "mean L channel": Phrase("lightness", "it is darker", "it is lighter"),
+    "DCM x position": Phrase("weight to the left", "{weight} lies further to the right",
                              "{weight} lies further to the left"),
-    "DCM y position": Phrase("the height of the weight", "{weight} lies lower", "{weight} lies higher"),
-    "Lean right": Phrase("the lean to a side", "the left half has more of {weight}",
+    "DCM y position": Phrase("height of the weight", "{weight} lies lower", "{weight} lies higher"),
+    "Lean right": Phrase("weight on the right", "the left half has more of {weight}",
                          "the right half has more of {weight}"),
-    "Lean down": Phrase("the lean up or down", "the upper half has more of {weight}",
+    "Lean down": Phrase("weight below", "the upper half has more of {weight}",
                         "the lower half has more of {weight}"),
-    "Rim weight": Phrase("the weight of the rim", "the middle has more of {weight}", "the rim has more of {weight}"),
-    "Light weighs": Phrase("the tone that weighs", "dark is the weight", "light is the weight"),
-    "Ground share": Phrase("the share of the ground", "the commonest colour covers less",
+    "Rim weight": Phrase("weight at the rim", "the middle has more of {weight}", "the rim has more of {weight}"),
+    "Light weighs": Phrase("tone that weighs", "dark is the weight", "light is the weight"),
+    "Ground share": Phrase("share of the commonest colour", "the commonest colour covers less",
                            "the commonest colour covers more"),
-    "Smooth share": Phrase("the share of smooth fields", "less of it is flat or evenly graded",
+    "Smooth share": Phrase("smooth areas", "less of it is flat or evenly graded",
                            "more of it is flat or evenly graded"),
-    "Texture share": Phrase("the share of texture", "less of it is texture", "more of it is texture"),
-    "Edge share": Phrase("the share of edges between fields", "edges between fields cover less",
+    "Texture share": Phrase("textured areas", "less of it is texture", "more of it is texture"),
+    "Edge share": Phrase("edges between areas", "edges between fields cover less",
                          "edges between fields cover more"),
-    "Few colours": Phrase("the share of the commonest colours", "its commonest colours cover less",
+    "Few colours": Phrase("share of the eight commonest colours", "its commonest colours cover less",
                           "its commonest colours cover more"),
-    "mean a channel": Phrase("the lean to red", "it leans more to green", "it leans more to red"),
-    "mean b channel (Lab)": Phrase("the lean to yellow", "it leans more to blue", "it leans more to yellow"),
-    "Compactness": Phrase("the compactness of the dark shape", "the dark shape is more ragged",
+    "mean a channel": Phrase("lean to red", "it leans more to green", "it leans more to red"),
+    "mean b channel (Lab)": Phrase("lean to yellow", "it leans more to blue", "it leans more to yellow"),
+    "Compactness": Phrase("compactness of the dark shape", "the dark shape is more ragged",
                           "the dark shape is more compact"),
-    "Colorfulness": Phrase("the colourfulness", "it is less colourful", "it is more colourful"),
-    "Harmony width": Phrase("the room the hues take on the circle", "the hues fit into less of the hue circle",
+    "Colorfulness": Phrase("strength and variety of colour", "it is less colourful", "it is more colourful"),
+    "Harmony width": Phrase("room that the hues need", "the hues fit into less of the hue circle",
                             "the hues need more of the hue circle"),
-    "Otsu separability": Phrase("the parting of light and dark", "more greys lie between light and dark",
+    "Otsu separability": Phrase("clear split of light and dark", "more greys lie between light and dark",
                                 "light and dark part more clearly"),
-    "Permutation entropy": Phrase("the disorder from pixel to pixel", "neighbouring pixels are in better order",
+    "Permutation entropy": Phrase("disorder from dot to dot", "neighbouring pixels are in better order",
                                   "neighbouring pixels are in less order"),
-    "Statistical complexity": Phrase("the structure from pixel to pixel", "neighbouring pixels have less structure",
+    "Statistical complexity": Phrase("pattern from dot to dot", "neighbouring pixels have less structure",
                                      "neighbouring pixels have more structure"),
-    "Symmetry left-right": Phrase("the likeness of left and right, pixel by pixel", "left and right differ more",
+    "Symmetry left-right": Phrase("left-right likeness, dot by dot", "left and right differ more",
                                   "left and right are more alike"),
-    "Symmetry up-down": Phrase("the likeness of top and bottom, pixel by pixel", "top and bottom differ more",
+    "Symmetry up-down": Phrase("top-bottom likeness, dot by dot", "top and bottom differ more",
                                "top and bottom are more alike"),
-    "Likeness left-right": Phrase("the likeness of left and right", "left and right differ more",
+    "Likeness left-right": Phrase("left-right likeness", "left and right differ more",
                                   "left and right are more alike"),
-    "Likeness up-down": Phrase("the likeness of top and bottom", "top and bottom differ more",
+    "Likeness up-down": Phrase("top-bottom likeness", "top and bottom differ more",
                                "top and bottom are more alike"),
-    "Likeness half-turn": Phrase("the likeness under half a turn",
+    "Likeness half-turn": Phrase("upside-down likeness",
                                  "the picture is less like itself turned by half a turn",
                                  "the picture is more like itself turned by half a turn"),
-    "Warm-cold contrast": Phrase("the contrast of warm and cold", "warm and cold lie closer together",
+    "Warm-cold contrast": Phrase("warm-cold contrast", "warm and cold lie closer together",
                                  "warm and cold lie further apart"),
-    "Complementary contrast": Phrase("the contrast of complementary colours", "opposite hues answer each other less",
+    "Complementary contrast": Phrase("contrast of opposite hues", "opposite hues answer each other less",
                                      "opposite hues answer each other more"),
-    "Saliency entropy": Phrase("the spread of what stands out", "what stands out is gathered more",
+    "Saliency entropy": Phrase("spread of what stands out", "what stands out is gathered more",
                                "what stands out is spread more"),
-    "Saliency peak share": Phrase("the pull of the strongest places", "the strongest places pull less",
+    "Saliency peak share": Phrase("pull of the strongest places", "the strongest places pull less",
                                   "the strongest places pull more"),
-    "Thirds distance": Phrase("the distance of the accents from the thirds",
+    "Thirds distance": Phrase("distance of accents from the thirds",
                               "the middle of the accents lies nearer to a crossing of the thirds",
                               "the middle of the accents lies further from the crossings of the thirds"),
-    "Power point share": Phrase("the accents at the power points", "fewer accents lie at the crossings of the thirds",
+    "Power point share": Phrase("accents at the crossings of the thirds",
+                                "fewer accents lie at the crossings of the thirds",
                                 "more accents lie at the crossings of the thirds"),
-    "Coherence": Phrase("the agreement of neighbouring directions", "neighbouring edges agree less",
+    "Coherence": Phrase("agreement of neighbouring edges", "neighbouring edges agree less",
                         "neighbouring edges agree more"),
-    "Leading direction": Phrase("the rule of one direction", "one direction rules the edges less",
+    "Leading direction": Phrase("leading direction", "one direction rules the edges less",
                                 "one direction rules the edges more"),
-    "Slant": Phrase("the pull of slanting edges to one side", "slanting edges pull less to one side",
+    "Slant": Phrase("slope to one side", "slanting edges pull less to one side",
                     "slanting edges pull more to one side"),
-    "Obliqueness": Phrase("the share of oblique edges", "edges are more level and plumb", "edges are more oblique"),
-    "Repetition": Phrase("the repetition", "less returns at a distance", "more returns at a distance"),
-    "Dark share": Phrase("the share of dark", "dark covers less", "dark covers more"),
-    "Image size (pixels)": Phrase("width and height together", "it is smaller", "it is larger"),
-    "mean R channel": _amount("the amount of red light", "red light"),
-    "mean G channel": _amount("the amount of green light", "green light"),
-    "mean B channel (RGB)": _amount("the amount of blue light", "blue light"),
-    "std R channel": Phrase("the contrast in red light", "red light changes less", "red light changes more"),
-    "std G channel": Phrase("the contrast in green light", "green light changes less", "green light changes more"),
-    "std B channel": Phrase("the contrast in blue light", "blue light changes less", "blue light changes more"),
-    "std L channel": Phrase("the contrast of light and dark", "light and dark lie closer together",
+    "Obliqueness": Phrase("sloping edges", "edges are more level and plumb", "edges are more oblique"),
+    "Repetition": Phrase("repetition", "less returns at a distance", "more returns at a distance"),
+    "Dark share": Phrase("share of dark", "dark covers less", "dark covers more"),
+    "Image size (pixels)": Phrase("picture size", "it is smaller", "it is larger"),
+    "mean R channel": _amount("red light"),
+    "mean G channel": _amount("green light"),
+    "mean B channel (RGB)": _amount("blue light"),
+    "std R channel": Phrase("contrast in red light", "red light changes less", "red light changes more"),
+    "std G channel": Phrase("contrast in green light", "green light changes less", "green light changes more"),
+    "std B channel": Phrase("contrast in blue light", "blue light changes less", "blue light changes more"),
+    "std L channel": Phrase("spread of lightness", "light and dark lie closer together",
                             "light and dark lie further apart"),
-    "mean H channel": Phrase("the mean hue", "the mean hue comes earlier on the circle from red over green to blue",
+    "mean H channel": Phrase("average hue", "the mean hue comes earlier on the circle from red over green to blue",
                              "the mean hue comes later on the circle from red over green to blue"),
-    "std H channel": Phrase("the spread of hues", "the hues lie closer together", "the hues lie further apart"),
-    "mean V channel": Phrase("the brightness", "the colours are darker", "the colours are brighter"),
-    "std V channel": Phrase("the contrast of brightness", "the brightness changes less", "the brightness changes more"),
-    "Mean warmth": Phrase("the warmth", "the colours are colder", "the colours are warmer"),
-    **{f"Harmony {template}": Phrase(f"the fit of the hues to {figure}", f"the hues fit {figure} less well",
-                                     f"the hues fit {figure} better")
+    "std H channel": Phrase("spread of hues", "the hues lie closer together", "the hues lie further apart"),
+    "mean V channel": Phrase("brightness", "the colours are darker", "the colours are brighter"),
+    "std V channel": Phrase("contrast of brightness", "the brightness changes less", "the brightness changes more"),
+    "Mean warmth": Phrase("warmth", "the colours are colder", "the colours are warmer"),
+    **{f"Harmony {template}": Phrase(f"hues in {figure}", f"the hues fit less well into {figure}",
+                                     f"the hues fit better into {figure}")
        for template, figure in (
-           ("i", "one narrow sector of the hue circle"), ("V", "one wide sector of the hue circle"),
-           ("L", "a narrow sector and one at a right angle"),
-           ("mirrored L", "a narrow sector and one at the other right angle"), ("I", "two narrow opposite sectors"),
-           ("T", "one half of the hue circle"), ("Y", "a wide sector and a narrow one opposite"),
-           ("X", "two wide opposite sectors"))},
-    "learned": Phrase("the learned score", "its head scores it lower", "its head scores it higher"),
-    "Depth spread": Phrase("how the depths lie apart", "the depths lie closer together",
+           ("i", "one narrow group"), ("V", "one wide group"), ("L", "two groups at a right angle"),
+           ("mirrored L", "two groups at the other right angle"), ("I", "two narrow opposite groups"),
+           ("T", "half of the circle"), ("Y", "a wide group and a narrow opposite one"),
+           ("X", "two wide opposite groups"))},
+    "learned": Phrase("learned score", "its head scores it lower", "its head scores it higher"),
+    "Depth spread": Phrase("spread of near and far", "the depths lie closer together",
                            "the depths lie further apart"),
-    **{f"{by} {what}": Phrase(f"the fall of {what} with {distance}", f"{what} falls less with {distance}",
-                              f"{what} falls more with {distance}")
-       for by, distance in (("Aerial", "distance"), ("Height", "height, taken for distance"))
-       for what in ("contrast", "saturation", "warmth")},
+    **{f"{by} {what}": Phrase(f"{said} lost with {distance}", f"{said} falls less with {distance}",
+                              f"{said} falls more with {distance}")
+       for by, distance in (("Aerial", "distance"), ("Height", "height"))
+       for what, said in (("contrast", "contrast"), ("saturation", "colour strength"), ("warmth", "warmth"))},
 }
 
 FACTS = (
@@ -268,9 +272,19 @@ def imbalance(measures: Mapping[str, float]) -> str:
 
 
 def called(column: str) -> str:
-    """The column with what it means, where its name does not say so: "Slope Redies (the slope of the spectrum)"."""
+    """The everyday name with the column's own in brackets, as a sentence begins: "Off-centre weight (DCM distance)"."""
+    return upper(named(column)) if column in PHRASES else column
+
+
+def named(column: str) -> str:
+    """The same within a sentence; the name alone where both are the same word."""
     name = phrase(column).name
-    return column if name.casefold().removeprefix("the ") == column.casefold() else f"{column} ({name})"
+    return name if name.casefold() == column.casefold() else f"{name} ({column})"
+
+
+def upper(words: str) -> str:
+    """Words as a sentence begins."""
+    return words[:1].upper() + words[1:]
 
 
 def digits(value: float) -> str:

@@ -2,6 +2,7 @@
 from collections.abc import Mapping
 
 from ..reference.distributions import FULL, OWN_SIDE, Reference, paintings
+from .phrases import called
 
 SAME = 0.5  # of L*, a* or b*: a spread that no eye sees
 GREY = 2.0  # of Hasler and Suesstrunk's colourfulness: below it colour is what rounding left of it
@@ -42,9 +43,10 @@ def kinds(measures: Mapping[str, float], among: Reference | None = None) -> list
     side = measures.get(OWN_SIDE, FULL)
     if side < among.side:
         less = "counts less" if among.part_of(side) else "does not count"
-        found.append(f"A small copy: its longer side of {side:.0f} pixels is enlarged to {FULL}. The slope of the "
-                     f"spectrum, which a small copy moves by what it has lost or sharpened, {less}; other measures of "
-                     "texture, shown only, move too. Give a larger copy, or a reference of pictures of this size.")
+        found.append(f"A small copy: its longer side of {side:.0f} pixels is enlarged to {FULL}. "
+                     f"{called('Slope Redies')}, which a small copy moves by what it has lost or sharpened, {less}; "
+                     "other measures of texture, shown only, move too. Give a larger copy, or a reference of pictures "
+                     "of this size.")
     return found
 
 
@@ -56,7 +58,7 @@ def _of_colour(measures, among: Reference) -> list[str]:
     coloured = among.share_from("Colorfulness", GREY)
     if colourless(measures) and (coloured is None or coloured > 0.5):
         return ["No colour: every measure of colour says this one thing. Leave them out with `Colour richness=0; "
-                "Colour harmony=0; Contrast=0`, or hold it against a reference of pictures without colour."]
+                "Colour harmony=0; Contrast=0`, or compare it with a reference of pictures without colour."]
     return []
 
 

@@ -6,10 +6,11 @@ from ..rubric.criteria import Reading, Signal
 from ..score.judge import Critique, Verdict
 from . import picture_kind
 from .heat_maps import EXACT
-from .phrases import compared, digits, fact, phrase, share
+from .phrases import called, compared, digits, fact, share
 
 STRONGEST = 3
 CLOSE = 10  # percentiles within which a measure is neither much nor little
+COMPARED = "the pictures it is compared with"
 NOTHING = 0.01  # of any column with places: what rounding leaves of the colours of a grey picture
 
 
@@ -79,24 +80,23 @@ def sentence(reason: Reason, critique: Critique) -> str:
     gives = (f"{'adds' if gain else 'takes'} {abs(verdict.contribution):.1f} points{why}"
              if not trait else "is the most unusual here")
     wanted = "" if reading.kind in ("typical", "high", "low") else f" (asked: {reading})"
-    return f"**{verdict.criterion.name}** {gives}: {comparison(signal.column, critique)}{wanted}."
+    return f"**{verdict.criterion.name}** {gives}. {comparison(signal.column, critique)}{wanted}."
 
 
 def comparison(column: str, critique: Critique) -> str:
-    """How a column compares with the pictures it is held against, with its value and their middle half."""
-    position, value = critique.percentiles[column], digits(critique.measures[column])
+    """The name of a column, how it compares with the pictures of the reference, its value and their middle half."""
+    name, position, value = called(column), critique.percentiles[column], digits(critique.measures[column])
     if column == LEARNED:  # its scale is that of its head, and no distribution of pictures
-        return f"{phrase(column).name} ({column} {value}) stands at {position:.0f} of 100 on the scale of its head"
+        return f"{name} stands at {position:.0f} of 100 on the scale of its head ({value})"
     usual = critique.usual.get(column)
-    usually = f"; half of them lie between {digits(usual[0])} and {digits(usual[1])}" if usual else ""
+    usually = f"; usual {digits(usual[0])} to {digits(usual[1])}" if usual else ""
     if column in critique.estimated:
         value += ", place estimated"
     if abs(position - 50) <= CLOSE:
-        return (f"{phrase(column).name} is as usual among the pictures it is held against (percentile {position:.0f}; "
-                f"{column} {value}{usually})")
+        return f"{name} is as usual among {COMPARED} ({value}, percentile {position:.0f}{usually})"
     more = position > 50
-    return (f"{compared(column, more, critique.measures)} than in {share(position if more else 100 - position)} the "
-            f"pictures it is held against ({column} {value}{usually})")
+    of = share(position if more else 100 - position)
+    return f"{name}: {compared(column, more, critique.measures)} than in {of} {COMPARED} ({value}{usually})"
 
 
 def reading_of(verdict: Verdict, signal: Signal) -> Reading:

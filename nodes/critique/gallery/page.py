@@ -14,6 +14,7 @@ import numpy as np
 from ...shared.atomic_write import write_whole
 from ...shared.picture_file import read_picture
 from ...shared.picture_table import PictureTable
+from ..explain.phrases import called
 from ..rubric.rubric_language import parse
 from .measuring import CRITERION
 
@@ -77,7 +78,7 @@ def _parts(table: PictureTable, mark: str, halt) -> Iterator[str]:
     yield "<section><h2>Every measure</h2><div class=row>"
     for column in table.columns[1 + len(criteria):] if len(table.names) else ():
         halt()
-        yield f"<div><h3>{html.escape(column)}</h3>{_histogram(table.numbers(column))}</div>"
+        yield f"<div><h3>{html.escape(called(column))}</h3>{_histogram(table.numbers(column))}</div>"
     yield "</div></section>"
     yield _errors(table)
 

@@ -13,7 +13,7 @@ def rubric_input():
 
 def reference_input():
     return ReferenceType.Input("reference", optional=True,
-                               tooltip="Pictures to be held against instead of the 1,629 paintings.")
+                               tooltip="Pictures to compare with, instead of the 1,629 paintings.")
 
 
 def table_input(note: str):

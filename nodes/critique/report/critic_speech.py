@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 from ..explain.phrases import OF_COLOUR, phrase
 from ..explain.picture_kind import colourless
-from ..explain.reasons import CLOSE, comparison, reading_of
+from ..explain.reasons import CLOSE, COMPARED, comparison, reading_of
 from ..rubric.criteria import Criterion
 from ..score.judge import Critique, Position, Verdict
 
 WORDS = 150
-HELD_AGAINST = "the pictures it is held against"  # said once in full
 GATHERED = ("Homogeneity", "1st-order EOE")  # less of them is more in some places, or in one direction
 APART = 1 / 3  # of the way from the middle to an end: from here on a picture is said to stand at it
 OPPOSED = 0.5  # of that way to either end: from here on two measures of a concept are said to part
@@ -71,12 +70,12 @@ def speech(critique: Critique, places: Mapping[str, str]) -> str:
 
 
 def _once_in_full(claims: list[str]) -> list[str]:
-    """The claims with what the picture is held against named once, and "them" from then on."""
+    """The claims with what the picture is compared with named once, and "them" from then on."""
     if not claims:
         return []
-    before, full, after = claims[0].partition(HELD_AGAINST)
-    return [before + full + after.replace(HELD_AGAINST, "them"),
-            *(each.replace(HELD_AGAINST, "them") for each in claims[1:])]
+    before, full, after = claims[0].partition(COMPARED)
+    return [before + full + after.replace(COMPARED, "them"),
+            *(each.replace(COMPARED, "them") for each in claims[1:])]
 
 
 def _opening(critique: Critique) -> str:
@@ -114,21 +113,21 @@ def _claim(concept: Concept, critique: Critique, places: Mapping[str, str]) -> s
     opening = f"**{concept.criterion.name}**, {concept.reading}:"
     if concept.parted and concept.bare:
         most = max(concept.columns, key=lambda column: abs(concept.columns[column]))
-        return f"{opening} without colour. {_upper(_measured(most, critique, places))}."
+        return f"{opening} without colour. {_measured(most, critique, places)}."
     if concept.parted:
         more, less = (pick(concept.columns, key=concept.columns.get) for pick in (max, min))
-        return (f"{opening} its measures part. {_upper(_measured(more, critique, places))}, but "
-                f"{_measured(less, critique, places)}.")
+        return (f"{opening} its measures part. {_measured(more, critique, places)}, but "
+                f"{_lower(_measured(less, critique, places))}.")
     if not concept.clear:
-        return f"{opening} in the middle. {_upper(comparison(concept.telling, critique))}."
+        return f"{opening} in the middle. {comparison(concept.telling, critique)}."
     low, high = concept.criterion.ends
     return (f"{opening} {high if concept.lean > 0 else low}. "
-            f"{_upper(_measured(concept.telling, critique, places))}.")
+            f"{_measured(concept.telling, critique, places)}.")
 
 
 def _measured(column: str, critique: Critique, places: Mapping[str, str]) -> str:
     """How a column compares, and where most of it lies."""
-    compared = comparison(column, critique).partition("; half of them")[0]
+    compared = comparison(column, critique).partition("; usual ")[0]
     compared += "" if compared.endswith(")") else ")"
     return compared + (f", strongest {places[column]}" if places.get(column) and _placed(column, critique) else "")
 
@@ -142,8 +141,8 @@ def _placed(column: str, critique: Critique) -> bool:
     return position < 50 - CLOSE if column in GATHERED else position > 50 + CLOSE
 
 
-def _upper(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 def _words(said: list[str]) -> int:

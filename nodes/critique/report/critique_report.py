@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ..explain import picture_kind
 from ..explain.counterfactuals import POINTS, Counterfactual, words
 from ..explain.heat_maps import EXACT, LACKS
-from ..explain.phrases import called, digits
+from ..explain.phrases import called, digits, named
 from ..explain.reasons import Evidence, reasons
 from ..reference.distributions import RESIZED, Reference
 from ..score.judge import Critique
@@ -85,7 +85,7 @@ def _lead(critiques: list[Critique], reference: Reference) -> str:
 
 
 def tradition(reference: Reference) -> str:
-    """What pictures are held against, such as "1,629 Western paintings"."""
+    """What pictures are compared with, such as "1,629 Western paintings"."""
     return f"{reference.count:,} {'Western ' * reference.is_paintings}{reference.kind}"
 
 
@@ -150,14 +150,14 @@ def heat_note(found: Evidence) -> str:
     if not found.exact:
         return (f"{what}, as asked. It belongs to the picture as a whole, so one cell of a grid after another was "
                 "flattened to its mean colour and the picture measured again. Brightness is how far that moved it.")
-    adds = ("Brightness is how far each place differs from the one that it is held against."
+    adds = ("Brightness is how far each place differs from the one that it is compared with."
             if found.column in LACKS else "Brightness is how much each part of the picture adds to it.")
     if found.asked:
         return f"{what}, as asked. {adds}"
     if found.first == found.column:
         return f"{what}, which the first reason rests on. {adds}"
     why = "nothing in the picture adds to it" if found.first in EXACT else "it belongs to the picture as a whole"
-    return f"{what}. The first reason rests on {called(found.first)}, but {why}. {adds}"
+    return f"{what}. The first reason rests on {named(found.first)}, but {why}. {adds}"
 
 
 def size_note(picture: CriticisedPicture, reference: Reference) -> str:
@@ -170,7 +170,8 @@ def size_note(picture: CriticisedPicture, reference: Reference) -> str:
     note, part = note + ", enlarged from {} x {}".format(*picture.size), reference.part_of(max(picture.size))
     if part == 1:
         return f"{note}, as most pictures of {reference.name} were."
-    return f"{note}: what a small copy loses or sharpens counts {'less' if part else 'nothing'} ({', '.join(RESIZED)})."
+    lost, counts = ", ".join(map(named, RESIZED)), "less" if part else "nothing"
+    return f"{note}: what a small copy loses or sharpens counts {counts} ({lost})."
 
 
 def _meaning(critique: Critique, reference: Reference) -> str:
@@ -185,8 +186,8 @@ def _meaning(critique: Critique, reference: Reference) -> str:
 def _legend(critique: Critique) -> str:
     average = ("a picture of average typicality in everything" if critique.ranked
                else "a picture as they are on average")
-    return ("Percentile: the share of the pictures it is held against with a lower value; about: estimated from other "
-            "measures of those pictures. Points: 100 where the criterion is met in full; unless the table says "
+    return ("Percentile: how many of 100 pictures that it is compared with have a lower value; about: estimated from "
+            "other measures of those pictures. Points: 100 where the criterion is met in full; unless the table says "
             "otherwise it asks to be typical: 100 at the median, 0 at the ends. Contribution: what the criterion adds "
             f"to or takes from {critique.baseline:.1f}, the score of {average}. Not counted and shown only: how it is "
             "spread over those pictures is not known or only estimated, it changes when a picture is only resized, or "

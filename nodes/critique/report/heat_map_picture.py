@@ -5,7 +5,7 @@ from torch import Tensor
 from ...charts.drawing.scene import Node, image, layer, place, spread, text
 from ...charts.drawing.theme import LIGHT, ramp
 from ..explain.heat_maps import HeatMap, dimmed, ends, heat
-from ..explain.phrases import phrase
+from ..explain.phrases import phrase, upper
 from ..picture.planes import Picture
 
 CAPTION = 88
@@ -30,6 +30,5 @@ def heatmap(picture: Picture, found: HeatMap) -> Node:
 
 
 def headline(column: str) -> str:
-    """The measure that a heat map shows, as the beginning of a line."""
-    name = phrase(column).name
-    return name[:1].upper() + name[1:]
+    """The everyday name of the measure that a heat map shows, as the beginning of a line."""
+    return upper(phrase(column).name)

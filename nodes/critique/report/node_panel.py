@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..explain.counterfactuals import in_short
 from ..explain.heat_maps import ends
+from ..explain.phrases import called
 from ..explain.reasons import reasons
 from .critique_report import CriticisedPicture, total
 
@@ -14,7 +15,8 @@ def payload(pictures: Sequence[CriticisedPicture], grounds: Sequence[dict], stri
 
     `ground` names the file (filename, subfolder, type) of the picture in grey, `heat` that of the strip and how many
     tiles it holds; a criterion with a heat map has the number of its tile, counted from the top, the column that it
-    shows and what dark and bright mean there. `tries` are edits that were done and measured, in words.
+    shows, how a reader calls that, and what dark and bright mean there. `tries` are edits that were done and measured,
+    in words.
     """
     return json.dumps([_entry(*each) for each in zip(pictures, grounds, strips, tiles, strict=True)])
 
@@ -22,8 +24,8 @@ def payload(pictures: Sequence[CriticisedPicture], grounds: Sequence[dict], stri
 def _entry(picture: CriticisedPicture, ground: dict, strip: dict, tiles: dict[str, tuple[int, str]]) -> dict:
     entry = brief(picture)
     for criterion in [*entry["criteria"], *entry["positions"]]:
-        criterion["tile"], criterion["column"] = tile = tiles.get(criterion["id"], (None, None))
-        criterion["ends"] = tile[1] and ends(tile[1])
+        tile, column = tiles.get(criterion["id"], (None, None))
+        criterion.update(tile=tile, column=column, measure=column and called(column), ends=column and ends(column))
     tries = [in_short(change) for change in picture.changes or ()]
     return {**entry, "tries": tries, "size": list(picture.size), "ground": ground,
             "heat": {**strip, "tiles": len(tiles)}}

@@ -1,21 +1,22 @@
 """What a rubric counts, said in the report, and what has changed since workflows were saved with an older version."""
 from collections.abc import Sequence
 
+from ..explain.phrases import named
 from ..reference.distributions import Reference
 from ..rubric.criteria import Criterion, Rubric
 from ..score.judge import starred_out
 
 CHANGED = {
-    "P1": "Balance: asked for more or less, it is read from Tilt, the imbalance of sides and diagonals; up to 0.2.0 it "
-          "was read from DCM distance and the published Balance, which also weighs the rim and the format.",
-    "P2": "Symmetry: it is read from the likeness of left and right; up to 0.2.0 it was read from the published Mirror "
-          "symmetry, which follows how much of the picture is dark and now belongs to Proportion.",
-    "P3": "Contrast: light and dark and saturation speak for it and, asked for more or less, warm and cold and "
-          "complementary colours as much; up to 0.2.0 saturation alone did.",
-    "P5": "Movement: it is read from how far one direction rules the edges; up to 0.2.0 it was read from Anisotropy, "
-          "which is higher in nearly every photograph than in any painting.",
-    "P7": "Unity: it is read from how few hues there are and, with filters, how alike the parts are; up to 0.2.0 it "
-          "was read from Slope Mather, which follows the sharpness of a copy.",
+    "P1": f"Balance: asked for more or less, it is read from {named('Tilt')}; up to 0.2.0 it was read from "
+          f"{named('DCM distance')} and {named('Balance')}, which also weighs the rim and the format.",
+    "P2": f"Symmetry: it is read from the likeness of left and right; up to 0.2.0 it was read from "
+          f"{named('Mirror symmetry')}, which follows how much of the picture is dark and now belongs to Proportion.",
+    "P3": "Contrast: light and dark and colour strength speak for it and, asked for more or less, warm and cold and "
+          "opposite hues as much; up to 0.2.0 colour strength alone did.",
+    "P5": f"Movement: it is read from how far one direction rules the edges; up to 0.2.0 it was read from "
+          f"{named('Anisotropy')}, which is higher in nearly every photograph than in any painting.",
+    "P7": f"Unity: it is read from how few hues there are and, with filters, how alike the parts are; up to 0.2.0 it "
+          f"was read from {named('Slope Mather')}, which follows the sharpness of a copy.",
 }
 READ_ANEW = frozenset("""AL2 AR1 AR3 AR6 DO1 DO4 DO5 DO7 DO8 GO1 GO5 HI2 HI3 KA2 KA3 KA5 KA7 KA8 KL2 KL3 KL4 KL6 RU2
                       RU3 RU4 RU6 RU7 WO1 WO2 WO3 WO4 WO5 WR1 WR2 WR3 WR4 WR5""".split())

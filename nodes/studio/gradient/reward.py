@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ....kernels.constants import constant
+from ...critique.explain import phrases
 from ...critique.measures import movement
 from ...critique.measures.soft import SOFT
 from ...critique.reference.distributions import Reference
@@ -208,9 +209,10 @@ def _why_not(criterion: Criterion, reference: Reference, detail: bool) -> str:
     if not known:
         return (f"{criterion.name}: the reference has no distribution of {', '.join(soft)}; connect a Critique "
                 "Reference made from pictures")
+    names = ", ".join(map(phrases.named, known))
     if not detail and all(column in DETAIL for column in known):
-        return f"{criterion.name}: the latent colours are too coarse for {', '.join(known)}; connect a VAE"
-    return f"{criterion.name}: {', '.join(known)} counts only where the rubric names the criterion"
+        return f"{criterion.name}: the latent colours are too coarse for {names}; connect a VAE"
+    return f"{criterion.name}: {names} counts only where the rubric names the criterion"
 
 
 def _nothing(left_out: tuple[str, ...], reference: Reference, detail: bool) -> str:
@@ -223,5 +225,5 @@ def _nothing(left_out: tuple[str, ...], reference: Reference, detail: bool) -> s
 
 def _aims(each: RewardedCriterion) -> str:
     reading = {str(term.reading) for term in each.terms}
-    columns = ", ".join(("less " if term.direction < 0 else "") + term.column for term in each.terms)
+    columns = ", ".join(("less " if term.direction < 0 else "") + phrases.named(term.column) for term in each.terms)
     return f"{' or '.join(sorted(reading))} ({math.floor(each.weight * 100 + 0.5)} % of the reward), by {columns}"

@@ -11,7 +11,7 @@ from ...shared.number_ranges import outside
 ReferenceType = io.Custom("BOTTEGA_REFERENCE")
 RUBRIC = ("What counts and how, as in Art Critique, such as `Balance=2; Value>70` or `@Arnheim`. Empty: the default "
           "rubric.")
-REFERENCE = "Pictures to be held against instead of the 1,629 paintings."
+REFERENCE = "Pictures to compare with, instead of the 1,629 paintings."
 DEVICES = ("Devices of this machine that share the pictures: 1, a number, all, or a list of numbers such as 0,2. On "
            "the CPU a number of processes. The result is that of one device; the report says how long pictures took.")
 PREVIEW = 512  # pixels of the longer side

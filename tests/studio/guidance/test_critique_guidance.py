@@ -344,7 +344,7 @@ def test_in_a_graph_it_moves_the_picture_and_says_what_it_steers(host, starter):
 
 @pytest.mark.parametrize("inputs, words", [
     ({"rubric": "*=0; Line=1"}, "name one of .*Balance"),
-    ({"rubric": "Texture=high"}, "too coarse for Slope Redies; connect a VAE"),
+    ({"rubric": "Texture=high"}, r"too coarse for fine detail \(Slope Redies\); connect a VAE"),
     ({"rubric": "Ballance=high"}, "did you mean \"Balance\""),
     ({"decoder": "VAE"}, "connect it or choose auto"),
 ])
