@@ -43,7 +43,7 @@ function note(prompt, workflow, id) {
 /** {path, id} of the workflow of each prompt, the latest last. */
 function notes() {
   try {
-    return new Map(JSON.parse(sessionStorage.getItem(KEY)) ?? []);
+    return new Map((JSON.parse(sessionStorage.getItem(KEY)) ?? []).filter(([, noted]) => typeof noted?.id === "string"));
   } catch {
     return new Map();
   }

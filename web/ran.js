@@ -13,3 +13,8 @@ export function learnt(node, property, value, run) {
 }
 
 export const told = (node, property) => recalled.get(node)?.[property] ?? node?.properties[property];
+
+/** {lora, blocks} of a run, if that is what it is: whoever made the workflow may have written anything there. */
+export const asRun = (ran) => (
+  Array.isArray(ran?.blocks) && ran.blocks.every((entry) => typeof entry?.block === "string") ? ran : null
+);

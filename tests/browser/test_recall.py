@@ -168,6 +168,28 @@ def test_what_is_kept_in_another_form_keeps_no_workflow_from_being_opened(page):
     assert [name for name in left if graph in name] == []
 
 
+@pytest.mark.parametrize("ran", [{"lora": "a", "blocks": 7}, {"blocks": [None]}, "text", [1]])
+def test_what_a_workflow_says_of_a_run_in_another_form_is_passed_over(page, ran):
+    page.evaluate(OPEN, ["BottegaLoadLora"])
+    page.evaluate("""async ([name, ran]) => { const [node] = app.graph.nodes;
+        node.widgets.find(({ name }) => name === "lora_name").value = name;
+        node.properties.bottega_blocks = ran; app.refreshComboInNodes(); }""", [SDXL, ran])
+    page.locator('.bottega-blocks [data-alias="IN04"]').wait_for()
+    show(page, "BottegaLoadLora", {"bottega_blocks": ["[]"], "bottega_lora": [SDXL]})
+    assert page.evaluate("() => app.graph.nodes[0].properties.bottega_blocks.blocks.length") == 0
+
+
+def test_no_answer_about_the_files_says_of_no_row_that_its_file_is_gone(page):
+    page.evaluate("() => { answers['/models/loras'] = null; }")
+    page.evaluate(OPEN, ["BottegaLoraRows"])
+    page.evaluate("text => { app.graph.nodes[0].widgets.find(({ name }) => name === 'rows').value = text; }",
+                  f"<lora:{FLUX}:1>")
+    name = page.locator(".bottega-rows .name")
+    name.wait_for(state="attached")
+    page.wait_for_timeout(300)
+    assert "missing" not in name.get_attribute("class")
+
+
 PICTURE = {"score": 50, "band": [40, 60], "rubric": "", "positions": [], "reasons": ["**Line** adds"], "size": [8, 8],
            "ground": {}, "heat": {"tiles": 0},
            "criteria": [{"id": f"P{n}", "name": f"Measure {n}", "typicality": 50, "contribution": 1, "tile": None,

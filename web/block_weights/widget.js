@@ -1,6 +1,6 @@
 /** The editor of block weights as a widget of a node: what it looks like is kept with the node. */
 
-import { learnt, told } from "../ran.js";
+import { asRun, learnt, told } from "../ran.js";
 import { refreshEditors, TextWidget } from "../text_widget/widget.js";
 import { Editor } from "./editor.js";
 import { architectures, knowledge, lora, presets } from "./knowledge.js";
@@ -27,7 +27,7 @@ export class BlocksWidget extends TextWidget {
       file ? lora(this.api, file) : null, presets(this.api), architectures(this.api)]);
     if (!isLatest()) return; // another file was chosen meanwhile
     const { node } = this.source ?? {};
-    const ran = told(node, RAN);
+    const ran = asRun(told(node, RAN));
     const chosen = node?.properties.bottega_architecture;
     this.editor.learn(knowledge({ found, all, table, ran, chosen, file, settings: settingsOf(this) }));
   }
@@ -43,7 +43,7 @@ export class BlocksWidget extends TextWidget {
 
   /** A run does not measure the blocks it mutes; what an earlier run of the same file measured still holds. */
   #remember(lora, blocks) {
-    const before = told(this.node, RAN);
+    const before = asRun(told(this.node, RAN));
     if (!before || before.lora !== lora || before.blocks.length !== blocks.length) return;
     const known = new Map(before.blocks.map(({ block, energy }) => [block, energy]));
     for (const entry of blocks) {

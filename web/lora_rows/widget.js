@@ -2,7 +2,7 @@
 
 import { architectures, knowledge, lora, presets } from "../block_weights/knowledge.js";
 import { settingsOf } from "../block_weights/widget.js";
-import { learnt, told } from "../ran.js";
+import { asRun, learnt, told } from "../ran.js";
 import { refreshEditors, TextWidget } from "../text_widget/widget.js";
 import { RowsEditor } from "./editor.js";
 
@@ -20,7 +20,7 @@ export class RowsWidget extends TextWidget {
     const files = await listedLoras(this.api);
     if (!isLatest()) return;
     this.editor.update();
-    this.editor.offer(files);
+    if (files) this.editor.offer(files);
   }
 
   /** What the editor of a row's block weights learns of a file: from the file, and from the node's last run. */
@@ -29,7 +29,7 @@ export class RowsWidget extends TextWidget {
     const { node } = this.source ?? {};
     const runs = told(node, RAN);
     const chosen = node?.properties.bottega_architecture;
-    const ran = runs?.[file] && { lora: file, blocks: runs[file] };
+    const ran = asRun({ lora: file, blocks: runs?.[file] });
     return knowledge({ found, all, table, ran, chosen, file, settings: settingsOf(this) });
   }
 
@@ -50,9 +50,12 @@ export class RowsWidget extends TextWidget {
   }
 }
 
-/** The files of the loras folders, as the host lists them now. */
+/** The files of the loras folders, as the host lists them now; null if it does not answer, which says of no file that it is gone. */
 async function listedLoras(api) {
-  const answer = await api.fetchApi("/models/loras", { cache: "no-cache" });
-  const files = answer.ok ? await answer.json() : [];
-  return files.filter((file) => typeof file === "string");
+  try {
+    const answer = await api.fetchApi("/models/loras", { cache: "no-cache" });
+    return answer.ok ? (await answer.json()).filter((file) => typeof file === "string") : null;
+  } catch {
+    return null;
+  }
 }
