@@ -23,11 +23,11 @@ ANEW = 10_000                     # the seed of other noises for the same prompt
 LEVELS, NOISES = (0.2, 0.4, 0.6), 2
 HARMONIES = tuple(f"Harmony {template}" for template in ("i", "V", "L", "I", "Y"))
 COLUMNS = ("RMS contrast", "Luminance entropy", "Edge density", "Color entropy", "mean S channel", "std a channel",
-           "std b channel (Lab)", "std S channel", "Mirror symmetry", "DCM distance", "Balance", "Tilt",
-           "Slope Redies", "Homogeneity", "Colorfulness", "Warm-cold contrast", "Complementary contrast", *HARMONIES,
+           "std b channel (Lab)", "mean b channel (Lab)", "std S channel", "Mirror symmetry", "DCM distance", "Balance",
+           "Tilt", "Slope Redies", "Homogeneity", "Colorfulness", "Warm-cold contrast", "Complementary contrast", *HARMONIES,
            "Likeness left-right", "Symmetry left-right", "Saliency entropy", "Saliency peak share", "Coherence",
            "Obliqueness", "Dark share", "Thirds distance")
-ALONE = ("Symmetry left-right", "Colorfulness", "Thirds distance")  # steered as single columns
+ALONE = ("Symmetry left-right", "Colorfulness", "Thirds distance", "mean b channel (Lab)")  # steered as single columns
 FEWER = ("Thirds distance",)  # of which less is asked for
 TARGETS = {  # what is steered: its rubric and what departs from the node's defaults
     "Balance": ("Balance=high", {"strength": 14}),
@@ -40,6 +40,7 @@ TARGETS = {  # what is steered: its rubric and what departs from the node's defa
                  {"strength": 60, "norm_limit": 0.5, "start": 0.94, "push": 0.03, "pixel_limit": 0.12}),
     "Colour harmony": ("Colour harmony=high", {"strength": 50, "norm_limit": 0.2, "start": 0.75}),
     "Texture": ("Texture=high", {"strength": 20}),
+    "mean b channel (Lab)": ('"mean b channel (Lab)"=high', {"strength": 14}),
 }
 
 

@@ -176,6 +176,18 @@ def std_saturation(image: Tensor) -> Tensor:
     return spread(hue_and_saturation(image)[1])
 
 
+@differentiable("mean a channel")
+def mean_a(image: Tensor) -> Tensor:
+    """Mean of CIE a*: green below 0, red above."""
+    return lab(image)[:, 1].mean((1, 2))
+
+
+@differentiable("mean b channel (Lab)")
+def mean_b(image: Tensor) -> Tensor:
+    """Mean of CIE b*: blue below 0, yellow above."""
+    return lab(image)[:, 2].mean((1, 2))
+
+
 @differentiable("std a channel")
 def std_a(image: Tensor) -> Tensor:
     """Standard deviation of CIE a*."""
