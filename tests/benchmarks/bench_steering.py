@@ -23,10 +23,10 @@ ANEW = 10_000                     # the seed of other noises for the same prompt
 LEVELS, NOISES = (0.2, 0.4, 0.6), 2
 HARMONIES = tuple(f"Harmony {template}" for template in ("i", "V", "L", "I", "Y"))
 COLUMNS = ("RMS contrast", "Luminance entropy", "Edge density", "Color entropy", "mean S channel", "std a channel",
-           "std b channel (Lab)", "mean b channel (Lab)", "std S channel", "Mirror symmetry", "DCM distance", "Balance",
-           "Tilt", "Slope Redies", "Homogeneity", "Colorfulness", "Warm-cold contrast", "Complementary contrast", *HARMONIES,
-           "Likeness left-right", "Symmetry left-right", "Saliency entropy", "Saliency peak share", "Coherence",
-           "Obliqueness", "Dark share", "Thirds distance")
+           "std b channel (Lab)", "mean b channel (Lab)", "std S channel", "Mirror symmetry", "DCM distance",
+           "Balance", "Tilt", "Slope Redies", "Homogeneity", "Colorfulness", "Warm-cold contrast",
+           "Complementary contrast", *HARMONIES, "Likeness left-right", "Symmetry left-right", "Saliency entropy",
+           "Saliency peak share", "Coherence", "Obliqueness", "Dark share", "Thirds distance")
 ALONE = ("Symmetry left-right", "Colorfulness", "Thirds distance", "mean b channel (Lab)")  # steered as single columns
 FEWER = ("Thirds distance",)  # of which less is asked for
 TARGETS = {  # what is steered: its rubric and what departs from the node's defaults
