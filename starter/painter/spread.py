@@ -1,9 +1,10 @@
 """How the painter's pictures are spread among the paintings: the pack's own measures at 1024 pixels.
 
-    python starter/painter/spread.py [--count 200] [--seed 100000] [--workers 1] [--table OUT.md]
+    python starter/painter/spread.py [--count 200] [--seed 100000] [--workers 1] [--rows ROWS.npy]
 
 Prints, for every scored column, the Kolmogorov-Smirnov distance to the 1,629 paintings' quantiles in the pack (to the
 published table itself where `../shared/data/JA_QIPs.csv` lies beside the checkout) and the medians of both.
+With --rows the measures are kept in a file, and a later call with the same seed goes on where it ends.
 """
 import argparse
 import csv
@@ -11,6 +12,7 @@ import importlib
 import multiprocessing
 import sys
 import types
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from painter import pictures  # noqa: E402
 from painter.scenes import HELD_OUT_MEDIA, MEDIA  # noqa: E402
 
 PUBLISHED = ROOT.parent / "shared" / "data" / "JA_QIPs.csv"
-LIMIT, NEEDED = 0.25, 12
+LIMIT, NEEDED, AT_ONCE = 0.25, 12, 20
 
 
 def pack(part: str):
@@ -58,12 +60,16 @@ def measure_seed(seed: int) -> list[float]:
     return measure(pictures.picture(seed, media=MEDIA + HELD_OUT_MEDIA)[0])
 
 
-def measure_many(seeds, workers: int = 1) -> np.ndarray:
-    """[N, 15] the measures of the pictures of these seeds."""
-    if workers == 1:
-        return np.array([measure_seed(seed) for seed in seeds])
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        return np.array(pool.map(measure_seed, seeds, chunksize=4))
+def measure_many(seeds, workers: int = 1, path: Path | None = None) -> np.ndarray:
+    """[N, 15] the measures of the pictures of these seeds; the first are those in the file at `path`, which grows."""
+    seeds, rows = list(seeds), np.load(path).tolist() if path and path.exists() else []
+    with multiprocessing.get_context("spawn").Pool(workers) if workers > 1 else nullcontext() as pool:
+        while len(rows) < len(seeds):
+            some = seeds[len(rows):len(rows) + AT_ONCE * workers]
+            rows += pool.map(measure_seed, some) if pool else map(measure_seed, some)
+            if path:
+                np.save(path, np.array(rows))
+    return np.array(rows[:len(seeds)])
 
 
 def distance(values: np.ndarray, published: np.ndarray) -> float:
@@ -96,9 +102,7 @@ def table(values: np.ndarray) -> tuple[str, int]:
 
 
 def main(options):
-    values = measure_many(range(options.seed, options.seed + options.count), options.workers)
-    if options.rows:
-        np.save(options.rows, values)
+    values = measure_many(range(options.seed, options.seed + options.count), options.workers, options.rows)
     text, good = table(values)
     print(text)
     print(f"\n{good} of {values.shape[1]} columns under {LIMIT} ({options.count} pictures; {NEEDED} are asked for)")
@@ -120,5 +124,5 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=100000)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--rows", help="a .npy file for the measures themselves")
+    parser.add_argument("--rows", type=Path, help="a .npy file for the measures themselves; goes on where it exists")
     main(parser.parse_args())

@@ -80,6 +80,14 @@ def test_the_measures_are_those_of_the_pack_and_lie_among_the_paintings():
         assert low - (high - low) <= values.min() and values.max() <= high + (high - low), column
 
 
+def test_a_later_call_measures_only_what_the_file_lacks(tmp_path):
+    kept = np.full((2, len(spread.scored())), 7.0)
+    np.save(tmp_path / "rows.npy", kept)
+    found = spread.measure_many(range(3), path=tmp_path / "rows.npy")
+    assert (found[:2] == kept).all() and found[2] == pytest.approx(spread.measure_seed(2))
+    assert (np.load(tmp_path / "rows.npy") == found).all()
+
+
 def test_the_distance_between_distributions_is_the_largest_gap():
     line = np.arange(100.0)
     assert spread.distance(line, line) == 0
