@@ -1,6 +1,7 @@
 """Teaches the painter a medium that it never saw, with the pack's own training, and tells what came of it.
 
     COMFYUI_PATH=... python starter/painter/style.py MODELS_DIR woodcut|dots [--steps 200] [--sheet sheet.png]
+                                                    [--rate 0.001] [--rank 8] [--noisiest 0.6]
 
 MODELS_DIR is what install.py filled. Prints one JSON object: how like the medium the samples are before and after, as
 Tune Blocks reads likeness to a Critique Reference of 60 other pictures of it, and how many have what their captions
@@ -33,14 +34,22 @@ def painted(medium: str, first: int, count: int) -> tuple[torch.Tensor, list]:
     return torch.from_numpy(np.stack([picture for picture, _ in made])).float() / 255, [scene for _, scene in made]
 
 
-def learn(painter: evaluate.Painter, medium: str, steps: int, name: str) -> dict[str, torch.Tensor]:
+def asked(steps: int, rate: float, rank: int, noisiest: float | None):
+    """What Train LoRA is asked to do. noisiest: the share of noise, 0 to 1, up to which it trains, all alike; None: the
+    family's own choice of shares."""
+    recipe = spread.pack("training.plan.recipe")
+    even = recipe.TimestepPlan(density="uniform", shift=1.0, high=noisiest or 1.0)
+    plan = recipe.Recipe() if noisiest is None else recipe.Recipe(timesteps=even)
+    return spread.pack("training.plan.settings").Settings(steps, BATCH, rate, rank, 1, plan)
+
+
+def learn(painter: evaluate.Painter, medium: str, settings, name: str) -> dict[str, torch.Tensor]:
     """The LoRA that Train LoRA makes of LEARNT pictures of the medium."""
     images, scenes = painted(medium, 0, LEARNT)
     latents = evaluate.nodes.VAEEncode().encode(painter.vae, images)[0]
     words = [painter.encode(scene.caption) for scene in scenes]
     dataset = spread.pack("training.data.dataset").from_core_nodes([latents], words)
-    settings = spread.pack("training.plan.settings").Settings(steps, BATCH, RATE, RANK, 1)
-    progress = spread.pack("training.monitoring.progress").Progress(steps, "1")
+    progress = spread.pack("training.monitoring.progress").Progress(settings.steps, "1")
     return spread.pack("training.training_run").train(painter.model, dataset, settings, name, progress).tensors
 
 
@@ -65,7 +74,8 @@ def main(options):
     logging.getLogger().setLevel(logging.ERROR)
     evaluate.comfy.utils.PROGRESS_BAR_ENABLED = False
     painter, examiner, rng = evaluate.Painter(options.models), judge.Judge(), np.random.default_rng(options.seed)
-    lora = learn(painter, options.medium, options.steps, f"bottega_painter_{options.medium}")
+    settings = asked(options.steps, options.rate, options.rank, options.noisiest)
+    lora = learn(painter, options.medium, settings, f"bottega_painter_{options.medium}")
     (options.models / "loras").mkdir(exist_ok=True)
     half = {name: value.half().contiguous() for name, value in lora.items()}
     save_file(half, options.models / "loras" / f"bottega_painter_{options.medium}.safetensors")
@@ -92,6 +102,9 @@ if __name__ == "__main__":
     parser.add_argument("medium", choices=HELD_OUT_MEDIA)
     parser.add_argument("--captions", type=int, default=16)
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--rank", type=int, default=RANK)
+    parser.add_argument("--noisiest", type=float, help="train on shares of noise up to this one, all alike")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--sheet")
     main(parser.parse_args())

@@ -49,3 +49,12 @@ def test_the_pictures_to_learn_from_are_of_a_medium_that_training_never_shows(tm
     captions = [path.read_text(encoding="utf-8") for path in sorted(tmp_path.glob("*.txt"))]
     assert all(caption.endswith(f", {install.STYLE}") for caption in captions)
     assert install.STYLE in scenes.HELD_OUT_MEDIA and len(set(captions)) == install.LEARNT
+
+
+def test_a_style_is_learnt_at_the_shares_of_noise_that_are_asked_for(host):
+    from painter import style
+    usual, fine = style.asked(200, 1e-3, 8, None), style.asked(200, 2e-3, 16, 0.6)
+    assert (usual.recipe.timesteps.density, usual.recipe.timesteps.high) == (None, 1.0)
+    assert (fine.learning_rate, fine.rank) == (2e-3, 16)
+    shares = fine.recipe.timesteps
+    assert (shares.density, shares.shift, shares.high) == ("uniform", 1.0, 0.6)
