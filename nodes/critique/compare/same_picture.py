@@ -4,6 +4,7 @@ from statistics import median
 
 import torch
 
+from ..explain.phrases import named
 from ..picture.planes import Picture
 from .light_and_colour import Reading
 
@@ -28,7 +29,7 @@ def different_picture(sizes: Sequence[tuple[int, int]], measures: Sequence[dict[
     for column, spread in EDGES.items():
         for number, found in enumerate(measures[1:], 2):
             if abs(found[column] - measures[0][column]) > spread:
-                return (f"the edges of version {number} run otherwise than those of version 1 ({column} "
+                return (f"the edges of version {number} run otherwise than those of version 1 ({named(column)}: "
                         f"{found[column]:.2f} against {measures[0][column]:.2f}), further than copies of a picture do")
     return ""
 
@@ -44,8 +45,8 @@ def unknown_kind(pictures: Sequence[Picture], readings: Sequence[Reading]) -> st
                 "do not know flat colour")
     for number, reading in enumerate(readings, 1):
         if reading.unknown:
-            return (f"{', '.join(reading.unknown)} of version {number} lies outside everything the curves were learnt "
-                    "from")
+            return (f"{', '.join(map(named, reading.unknown))} of version {number} lies outside everything the curves "
+                    "were learnt from")
     return ""
 
 

@@ -71,3 +71,10 @@ def test_the_original_of_a_true_pair_has_the_better_reading_in_six_of_seven(ligh
     originals = {row["id"]: read[row["img_file"]] for row in rows if row["kind"] == "original"}
     right = [originals[row["id"]] > read[row["img_file"]] for row in rows if row["kind"] != "original"]
     assert len(right) == 3437 and sum(right) / len(right) == pytest.approx(0.8676, abs=0.0005)
+
+
+def test_versions_whose_edges_run_otherwise_are_told_by_the_everyday_name_of_the_measure(pack):
+    said = pack.nodes.critique.compare.same_picture.different_picture
+    first, second = {"1st-order EOE": 4.0, "2nd-order EOE": 4.0}, {"1st-order EOE": 3.0, "2nd-order EOE": 4.0}
+    assert "(variety of edge directions (1st-order EOE): 3.00 against 4.00)" in said([(96, 64)] * 2, [first, second])
+    assert said([(96, 64)] * 2, [first, first]) == ""
