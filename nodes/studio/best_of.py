@@ -18,6 +18,7 @@ from ..critique.reference.distributions import Reference
 from ..critique.report import ranking
 from ..critique.rubric.criteria import Rubric
 from ..critique.score.judge import Critique, judge, needed
+from . import cut_short
 from .sampling import check_cancel, decode_picture, first_latent
 from .shared_sampling import Share
 
@@ -44,11 +45,11 @@ class Candidate(NamedTuple):
 
 class Selection(NamedTuple):
     """Candidates and their critiques in the order they came; `places` sorts them, the best first. The pictures of those
-    that were not to be kept are thumbnails, without a latent."""
+    that were not to be kept are thumbnails, without a latent. ended: why there are no more, "" where all are."""
     candidates: list[Candidate]
     critiques: list[Critique]
     places: list[int]
-    cancelled: bool
+    ended: str
 
 
 class SamplerInputs(NamedTuple):
@@ -107,11 +108,12 @@ def choose(candidates: Iterator[Candidate], rubric: Rubric, reference: Reference
     """Judges every candidate and holds the `keep` best; `show` is told (the best so far, how many are done) after each
     and may raise to cancel.
 
-    A cancel after the first picture ends the search and keeps what there is; before it, it is a cancel."""
+    A cancel, full memory or a device that is gone ends the search after the first picture and keeps what there is;
+    before it they are raised."""
     kept: list[Candidate] = []
     critiques: list[Critique] = []
     best: list[int] = []
-    measure, cancelled = measure_for(rubric, reference), False
+    measure, ended = measure_for(rubric, reference), ""
     try:
         for candidate in candidates:
             critiques.append(judge(candidate.measures or measure(candidate.picture), reference, rubric))
@@ -121,12 +123,12 @@ def choose(candidates: Iterator[Candidate], rubric: Rubric, reference: Reference
                 kept[out] = kept[out].as_thumbnail
             best = best[:keep]
             show(kept[best[0]].picture, len(kept))
-    except comfy.model_management.InterruptProcessingException:
-        if not kept:
+    except cut_short.CUTS as error:
+        ended = cut_short.why_it_ends(error)
+        if not (kept and ended):
             raise
-        cancelled = True
     critiques = critiques[:len(kept)]
-    return Selection(kept, critiques, ranking.order([critique.score for critique in critiques]), cancelled)
+    return Selection(kept, critiques, ranking.order([critique.score for critique in critiques]), ended)
 
 
 def expected_best(scores: Sequence[float], of: int) -> float:
@@ -152,8 +154,8 @@ def report(chosen: Selection, keep: int, asked: int, reference: Reference, notes
     scores = [critique.score for critique in chosen.critiques]
     names = [candidate.name for candidate in chosen.candidates]
     lines = [ranking.write(chosen.critiques, chosen.places, keep, reference, names)]
-    if chosen.cancelled:
-        lines.append(f"Cancelled after {len(scores)} of {asked} pictures; these were judged.")
+    if chosen.ended:
+        lines.append(cut_short.told(chosen.ended, len(scores), asked, "pictures", "judged"))
     steps = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= len(scores)]
     lines.append("| best of | expected score |\n|---:|---:|\n"
                  + "\n".join(f"| {k} | {expected_best(scores, k):.1f} |" for k in steps))

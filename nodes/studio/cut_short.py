@@ -19,6 +19,13 @@ def why_it_ends(error: BaseException) -> str:
     return _said(error) if isinstance(error, RankFailed | OSError | ValueError) else ""
 
 
+def told(why: str, done: int, asked: int, things: str, were: str) -> str:
+    """The sentence of a report on a run that `why` ended after `done` of the `asked` things, which were drawn."""
+    if why == CANCELLED:
+        return f"Cancelled after {done} of {asked} {things}; these were {were}."
+    return f"**Ended after {done} of {asked} {things}**, which were {were}: {why}."
+
+
 def _said(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return shorten(lines[0] if lines else type(error).__name__, 300).rstrip(".")

@@ -18,7 +18,7 @@ from ..lora.applying.patching import apply_lora, dry_run
 from ..lora.block_weights.block_language import parse
 from ..lora.file.lora_files import LoraFile
 from ..shared.text_syntax import lines, shorten
-from .cut_short import CANCELLED, CUTS, why_it_ends
+from . import cut_short
 from .sampling import Sampling, shrunk_for_sheet
 from .shared_sampling import Share
 from .tuning.likeness import Likeness
@@ -206,8 +206,8 @@ def fill(model, grid: Grid, sampling: Sampling, seeds: Sequence[int], by: Judge,
             cell = _judged(setting, drawn, by, bases)
             cells.append(cell._replace(picture=kept.keep(len(cells), cell.picture)))
             show(cells)
-    except CUTS as error:
-        ended = why_it_ends(error)
+    except cut_short.CUTS as error:
+        ended = cut_short.why_it_ends(error)
         if not (cells and ended):
             raise
     return Filled(cells, kept.images[:len(cells)], ended)
@@ -253,10 +253,8 @@ def report(grid: Grid, cells: Sequence[Judged], by: Judge, ended: str, notes: Se
             + (f" with {top.setting.blocks}" if top.setting.blocks else "") + f"**: {by.best_by} {by.value(top):.1f}, "
             f"the highest of {_of_which(cells)}.", *_told_of_spoiled(cells, by),
             *what_counts.left_out(by.rubric, by.reference)]
-    if ended == CANCELLED:
-        told.append(f"Cancelled after {len(cells)} of {pictures} settings; these were drawn.")
-    elif ended:
-        told.append(f"**Ended after {len(cells)} of {pictures} settings**, which were drawn: {ended}.")
+    if ended:
+        told.append(cut_short.told(ended, len(cells), pictures, "settings", "drawn"))
     if top.error is None:
         told.append("Each setting was judged by one picture: raise seeds to know how much of a difference is luck.")
     marked = any(cell.spoiled for cell in cells)

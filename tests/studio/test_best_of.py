@@ -61,16 +61,19 @@ def test_only_those_that_are_kept_stay_whole(best_of, parts, keep):
     assert torch.equal(best_of.contact_sheet(chosen, keep), best_of.contact_sheet(every, keep))
 
 
-def test_a_cancel_keeps_what_was_judged_and_says_so(best_of, parts):
+@pytest.mark.parametrize(("error", "said"), [
+    (None, "Cancelled after 2 of 4 pictures; these were judged."),
+    (torch.OutOfMemoryError("no room."), "**Ended after 2 of 4 pictures**, which were judged: memory was full (no ro")])
+def test_what_ends_it_early_keeps_what_was_judged_and_is_said(best_of, parts, error, said):
     import comfy.model_management
 
     def after_two(best, done):
         if done == 2:
-            raise comfy.model_management.InterruptProcessingException()
+            raise error or comfy.model_management.InterruptProcessingException()
 
     chosen = best_of.choose(best_of.from_batch(pictures(4)), *parts, after_two)
-    assert chosen.cancelled and len(chosen.candidates) == len(chosen.critiques) == 2
-    assert "Cancelled after 2 of 4 pictures" in best_of.report(chosen, 1, 4, parts[1])
+    assert chosen.ended and len(chosen.candidates) == len(chosen.critiques) == 2
+    assert said in best_of.report(chosen, 1, 4, parts[1])
 
 
 def test_a_cancel_before_the_first_picture_is_a_cancel(best_of, parts):

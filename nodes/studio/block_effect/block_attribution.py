@@ -136,9 +136,9 @@ def _arrivals(order: Sequence[int]) -> list[int]:
 
 
 def measure_all(plan: AttributionPlan, measured: Iterator[np.ndarray], show: Callable[[int], None],
-                cancel: type[BaseException]) -> tuple[dict, bool]:
+                cuts: type[BaseException] | tuple[type[BaseException], ...]) -> tuple[dict, BaseException | None]:
     """Measures every task once. measured: the measurements in the order of plan.tasks(), each made when it is asked
-    for. Returns (measurements, whether a cancel ended it early).
+    for. Returns (measurements, what of `cuts` ended it early).
 
     `show` is told after each how many are done, and may cancel too."""
     measurements: dict[Task, np.ndarray] = {}
@@ -146,6 +146,6 @@ def measure_all(plan: AttributionPlan, measured: Iterator[np.ndarray], show: Cal
         for task in plan.tasks():
             measurements[task] = next(measured)
             show(len(measurements))
-    except cancel:
-        return measurements, True
-    return measurements, False
+    except cuts as error:
+        return measurements, error
+    return measurements, None

@@ -13,6 +13,7 @@ from ...charts.drawing.draw import render
 from ...charts.drawing.theme import LIGHT, ramp
 from ...critique.report import what_counts
 from ...critique.report.critique_report import tradition
+from ..cut_short import CANCELLED
 from .observations import LATENT, PIXELS, SCORE, BlockEffects, EffectSettings, PictureChange
 
 UNITS = {SCORE: "points of 100", PIXELS: "mean difference, in levels of 255", LATENT: "difference, in % of the latent"}
@@ -66,8 +67,9 @@ def _how(effects: BlockEffects, settings: EffectSettings) -> str:
 
 def _notes(effects: BlockEffects) -> list[str]:
     asked, got, notes = effects.plan.mode, effects.attribution.mode, []
-    if effects.cancelled:
-        notes.append(f"Cancelled after {effects.drawn} of {len(effects.plan.tasks())} pictures; this is what they say"
+    if effects.cut:
+        ended = "Cancelled" if effects.cut == CANCELLED else f"Ended ({effects.cut})"
+        notes.append(f"{ended} after {effects.drawn} of {len(effects.plan.tasks())} pictures; this is what they say"
                      + (f" ({got} instead of {asked}, for which they do not suffice)." if asked != got else "."))
     if effects.uncounted:
         notes.append(f"In pictures this small {', '.join(effects.uncounted)} "
@@ -126,7 +128,7 @@ def data(effects: BlockEffects, value: str) -> str:
     every = {key: dict(zip(names, map(_plain, numbers), strict=True)) for key, numbers in
              (("whole", values.whole), ("sum", np.nansum(values.by_group, 0)))}
     return json.dumps([{"mode": values.mode, "value": value, "draws": values.draws, "pictures": effects.drawn,
-                        "cancelled": effects.cancelled, **every, "groups": rows}])
+                        "cancelled": effects.cut == CANCELLED, **every, "groups": rows}])
 
 
 def _mode(effects: BlockEffects) -> str:

@@ -2,7 +2,6 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import comfy.model_management
 import numpy as np
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from ...critique.reference.distributions import Reference
 from ...critique.rubric.criteria import Criterion, Rubric
 from ...critique.score.judge import judge, needed
 from ..block_groups import GroupedLora
+from ..cut_short import CUTS, why_it_ends
 from ..sampling import SampledPicture, Sampling, shrunk_for_sheet
 from ..shared_sampling import Share
 from . import block_attribution
@@ -54,7 +54,7 @@ class PictureChange(NamedTuple):
 class BlockEffects(NamedTuple):
     """quantities: what the columns of `attribution` are; ends [2, Q]: the means with no group and with all, over the
     samples that have both; shown: by group; base and other: the pictures with all and none, the one compared with
-    first; drawn: how many pictures; cancelled: whether it was, before all were; uncounted: those of the quantities
+    first; drawn: how many pictures; cut: why no more were, "" where all are; uncounted: those of the quantities
     that did not count in the score of pictures of this size."""
     grouped: GroupedLora
     plan: AttributionPlan
@@ -65,7 +65,7 @@ class BlockEffects(NamedTuple):
     base: PictureChange
     other: PictureChange
     drawn: int
-    cancelled: bool
+    cut: str
     uncounted: tuple[str, ...] = ()
 
 
@@ -112,20 +112,20 @@ def measure_effects(grouped: GroupedLora, plan: AttributionPlan, settings: Effec
                     show: Callable[[Tensor, int], None], share: Share = map) -> BlockEffects:
     """Draws and measures the coalitions of the plan, and attributes the differences to the groups.
 
-    `show` is told (picture, how many are done) and may cancel. A cancel before one group is known is raised."""
+    `show` is told (picture, how many are done) and may cancel. A cancel, full memory or a device that is gone
+    keeps what is known; before one group is they are raised."""
     measurer = CoalitionMeasurer(grouped, plan, settings)
-    interrupted = comfy.model_management.InterruptProcessingException
-    measurements, cancelled = block_attribution.measure_all(
-        plan, measurer.measure_each(share), lambda done: show(measurer.last_picture, done), interrupted)
-    attribution = block_attribution.attribute(plan, measurements)
-    if attribution is None:
-        raise interrupted()
+    measurements, error = block_attribution.measure_all(
+        plan, measurer.measure_each(share), lambda done: show(measurer.last_picture, done), CUTS)
+    cut, attribution = why_it_ends(error) if error else "", block_attribution.attribute(plan, measurements)
+    if error and (attribution is None or not cut):
+        raise error
     both = [sample for sample in range(plan.samples)
             if Task(sample, 0) in measurements and Task(sample, plan.whole) in measurements]
     ends = np.array([np.mean([measurements[Task(sample, end)] for sample in both], 0) for end in (0, plan.whole)])
     shown = measurer.shown
     return BlockEffects(grouped, plan, quantities(settings), attribution, ends, [shown.get(c) for c in plan.singles],
-                        shown[plan.base], shown[plan.whole ^ plan.base], len(measurements), cancelled,
+                        shown[plan.base], shown[plan.whole ^ plan.base], len(measurements), cut,
                         measurer.uncounted)
 
 

@@ -96,7 +96,7 @@ class BestOf(io.ComfyNode):
                 graph, seed, count, group.map, best_of.measure_for(rubric, reference))
             chosen = best_of.choose(candidates, rubric, reference,
                                     lambda best, done: bar.update_absolute(done, asked, preview(best)), keep)
-        interrupted.note(cls.hidden.unique_id, chosen.cancelled)
+        interrupted.note(cls.hidden.unique_id, bool(chosen.ended))
         kept = [chosen.candidates[place].picture for place in chosen.places[:keep]]
         text = best_of.report(chosen, keep, asked, reference, [group.sentence()])
         sheet = best_of.contact_sheet(chosen, keep)

@@ -103,7 +103,7 @@ class BlockEffect(io.ComfyNode):
             effects = observations.measure_effects(
                 grouped, plan, settings, lambda picture, done: bar.update_absolute(done, total, preview(picture)),
                 group.map)
-        interrupted.note(cls.hidden.unique_id, effects.cancelled)
+        interrupted.note(cls.hidden.unique_id, bool(effects.cut))
         text, grid = effect_report.report(effects, value, settings, [group.sentence()]), effect_report.grid(effects)
         chart, sheet = effect_report.chart(effects, value), effect_report.contact_sheet(effects, value)
         shown = picture_and_text(cls, sheet, text)

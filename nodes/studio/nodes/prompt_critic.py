@@ -108,7 +108,7 @@ class Rewrite(io.ComfyNode):
         start = PromptCandidate(prompt, negative_prompt if negative is None else None,
                                 {"cfg": cfg, "steps": sampling_steps})
         search = rewriting.rewrite(start, tools, rewriting.SearchRules(rounds, margin, space))
-        interrupted.note(cls.hidden.unique_id, search.cancelled)
+        interrupted.note(cls.hidden.unique_id, search.cut)
         candidate, judged = search.best
         text = prompt_critic_report.report(search, asked, held_against)
         sheet = prompt_critic_report.contact_sheet(search)

@@ -115,7 +115,7 @@ class TuneBlocks(io.ComfyNode):
             tuned = block_tuning.Tuner(
                 grouped, goal, lambda picture, done: bar.update_absolute(done, total, preview(picture)), group.map,
             ).run(method, budget, patience)
-        interrupted.note(cls.hidden.unique_id, tuned.cancelled)
+        interrupted.note(cls.hidden.unique_id, bool(tuned.cut))
         text = tuning_report.report(tuned, goal, [group.sentence()])
         sheet = tuning_report.contact_sheet(tuned)
         shown = picture_and_text(cls, sheet, text)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import comfy.model_management
 from torch import Tensor
 
 from ...charts.chart_types.contact_sheet import thumbnail
 from ...critique.score.judge import Critique
+from ..cut_short import CUTS, why_it_ends
 from .revision import Parameter, PromptCandidate, Revision, apply_revision, read
 
 SHARES = (1.0, 0.5)  # a revision is tried in full, and after a rejection halved; then the best stands again
@@ -88,20 +88,21 @@ class Round:
 
 @dataclass
 class PromptSearch:
-    """The start, the best so far, every round, why it ended or that it was cancelled, and both on fresh seeds. Of the
+    """The start, the best so far, every round, why it ended and whether before its end, and both on fresh seeds. Of the
     best alone the pictures are whole."""
     start: tuple[PromptCandidate, JudgedPictures]
     best: tuple[PromptCandidate, JudgedPictures]
     rounds: list[Round] = field(default_factory=list)
     ended: str = ""
-    cancelled: bool = False
+    cut: bool = False
     fresh: tuple[JudgedPictures, JudgedPictures] | None = None
 
 
 def rewrite(start: PromptCandidate, tools: PromptTools, rules: SearchRules) -> PromptSearch:
     """Asks, tries and keeps until the rounds are over or nothing is gained any more.
 
-    A cancel ends the search and keeps the best there is; before the start is drawn it is a cancel."""
+    A cancel, full memory or a device that is gone ends the search and keeps the best there is; before the start is
+    drawn they are raised."""
     first = start, tools.draw(start, False)
     search = PromptSearch(first, first)
     del first
@@ -111,8 +112,10 @@ def rewrite(start: PromptCandidate, tools: PromptTools, rules: SearchRules) -> P
             search.ended = _over(search, rules)
         if search.best is not search.start:
             search.fresh = tuple(tools.draw(each[0], True).as_thumbnail for each in (search.start, search.best))
-    except comfy.model_management.InterruptProcessingException:
-        search.ended, search.cancelled = "cancelled; the best so far stands", True
+    except CUTS as error:
+        if not (why := why_it_ends(error)):
+            raise
+        search.ended, search.cut = f"{why}; the best so far stands", True
     return search
 
 

@@ -3,7 +3,6 @@ from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
-import comfy.model_management
 import numpy as np
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from ...critique.reference.distributions import Reference
 from ...critique.rubric.criteria import Rubric
 from ...critique.score.judge import judge, needed
 from ..block_groups import GroupedLora
+from ..cut_short import CANCELLED, CUTS, why_it_ends
 from ..sampling import Sampling, shrunk_for_sheet
 from ..shared_sampling import Share
 from .likeness import Likeness
@@ -100,7 +100,7 @@ class TuningResult(NamedTuple):
     method: str
     ended: str
     held_out: HeldOut | None
-    cancelled: bool
+    cut: str
 
     @property
     def best(self) -> Trial:
@@ -131,8 +131,9 @@ class Tuner:
     def run(self, method: str, budget: int, patience: int) -> TuningResult:
         """Searches with at most `budget` different weights, then looks at the held-out seeds.
 
-        A cancel keeps the best so far; before the whole LoRA is known it is a cancel."""
-        name, ended, cancelled = method, "it was cancelled", False
+        A cancel, full memory or a device that is gone keeps the best so far; before the whole LoRA is known they are
+        raised."""
+        name, ended, cut = method, "", ""
         try:
             self.trials.append(self.trial((1.0,) * len(self.grouped.groups), self.goal.search_samples))
             self.trials.append(self.trial((0.0,) * len(self.grouped.groups), self.goal.search_samples))
@@ -140,11 +141,12 @@ class Tuner:
             name, asking = search(method, first.weights, first.value, LOW, HIGH, self.goal.seed)
             ended = self.run_search(asking, budget, patience)
             self.evaluate_held_out()
-        except comfy.model_management.InterruptProcessingException:
-            if not self.trials:
+        except CUTS as error:
+            cut = why_it_ends(error)
+            if not (self.trials and cut):
                 raise
-            cancelled = True
-        return TuningResult(self.grouped, self.trials, name, ended, self.held_out_result(), cancelled)
+            ended = ended or ("it was cancelled" if cut == CANCELLED else cut)
+        return TuningResult(self.grouped, self.trials, name, ended, self.held_out_result(), cut)
 
     def run_search(self, asking, budget: int, patience: int) -> str:
         """Answers a search until it, the budget or the patience ends; says which."""

@@ -12,6 +12,7 @@ from ...charts.drawing.draw import render
 from ...charts.drawing.theme import LIGHT
 from ...critique.report import what_counts
 from ...critique.report.critique_report import tradition
+from ..cut_short import CANCELLED
 from .block_tuning import Trial, TuningGoal, TuningResult
 
 ROWS = 10  # of the contact sheet
@@ -27,7 +28,7 @@ def report(tuned: TuningResult, goal: TuningGoal, notes: Sequence[str] = ()) -> 
 
 def _verdict(tuned: TuningResult) -> str:
     if not tuned.held_out:
-        why = "Cancelled" if tuned.cancelled else "No held-out seeds"
+        why = {CANCELLED: "Cancelled", "": "No held-out seeds"}.get(tuned.cut, f"Ended early ({tuned.cut})")
         gain = tuned.best.value - tuned.trials[0].value
         return (f"**{why}: the best of {len(tuned.trials)} weights on the seeds of the search is kept, {gain:+.2f} "
                 "points over the whole LoRA there; it was not checked on other seeds.**")
@@ -124,9 +125,9 @@ def data(tuned: TuningResult, goal: TuningGoal) -> str:
                             ("level", tuned.held_out.uniform), ("tuned", tuned.held_out.tuned))}
     return json.dumps([{
         "blocks": tuned.grouped.spec(tuned.kept), "groups": tuned.grouped.names, "kept": list(tuned.kept),
-        "best": list(tuned.best.weights), "method": tuned.method, "ended": tuned.ended, "cancelled": tuned.cancelled,
-        "closeness": goal.closeness if goal.likeness else 0.0, "held_out": held_out,
-        "spoiled": tuned.held_out and tuned.held_out.spoiled,
+        "best": list(tuned.best.weights), "method": tuned.method, "ended": tuned.ended,
+        "cancelled": tuned.cut == CANCELLED, "closeness": goal.closeness if goal.likeness else 0.0,
+        "held_out": held_out, "spoiled": tuned.held_out and tuned.held_out.spoiled,
         "gain": tuned.held_out and [_known(number) for number in tuned.held_out.gain], "trials": rows}])
 
 

@@ -178,11 +178,11 @@ def test_a_cancel_keeps_the_groups_that_were_drawn(host, starter, studio, loaded
     plan = studio("block_effect.block_attribution").plan_attribution("shapley", 3, 1, 8, 0)
     settings = sitting_of(studio, loaded, pack)
 
-    def after(count):
+    def after(count, error=None):
         def show(picture, done):
             assert picture.shape == (1, 128, 128, 3)
             if done == count:
-                raise comfy.model_management.InterruptProcessingException()
+                raise error or comfy.model_management.InterruptProcessingException()
         with torch.inference_mode():
             return effect.measure_effects(grouped, plan, settings, show)
 
@@ -194,6 +194,10 @@ def test_a_cancel_keeps_the_groups_that_were_drawn(host, starter, studio, loaded
     assert "| J02 | not measured" in text
     assert report.contact_sheet(few, "pixels").shape[0] == report.chart(few, "pixels").shape[0] == 1
     assert json.loads(report.data(few, "pixels"))[0]["cancelled"]
+    full = report.report(after(4, MemoryError("no room")), "pixels", settings)
+    assert "Ended (memory was full (no room)) after 4 of 8 pictures; this is what they say" in full
+    with pytest.raises(MemoryError):
+        after(2, MemoryError("no room"))
 
 
 def sitting_of(studio, loaded, pack):

@@ -121,6 +121,19 @@ def test_a_cancel_keeps_the_best_so_far(bench):
     assert "Ended: cancelled" in done.report
 
 
+def test_full_memory_keeps_the_best_so_far(bench):
+    seen = []
+
+    def full(picture):
+        seen.append(picture)
+        if len(seen) == 5:
+            raise MemoryError("no room")
+
+    done = bench([answer(prompt=LIGHT), answer(cfg=7)], done=full)
+    assert done.search.best[0].prompt == LIGHT and done.search.cut
+    assert "Ended: memory was full (no room); the best so far stands." in done.report
+
+
 def test_a_cancel_before_the_start_is_drawn_is_a_cancel(bench):
     import comfy.model_management
 

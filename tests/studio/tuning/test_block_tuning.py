@@ -231,6 +231,22 @@ def test_the_search_stops_early_when_nothing_gets_better(run):
     assert spent.ended == "the budget of 3 was used"
 
 
+def test_full_memory_keeps_the_best_so_far_and_a_fault_of_the_program_is_raised(run, studio):
+    def end(error, at=4):
+        def show(picture, done):
+            if done == at:
+                raise error
+        return run(show=show)
+
+    tuned, goal = end(MemoryError("no room"))
+    said = studio("tuning.tuning_report").report(tuned, goal)
+    assert "**Ended early (memory was full (no room)): the best of 3 weights" in said
+    assert "it ended because memory was full (no room)." in said
+    for error, at in ((MemoryError(), 1), (AttributeError(), 4)):
+        with pytest.raises(type(error)):
+            end(error, at)
+
+
 def test_a_cancel_keeps_the_best_so_far(run, studio):
     import comfy.model_management
 
@@ -244,7 +260,7 @@ def test_a_cancel_keeps_the_best_so_far(run, studio):
         run(show=cancel_at(1))
     tuned, goal = run(show=cancel_at(4))
     report = studio("tuning.tuning_report")
-    assert tuned.cancelled and len(tuned.trials) == 3 and tuned.kept == tuned.best.weights
+    assert tuned.cut == "cancelled" and len(tuned.trials) == 3 and tuned.kept == tuned.best.weights
     assert "Cancelled: the best of 3 weights" in report.report(tuned, goal)
     assert report.chart(tuned).shape == (1, 480, 960, 3) and report.contact_sheet(tuned).shape[0] == 1
     assert json.loads(report.data(tuned, goal))[0]["held_out"] is None
