@@ -10,7 +10,7 @@ from subgraph import HELPERS, MAKE
 pytestmark = pytest.mark.parametrize("renderer", [False], ids=["classic"], indirect=True, scope="module")
 
 FLUX, SDXL = "editor_flux.safetensors", "editor_sdxl.safetensors"
-# A route of the pack answers what stands in `answers`; where that is null, the connection is lost.
+# A route answers what stands in `answers`; a number is the status of an empty answer, and null a lost connection.
 ANSWERED = """async () => {
     const { api } = await import("/scripts/api.js");
     const fetch = api.fetchApi;
@@ -21,7 +21,7 @@ ANSWERED = """async () => {
         if (!(route in answers)) return fetch.call(this, address, ...rest);
         const answer = typeof answers[route] === "function" ? await answers[route]() : answers[route];
         if (answer === null) throw new TypeError("Failed to fetch");
-        return new Response(JSON.stringify(answer));
+        return typeof answer === "number" ? new Response("", { status: answer }) : new Response(JSON.stringify(answer));
     };
     window.tell = (event, detail) => api.dispatchEvent(new CustomEvent(event, { detail })); }"""
 OPEN = """async kinds => {
@@ -179,8 +179,9 @@ def test_what_a_workflow_says_of_a_run_in_another_form_is_passed_over(page, ran)
     assert page.evaluate("() => app.graph.nodes[0].properties.bottega_blocks.blocks.length") == 0
 
 
-def test_no_answer_about_the_files_says_of_no_row_that_its_file_is_gone(page):
-    page.evaluate("() => { answers['/models/loras'] = null; }")
+@pytest.mark.parametrize("answer", [None, 500])
+def test_no_answer_about_the_files_says_of_no_row_that_its_file_is_gone(page, answer):
+    page.evaluate("answer => { answers['/models/loras'] = answer; }", answer)
     page.evaluate(OPEN, ["BottegaLoraRows"])
     page.evaluate("text => { app.graph.nodes[0].widgets.find(({ name }) => name === 'rows').value = text; }",
                   f"<lora:{FLUX}:1>")
