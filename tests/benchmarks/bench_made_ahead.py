@@ -53,7 +53,7 @@ def row(pack, folder, name, vae, clip, resolution, rounds):
 
 
 @contextmanager
-def one_after_another(make, items):
+def one_after_another(at_hand, make, items):
     yield ((item, lambda item=item: make(item)) for item in items)
 
 

@@ -14,7 +14,7 @@ def left_over():
 
 
 @contextmanager
-def one_after_another(make, items):
+def one_after_another(at_hand, make, items):
     yield ((item, lambda item=item: make(item)) for item in items)
 
 
@@ -73,7 +73,7 @@ def test_the_next_picture_is_opened_while_the_vae_encodes(training, vae, clip, f
 
 def test_no_more_is_held_than_the_bound(training):
     module, begun, turn = training.data.made_ahead, [], 0
-    with module.made_ahead(begun.append, range(1000)) as made:
+    with module.made_ahead(lambda item: None, begun.append, range(1000)) as made:
         for turn, (item, result) in enumerate(made, 1):
             result()
             assert item == turn - 1 and len(begun) <= turn + module.AHEAD
@@ -106,3 +106,20 @@ def test_cancel_opens_no_further_picture(training, vae, clip, folder, monkeypatc
         sources, notes = training.data.sources.settled(str(folder), [], [], [], [], "x", "", "none")
         training.data.preparation.prepare(sources, vae, clip, plan, cancelled, notes)
     assert len(opened) <= 2 + training.data.made_ahead.AHEAD and not left_over()
+
+
+def test_a_second_start_hands_nothing_to_a_thread(training, vae, clip, folder, monkeypatch, tmp_path_factory):
+    """What lies in the cache is found sooner than a thread could be asked."""
+    import folder_paths
+    user = tmp_path_factory.mktemp("user")
+    monkeypatch.setattr(folder_paths, "get_user_directory", lambda: str(user))
+    threads, begin = [], training.data.picture_maker.Maker.begin
+
+    def noting(self, source):
+        threads.append(threading.current_thread())
+        return begin(self, source)
+
+    monkeypatch.setattr(training.data.picture_maker.Maker, "begin", noting)
+    for _ in range(2):
+        made, _ = collected(training, vae, clip, folder, cache=True)
+    assert made.reused == len(threads) == 3

@@ -1,5 +1,6 @@
 """One picture on its way into a training set: opened by any thread, then encoded, or found in the cache."""
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -67,6 +68,16 @@ class Maker:
         if cache:
             self.identity = digest(weights_identity([vae.first_stage_model]), str(vae.vae_dtype), repr(
                 (plan.resolution, plan.buckets, plan.masks, plan.flip, *["start picture"] * plan.start_picture)))
+
+    def at_hand(self, source: Source) -> Begun | None:
+        """What `begin` gives, where the cache has the picture; None where it is to be opened."""
+        if not self.cache:
+            return None
+        with suppress(ValueError):          # begin raises it again
+            key = self._key(source)
+            kept = self.cache.find(key)
+            return None if kept is None else Begun(key, kept, None)
+        return None
 
     def begin(self, source: Source) -> Begun:
         """What can be done without the VAE, by any thread. Raises ValueError for what cannot be read."""

@@ -59,7 +59,7 @@ def prepare(sources: list[Source], vae, clip, plan: Preparation, progress: Calla
             looked_at = len(sources)
             sources, audited = _without_faults(sources, leave_out, maker, progress, notes, signs)
         from_earlier_runs = maker.reused if leave_out else None     # what the first pass made is no earlier run's
-        begun = stack.enter_context(made_ahead(maker.begin, sources))
+        begun = stack.enter_context(made_ahead(maker.at_hand, maker.begin, sources))
         for done, (source, opened) in enumerate(begun, 1):
             try:
                 made = maker(source, opened())
@@ -110,7 +110,7 @@ def _without_faults(sources, leave_out: frozenset[str], maker: Maker, progress, 
                     signs: SignReader | None) -> tuple[list[Source], Audited]:
     """The sources without those that have a fault that is to be left out. Appends to notes what was left out."""
     looks = []
-    with made_ahead(maker.begin_look, sources) as begun:
+    with made_ahead(maker.at_hand, maker.begin_look, sources) as begun:
         for done, (source, looked) in enumerate(begun, 1):
             try:
                 looks.append(maker.look(source, looked()))
