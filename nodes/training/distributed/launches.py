@@ -2,8 +2,6 @@
 import os
 from pathlib import Path
 
-import psutil
-
 from ...lora.saving.output_file import file_stem
 from ..disk.checkpoint import LAUNCH, is_own_folder, remove_empty_run_folder, state_folder, states_of
 from .subgraph import INPUTS, before, stripped
@@ -37,12 +35,13 @@ def job_of_launch() -> str:
 
 
 def _began(process: int) -> str:
-    """When a process began: in ticks of a boot where there are such, which no setting of the clock moves."""
+    """When a process began, in ticks of this boot, which no setting of the clock moves; nothing but on Linux, where
+    containers are."""
     try:
         ticks = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {ticks}"
     except (OSError, IndexError):
-        return f"{psutil.Process(process).create_time():.0f}"
+        return ""
 
 
 def go_on(workflow: dict[str, dict], trainings: list[str]) -> None:

@@ -1,6 +1,7 @@
 """This machine's devices as one group: the ranks that a node starts beside ComfyUI's own process, which is rank 0."""
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from ...shared.host_capabilities import require
 from .headless import settings_of_host
 from .subgraph import links_of, listed, packs_of, rank_graph
 from .team import IN_PAUSES, RankFailed, Team, backend_for
-from .workers import spawned, wait_until
+from .workers import Workers, spawned, wait_until
 
 PACK = __name__.removesuffix(".nodes.training.distributed.local_group")
 GRACE = 20.0                    # seconds for the others to end by themselves when all is done
@@ -71,7 +72,7 @@ def spawned_team(asked: Asked, numbers: list[int], shards: int = 0) -> Iterator[
     with spawned(job, names) as workers:
         store = store_of(workers.folder, size)
         wait_until(workers, lambda: store.check([f"up/{rank}" for rank in names]))
-        with _threads(threads), group(0, size, store, asked.device):
+        with _threads(threads), group(0, size, store, asked.device, workers):
             team = Team(0, size, dist.PrefixStore("training 1", store), shards, workers.watch, tells=False)
             try:
                 _send(team, {name: asked.values[name] for name in sent})
@@ -134,15 +135,34 @@ def _visible(number: int) -> str:
 
 
 @contextmanager
-def group(rank: int, size: int, store, device: torch.device) -> Iterator[None]:
-    """The torch.distributed group of this machine's ranks, which talk over the loopback alone."""
-    with _loopback():
+def group(rank: int, size: int, store, device: torch.device, workers: Workers | None = None) -> Iterator[None]:
+    """The torch.distributed group of this machine's ranks, which talk over the loopback alone. workers: who is watched
+    while they meet, which Cancel ends then. Raises RuntimeError where one of them is gone."""
+    def begin():
         dist.init_process_group(backend_for(device), rank=rank, world_size=size,
                                 store=dist.PrefixStore("group", store), timeout=timedelta(seconds=IN_PAUSES))
+    with _loopback():
+        _beside(begin, workers) if workers else begin()
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _beside(begin, workers):
+    """begin(), which waits for the others and cannot be ended: where one is gone, its thread is left to its timeout."""
+    failed = []
+
+    def run():
+        try:
+            begin()
+        except Exception as error:
+            failed.append(error)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    wait_until(workers, lambda: not thread.is_alive())
+    if failed:
+        raise failed[0]
 
 
 @contextmanager

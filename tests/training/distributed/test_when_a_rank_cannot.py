@@ -131,6 +131,17 @@ def test_a_rank_is_not_given_up_for_the_time_that_the_computer_slept(pack, tmp_p
     assert alive.watch(0.2) is None
 
 
+def test_a_rank_that_dies_before_the_group_has_met_ends_the_waiting(pack, tmp_path, monkeypatch):
+    local, workers = (getattr(pack.nodes.training.distributed, name) for name in ("local_group", "workers"))
+    monkeypatch.setattr(local, "IN_PAUSES", 3.0)        # of the thread that is left behind
+    died = workers.Workers({1: SimpleNamespace(is_alive=lambda: False, exitcode=-9)}, tmp_path, {1: "CPU process 1"})
+    died.log_of(1).touch()
+    with pytest.raises(RuntimeError, match="devices: rank 1 .CPU process 1. was killed .SIGKILL"), \
+            local.group(0, 2, local.store_of(tmp_path, 2), torch.device("cpu"), died):
+        pass
+    assert not torch.distributed.is_initialized()
+
+
 @pytest.mark.parametrize("away, unlike, refused", [(1e-2, False, True), (1e-2, True, False), (0.1, True, True)])
 def test_two_kinds_of_card_may_differ_by_what_half_precision_rounds(pack, away, unlike, refused):
     meeting = pack.nodes.training.distributed.meeting
