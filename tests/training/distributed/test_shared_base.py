@@ -77,7 +77,7 @@ def test_slices_train_the_lora_of_the_whole_base(host, pack, starter, flux_model
     assert all(torch.equal(found["1"][key], found["2"][key]) for key in found["1"])
     report = shown["train"]["text"][0]
     held = re.findall(r"([\d,]+\.\d) MB of them for the base's ([\d,]+\.\d)", report)
-    assert len(held) == 2 and "Validation:" in report
+    assert len(held) == 2 and "Validation loss:" in report
     slices = pack.nodes.training.distributed.base_slices
     model = folder_model(file)
     blocks = [sum(each.nbytes for each in slices.weights_of(block))
