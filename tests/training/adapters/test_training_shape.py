@@ -95,6 +95,7 @@ def family(pack, name, **options):
     ("Flux.1", "", {"D00": 8, "D01": 8, "S00": 2, "S01": 2}),
     ("Flux.1", "D*=4; default=0", {"D00": 8, "D01": 8}),
     ("Flux.1", "S01.linear2=4; D00.img.attn=2; default=0", {"D00": 2, "S01": 1}),
+    ("SD1.5", "OUT*.attn=16; default=0", {f"OUT0{block}": 8 for block in range(4)}),
     ("Flux.1", "D01=0", {"D00": 8, "S00": 2, "S01": 2}),
     ("Flux.1", "D00.mod=4; D00=2; default=0", {"D00": 10}),
     ("SD3", "BASE.x_embedder=4; J01.attn=4@1e-5; default=0", {"BASE.x_embedder": 1, "J01": 3}),
