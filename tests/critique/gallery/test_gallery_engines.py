@@ -281,10 +281,11 @@ def test_a_table_goes_on_only_with_what_it_was_begun_with(made, folder):
     assert run.returncode == 2 and "out: quick holds a table of another rubric; choose another folder" in error
 
 
-def test_a_million_known_pictures_are_passed_over_in_seconds(alone, tmp_path):
-    pq = pytest.importorskip("pyarrow.parquet", reason="a million rows of CSV take longer")
+def test_of_a_hundred_thousand_known_pictures_only_the_new_and_the_changed_are_left(alone, tmp_path):
+    """How long a million take is measured by `dev.py bench gallery --only known`."""
+    pq = pytest.importorskip("pyarrow.parquet", reason="as many rows of CSV take longer")
     import pyarrow as pa
-    parts, count = alone("critique.gallery.parts"), 1_000_000
+    parts, count = alone("critique.gallery.parts"), 100_000
     paths = [f"gallery/{number // 1000}/picture_{number:08}.jpg" for number in range(count)]
     for number in range(100):
         own = paths[number::100]
@@ -293,11 +294,9 @@ def test_a_million_known_pictures_are_passed_over_in_seconds(alone, tmp_path):
                        tmp_path / f"part-{number:03}.parquet")
     entry = alone("critique.gallery.entries").Entry
     entries = [entry(path, 7, 9, path) for path in paths] + [entry(paths[0], 7, 10, ""), entry("new", 7, 9, "")]
-    began = time.process_time()
     known, notes = parts.known(tmp_path)
     left = [each for each in entries if known.get(each.path) != each.key]
     assert [each.path for each in left] == [paths[0], "new"] and not notes
-    assert time.process_time() - began < 5
 
 
 @pytest.fixture
