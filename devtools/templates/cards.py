@@ -1,7 +1,7 @@
 """The card of a template in the host's dialog: what its run gave, large; a whole graph would be too small to read."""
 from PIL import Image, ImageDraw, ImageFont
 
-SIZE, RIM = (480, 320), 12
+SIZE, RIM = (384, 256), 10
 PAPER, INK = "#f4efe6", "#22201c"
 MOST = 3            # pictures on a card
 
@@ -20,11 +20,11 @@ def card(results: list[Image.Image]) -> Image.Image:
 def labelled(picture: Image.Image, title: str, note: str) -> Image.Image:
     """The card with a title in large letters and a note in small ones over its upper left corner."""
     found = picture.copy()
-    draw, large, small = ImageDraw.Draw(found), ImageFont.load_default(30), ImageFont.load_default(14)
+    draw, large, small = ImageDraw.Draw(found), ImageFont.load_default(26), ImageFont.load_default(13)
     right = max(draw.textlength(title, large), draw.textlength(note, small))
-    draw.rectangle((0, 0, right + 28, 66), fill=PAPER)
-    draw.text((14, 8), title, INK, large)
-    draw.text((14, 44), note, INK, small)
+    draw.rectangle((0, 0, right + 24, 58), fill=PAPER)
+    draw.text((12, 6), title, INK, large)
+    draw.text((12, 38), note, INK, small)
     return found
 
 

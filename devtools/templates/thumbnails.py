@@ -20,7 +20,7 @@ from .jobs import SEEING_JOBS, VIDEO_JOBS
 from .model_families import FAMILIES
 from .write_templates import named
 
-QUALITY = 80
+QUALITY = 66
 STARTER = "the picture is the starter's"
 LIKE_VIDEOS = "train-on-a-folder"     # what templates of videos, for which there is no starter, are shown as
 SHOTS, HELP, SHOT_WIDTH, SHOT_QUALITY = Path("docs/screenshots"), Path("web/docs"), 1600, 60
@@ -108,12 +108,13 @@ def _given(page, address: str, name: str) -> list[Image.Image]:
 
 
 def _keep(picture: Image.Image, folder: Path, name: str) -> None:
-    picture.save(folder / f"{name}.jpg", quality=QUALITY)
+    save = lambda card, name: card.save(folder / f"{name}.jpg", quality=QUALITY, optimize=True)  # noqa: E731
+    save(picture, name)
     for family in FAMILIES:
         if (folder / f"{named(name, family.key)}.json").exists():
-            labelled(picture, family.title, STARTER).save(folder / f"{named(name, family.key)}.jpg", quality=QUALITY)
+            save(labelled(picture, family.title, STARTER), named(name, family.key))
     for job, (_, key) in VIDEO_JOBS.items() if name == LIKE_VIDEOS else ():
-        labelled(picture, f"{key}, videos", STARTER).save(folder / f"{job} {key}.jpg", quality=QUALITY)
+        save(labelled(picture, f"{key}, videos", STARTER), f"{job} {key}")
 
 
 if __name__ == "__main__":

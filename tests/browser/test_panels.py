@@ -207,8 +207,11 @@ def test_sample_pictures_are_stepped_through_and_shown_large(page, trained):
     assert step.inner_text() == f"after step {stopped_at(trained)}"
     page.locator(".bottega-training .picture").dispatch_event("click")
     page.wait_for_function("() => document.querySelector('.bottega-samples img')?.naturalWidth > 0")
-    page.keyboard.press("ArrowLeft")
-    assert page.locator(".bottega-samples .words").inner_text() == "before the first step (1 of 2)"
+    shown = page.locator(".bottega-samples .words")
+    count = int(re.search(r"\((\d+) of \1\)", shown.inner_text())[1])   # a quick machine draws some before the stop
+    for _ in range(count - 1):
+        page.keyboard.press("ArrowLeft")
+    assert count > 1 and shown.inner_text() == f"before the first step (1 of {count})"
     page.keyboard.press("Escape")
     page.locator(".bottega-samples").wait_for(state="detached")
     assert step.inner_text() == "before the first step"
