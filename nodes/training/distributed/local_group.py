@@ -1,11 +1,11 @@
 """This machine's devices as one group: the ranks that a node starts beside ComfyUI's own process, which is rank 0."""
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from comfy.model_management import InterruptProcessingException
 from ...shared.host_capabilities import require
 from .headless import settings_of_host
 from .subgraph import links_of, listed, packs_of, rank_graph
-from .team import IN_PAUSES, RankFailed, Team, backend_for
+from .team import IN_PAUSES, RankFailed, Team, backend_for, beside
 from .workers import Workers, spawned, wait_until
 
 PACK = __name__.removesuffix(".nodes.training.distributed.local_group")
@@ -142,27 +142,11 @@ def group(rank: int, size: int, store, device: torch.device, workers: Workers | 
         dist.init_process_group(backend_for(device), rank=rank, world_size=size,
                                 store=dist.PrefixStore("group", store), timeout=timedelta(seconds=IN_PAUSES))
     with _loopback():
-        _beside(begin, workers) if workers else begin()
+        beside(begin, partial(wait_until, workers)) if workers else begin()
     try:
         yield
     finally:
         dist.destroy_process_group()
-
-
-def _beside(begin, workers):
-    """begin(), which waits for the others and cannot be ended: where one is gone, its thread is left to its timeout."""
-    failed = []
-
-    def run():
-        try:
-            begin()
-        except Exception as error:
-            failed.append(error)
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    wait_until(workers, lambda: not thread.is_alive())
-    if failed:
-        raise failed[0]
 
 
 @contextmanager

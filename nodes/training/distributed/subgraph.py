@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 TRAININGS = ("BottegaTrainLora", "BottegaCriticTrain", "TrainLoraNode")
 HARMLESS = ("BottegaLearnedScore", "BottegaCritiqueReference")     # they show a text and leave nothing behind
+OF_THE_REPORT = {"BottegaLearnedScore": ("images",)}               # links that only what they show needs
 SENT, TAKEN = "BottegaSent", "BottegaTaken"     # nodes of a rank alone: what it was sent, and the end of its graph
 
 
@@ -63,11 +64,16 @@ def rank_graph(get_node, node_id: str, also: tuple[str, ...] = ()) -> tuple[dict
     replayed = links_of(node, (*_inputs_of(node).replayed, *also))
     graph = {}
     for name, link in replayed.items():
-        graph |= _checked(before(get_node, [link]), name)
+        graph |= _checked(before(lambda number: _without_report(get_node(number)), [link]), name)
     sent = sorted(links_of(node).keys() - replayed.keys())
     inputs = {**node["inputs"], **{name: [f"sent {name}", 0] for name in sent}}
     feeds = {f"sent {name}": {"class_type": SENT, "inputs": {"name": name}} for name in sent}
     return {**graph, **feeds, node_id: {**node, "inputs": inputs}}, sent
+
+
+def _without_report(node: dict) -> dict:
+    left_out = OF_THE_REPORT.get(node["class_type"], ())
+    return {**node, "inputs": {name: value for name, value in node["inputs"].items() if name not in left_out}}
 
 
 def listed(get_node, link: list, known: dict | None = None) -> bool:

@@ -37,6 +37,23 @@ class TakeAgain(MemoryError):
     """Memory was full on a rank whose step the others cannot do without: all take it again in smaller parts."""
 
 
+def beside(call: Callable[[], None], wait: Callable[[Callable[[], bool]], None]) -> None:
+    """call(), which torch.distributed cannot begin and leave, in a thread. wait(done) returns once done() or raises, as
+    for a Cancel or a rank that is gone; the thread then ends with the connection or its own timeout."""
+    failed = []
+
+    def run():
+        try:
+            call()
+        except Exception as error:
+            failed.append(error)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    wait(lambda: not thread.is_alive())
+    if failed:
+        raise failed[0]
+
+
 class Team:
     """This rank among `size`. shards: 0 sums in the back end's order; else rows are computed in so many parts whatever
     the number of ranks and summed in a fixed tree, so that 1, 2 and 4 ranks give the same bits.
@@ -182,7 +199,7 @@ class Team:
         self._arrive()
         found = [None] * self.size
         with self._naming():
-            self._beside(lambda: dist.all_gather_object(found, value))
+            beside(lambda: dist.all_gather_object(found, value), self._wait)
         return found
 
     def gather_at_first(self, value) -> list | None:
@@ -190,14 +207,14 @@ class Team:
         self._arrive()
         found = [None] * self.size if self.first else None
         with self._naming():
-            self._beside(lambda: dist.gather_object(value, found, dst=0))
+            beside(lambda: dist.gather_object(value, found, dst=0), self._wait)
         return found
 
     def from_first(self, value=None):
         """Rank 0's value."""
         box = [value if self.first else None]
         with self._naming():
-            self._beside(lambda: dist.broadcast_object_list(box, src=0))
+            beside(lambda: dist.broadcast_object_list(box, src=0), self._wait)
         return box[0]
 
     def _arrive(self):
@@ -221,22 +238,6 @@ class Team:
             every = [torch.empty_like(whole) for _ in range(self.size)]
             self._finish(dist.all_gather(every, whole, async_op=True))
             return _tree(every)
-
-    def _beside(self, call: Callable[[], None]):
-        """Does what torch.distributed cannot begin and leave: Cancel ends the waiting here too, and a rank that stops
-        in the middle of it is seen. The thread ends with the connection."""
-        failed = []
-
-        def run():
-            try:
-                call()
-            except Exception as error:
-                failed.append(error)
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        self._wait(lambda: not thread.is_alive())
-        if failed:
-            raise failed[0]
 
     def _finish(self, work):
         self._wait(work.is_completed)

@@ -171,11 +171,13 @@ def test_a_list_before_what_ranks_make_themselves_is_refused_at_its_second_value
 
 
 def test_a_reference_with_a_learned_score_is_made_by_each_rank(pack, host):
-    graph = {"head": {"class_type": "BottegaLearnedScore", "inputs": {"reference": ["style", 0]}},
+    graph = {"head": {"class_type": "BottegaLearnedScore", "inputs": {"reference": ["style", 0],
+                                                                      "images": ["drawn", 0]}},
+             "drawn": {"class_type": "BottegaTrainLora", "inputs": {}},     # of the report alone
              "style": {"class_type": "BottegaCritiqueReference", "inputs": {}},
              "own": {"class_type": "BottegaBestOf", "inputs": {"reference": ["head", 2], "sigmas": ["s", 0]}}}
     replayed, sent = pack.nodes.training.distributed.subgraph.rank_graph(graph.__getitem__, "own", ("reference",))
-    assert {"head", "style"} <= set(replayed) and sent == ["sigmas"]
+    assert {"head", "style"} <= set(replayed) and "drawn" not in replayed and sent == ["sigmas"]
 
 
 @pytest.mark.parametrize("of_job, of_states, goes_on", [("none", "none", False), ("mine", "mine", True),
