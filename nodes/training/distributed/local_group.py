@@ -139,6 +139,7 @@ def group(rank: int, size: int, store, device: torch.device, workers: Workers | 
     """The torch.distributed group of this machine's ranks, which talk over the loopback alone. workers: who is watched
     while they meet, which Cancel ends then. Raises RuntimeError where one of them is gone."""
     def begin():
+        _count_groups_anew()
         dist.init_process_group(backend_for(device), rank=rank, world_size=size,
                                 store=dist.PrefixStore("group", store), timeout=timedelta(seconds=IN_PAUSES))
     with _loopback():
@@ -147,6 +148,14 @@ def group(rank: int, size: int, store, device: torch.device, workers: Workers | 
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _count_groups_anew() -> None:
+    """torch names groups by a count, which one that never met leaves raised: the next would have another name here than
+    in its new ranks, and all would wait for each other."""
+    world = getattr(dist.distributed_c10d, "_world", None)
+    if world is not None and not dist.is_initialized():
+        world.group_count = 0
 
 
 @contextmanager

@@ -136,10 +136,14 @@ def test_a_rank_that_dies_before_the_group_has_met_ends_the_waiting(pack, tmp_pa
     monkeypatch.setattr(local, "IN_PAUSES", 3.0)        # of the thread that is left behind
     died = workers.Workers({1: SimpleNamespace(is_alive=lambda: False, exitcode=-9)}, tmp_path, {1: "CPU process 1"})
     died.log_of(1).touch()
+    (tmp_path / "next").mkdir()
     with pytest.raises(RuntimeError, match="devices: rank 1 .CPU process 1. was killed .SIGKILL"), \
             local.group(0, 2, local.store_of(tmp_path, 2), torch.device("cpu"), died):
         pass
     assert not torch.distributed.is_initialized()
+    store = local.store_of(tmp_path / "next", 1)            # the next run's, whose ranks are new processes
+    with local.group(0, 1, store, torch.device("cpu")):
+        assert torch.distributed.group.WORLD.group_name == "0"
 
 
 @pytest.mark.parametrize("away, unlike, refused", [(1e-2, False, True), (1e-2, True, False), (0.1, True, True)])
