@@ -10,7 +10,7 @@ import comfy.model_management
 import torch
 
 from ..adapters import Adapters, LoraShape, attached, build, checkpointed
-from ..data.dataset import START, Lazy, Outline, TrainingSet, mapped, outlines, with_reference
+from ..data.dataset import Lazy, Outline, TrainingSet, mapped, outlines, with_reference
 from ..data.read_ahead import reading_ahead
 from ..model.base_lora import load_base_lora
 from ..model.differentiable import DifferentiableHost, training_mode
@@ -27,6 +27,7 @@ from .loss import Objective, prediction_kind
 from .optimizers import Optimizer, WeightAverage
 from .pairs import base_position, spread_over
 from .retry import Memory
+from .unheeded import unheeded_references, unheeded_start
 from .validation import Measured, Validation, by_source, held_out
 
 
@@ -111,8 +112,7 @@ class Session:
         self.validation = Validation(self.denoiser, self.objective, [self._encode(i) for i in held], plan.quantiles,
                                      self.settings.seed, self.teacher) if held else None
         self._look_at_pairs([number for number, i in enumerate(learnt) if known[i].is_pair])
-        self._look_at_references([i for i, each in enumerate(known) if each.has_reference])
-        self._look_at_start(next((i for i in learnt if len(known[i].shape) == 5 and known[i].shape[2] > 1), None))
+        self._look_for_unheeded(known)
         self.memory = Memory(self.patcher, self.rows_at_once, checkpoint)
         self.cursor = self._cursor()
 
@@ -152,22 +152,14 @@ class Session:
             f"{len(pairs)} pairs: strength 1 goes {self.teacher.reach:.2f} times half of the change, -1 as far back",
             f"the untrained model is {abs(stands):.0%} of the way from the middle to {nearer}"))
 
-    def _look_at_references(self, having: list[int]):
-        if having and self.denoiser.ignores_reference(self.dataset.samples[having[0]]):
-            self.notes.append(f"{len(having)} of {len(self.dataset.samples)} pictures have a reference, which "
-                              f"{type(self.model).__name__} takes no notice of: it is not an editing model.")
-
-    def _look_at_start(self, clip: int | None):
-        """Says where a model that begins from a picture and a data set with start pictures do not go together."""
-        if clip is None:
-            return
-        name, has_start = type(self.model).__name__, START in self.dataset.samples[clip].options
-        if has_start and "c_concat" not in self._encode(clip).conds:
-            self.notes.append(f"The clips have a start picture, which {name} takes no notice of: it makes videos of "
-                              "words alone.")
-        elif not has_start and getattr(self.model, "image_to_video", False):
-            self.notes.append(f"{name} makes videos of a picture and learns here without one; start_picture in "
-                              "Training Set gives it the first frame of each clip.")
+    def _look_for_unheeded(self, known: list[Outline]):
+        """Notes what of the data set this model takes no notice of."""
+        samples = self.dataset.samples
+        having = [i for i, each in enumerate(known) if each.has_reference]
+        self.notes += unheeded_references(self.model, self.denoiser, samples, having)
+        clip = next((i for i in self.learnt if len(known[i].shape) == 5 and known[i].shape[2] > 1), None)
+        if clip is not None:
+            self.notes += unheeded_start(self.model, samples[clip], lambda: self._encode(clip))
 
     def _encode(self, index):
         comfy.model_management.throw_exception_if_processing_interrupted()
