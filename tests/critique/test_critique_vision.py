@@ -116,6 +116,28 @@ def test_data_that_do_not_fit_are_refused(vision, pack, data, words):
         vision.vision_critic.measured_percentiles(data, 1, reference)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_beside_the_model_stands_what_art_critique_measured(vision, critique, pack, own):
+    """Of a small picture, and among the pictures that it was compared with."""
+    distributions = pack.nodes.critique.reference.distributions
+    small, paintings = torch.rand(1, 96, 128, 3, generator=torch.Generator().manual_seed(1)), distributions.paintings()
+    request = critique.examination.default_request()._replace(drawn=False)
+    if own:
+        columns = list(paintings.quantiles)
+        rows = torch.tensor([paintings.quantiles[name] for name in columns], dtype=torch.float64).T ** 1.1
+        rows = torch.cat((rows, torch.full((101, 1), 1024.0)), 1)
+        mine = distributions.fit("mine", "101 of mine", [*columns, distributions.OWN_SIDE], rows)
+        request = request._replace(reference=mine)
+    card = critique.rubric.critic_cards.card("Adolf Hildebrand")
+    found = critique.examination.criticise(small, request._replace(rubric=card.rubric)).critique
+    data = json.dumps([critique.report.critique_report.data(found, request.reference)])
+    known, = vision.vision_critic.measured_percentiles(data, 1, paintings)
+    told = {verdict.criterion.name: verdict.points for verdict in found.critique.counted}
+    assert "Distant picture" in told and "Slope Redies" not in known
+    assert {concept.name: critique.score.judge.points(concept, known) for concept in card.concepts
+            if concept.name in told} == pytest.approx(told)
+
+
 def test_thoughts_that_max_length_cut_off_are_no_caption(vision, critique, clip, monkeypatch):
     monkeypatch.setattr(clip, "decode", lambda ids: "<think>\nA harbour, or is it")
     output = critique.nodes.DescribeImage.execute(clip, pictures(2, 64), "look", 2)

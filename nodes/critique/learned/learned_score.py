@@ -1,4 +1,5 @@
 """A learned score of pictures, its place on the scale of its head, and how it goes with what was measured."""
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,10 +19,15 @@ class Scorer(NamedTuple):
     head: Head
 
     def __call__(self, image: Tensor) -> float:
-        """Raises ValueError with one sentence where the model gives no embedding or one the head does not read."""
+        """Raises ValueError with one sentence where the model gives no embedding, one the head does not read, or one
+        without a score."""
         with torch.inference_mode():
             embedding = embedding_of(self.clip_vision, image)
-        return self.head.score(embedding.cpu())[0].item()
+        score = self.head.score(embedding.cpu())[0].item()
+        if not math.isfinite(score):
+            raise ValueError(f"clip_vision: expected a model that gives finite numbers, {self.head.name} has a score "
+                             f"of {score} on what it gives for a picture of {image.shape[2]} x {image.shape[1]} pixels")
+        return score
 
 
 class Scale(NamedTuple):

@@ -14,8 +14,11 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ...shared.picture_folder import shown
+
 BY_THE_FILE = "by the file"
 NUMBERED = re.compile(r"(?:.*\.)?(\d+)\.weight")
+NUMBER = re.compile(r"\d+")
 
 
 class Head(NamedTuple):
@@ -73,7 +76,7 @@ def head(name: str, tensors: Mapping[str, Tensor], activation: str = BY_THE_FILE
              if key.endswith("weight") and isinstance(value, Tensor) and value.ndim == 2}
     if not found or len(found) != sum(key.endswith("weight") for key in tensors):
         raise _no_head(name, f"{len(tensors)} tensors, {len(found)} of them the weights of linear layers")
-    keys = sorted(found, key=_place)
+    keys, places = _in_order(name, found)
     weights = [found[key] for key in keys]
     for before, after in zip(weights, weights[1:], strict=False):
         if before.shape[0] != after.shape[1]:
@@ -84,7 +87,7 @@ def head(name: str, tensors: Mapping[str, Tensor], activation: str = BY_THE_FILE
     if not all(torch.isfinite(each.float()).all() for each in (*weights, *biases)):
         raise _no_head(name, "numbers that are not finite, as a training that has failed leaves them")
     simulacra = len(keys) == 1 and keys[0].endswith("linear.weight")
-    return Head(name, tuple(weights), tuple(biases), _activations(name, [_place(key) for key in keys], activation),
+    return Head(name, tuple(weights), tuple(biases), _activations(name, len(keys), places, activation),
                 weights[0].shape[1] ** 0.5 if simulacra else 1.0)
 
 
@@ -98,21 +101,44 @@ def _bias(name: str, tensors: Mapping[str, Tensor], key: str, weight: Tensor) ->
     return bias
 
 
-def _activations(name: str, places: list[int], asked: str) -> tuple[bool, ...]:
-    """Whether a ReLU follows each layer.
+def _in_order(name: str, found: Mapping[str, Tensor]) -> tuple[list[str], list[int]]:
+    """The keys of the layers, the first one first, and the place of each among all modules where the file says it.
+
+    The order is that of their places (`layers.3.weight`), or of the numbers in names that are the same but for these
+    (`fc1.weight`, `fc2.weight`), or the only one in which each layer takes what another gives."""
+    places = {key: int(at[1]) for key in found if (at := NUMBERED.fullmatch(key))}
+    if len(found) == 1 or len({*places.values()}) == len(found):
+        keys = sorted(found, key=lambda key: places.get(key, 0))
+        return keys, [places.get(key, 0) for key in keys]
+    if len({NUMBER.sub("#", key) for key in found}) == 1:
+        return sorted(found, key=lambda key: [int(number) for number in NUMBER.findall(key)]), []
+    return _joined(name, found), []
+
+
+def _joined(name: str, found: Mapping[str, Tensor]) -> list[str]:
+    """The keys in the order in which the widths of the layers join, from the one that gives one number back."""
+    left, keys, wanted = dict(found), [], 1
+    while left:
+        fits = [key for key, weight in left.items() if weight.shape[0] == wanted]
+        if len(fits) != 1:
+            raise _no_head(name, f"layers whose order neither their names nor their widths tell ({shown([*found])}); "
+                                 "number them, as in layers.0.weight, layers.1.weight")
+        keys, wanted = [*fits, *keys], left.pop(fits[0]).shape[1]
+    return keys
+
+
+def _activations(name: str, layers: int, places: list[int], asked: str) -> tuple[bool, ...]:
+    """Whether a ReLU follows each layer: where it is asked for, each but the last.
 
     By the file: three places from one linear layer to the next hold a ReLU and a dropout. Two hold a dropout alone, as
     in the files without a ReLU, or a ReLU where one has been seen or the name says relu: LAION's last one has no
-    dropout. One place holds nothing."""
+    dropout. One place holds nothing. Of layers without a place the name alone tells."""
+    named = "relu" in name.lower()
+    if asked != BY_THE_FILE or not places:
+        return (*[asked == "relu" or asked == BY_THE_FILE and named] * (layers - 1), False)
     gaps = [after - before for before, after in zip(places, places[1:], strict=False)]
-    has_relu = "relu" in name.lower() or max(gaps, default=0) > 2
-    least = {"none": 1 << 30, "relu": 1}.get(asked, 2 if has_relu else 3)
+    least = 2 if named or max(gaps, default=0) > 2 else 3
     return (*(gap >= least for gap in gaps), False)
-
-
-def _place(key: str) -> int:
-    found = NUMBERED.fullmatch(key)
-    return int(found[1]) if found else 0
 
 
 def _no_head(name: str, got: str) -> ValueError:

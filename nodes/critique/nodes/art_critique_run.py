@@ -85,7 +85,7 @@ def _output(cls, images, shown, reference, in_metadata, notes) -> io.NodeOutput:
         sum(scores) / len(scores),
         scores,
         "\n\n".join([critique_report.write(pictures, reference), *notes]),
-        json.dumps([critique_report.data(each) for each in pictures]),
+        json.dumps([critique_report.data(each, reference) for each in pictures]),
         charts,
         _batch([each.heatmap for each in drawn]),
         images,

@@ -30,9 +30,9 @@ class CriticisedPicture(NamedTuple):
     places: dict[str, str] = {}
 
 
-def data(picture: CriticisedPicture) -> dict:
+def data(picture: CriticisedPicture, reference: Reference) -> dict:
     """A critique as plain values, the measures by the column names of the published tables; null is "not known"."""
-    critique = picture.critique
+    critique, at_size = picture.critique, reference.at_size(max(picture.size))
     return {
         **total(critique),
         "rubric": critique.rubric.title,
@@ -43,6 +43,7 @@ def data(picture: CriticisedPicture) -> dict:
         "native": picture.native,
         "percentiles": critique.percentiles,
         "typicalities": critique.typicalities,
+        "unsteady": [column for column in critique.percentiles if at_size.unsteady(column)],
         "criteria": {v.criterion.name: {"id": v.criterion.id, "points": v.points, "position": v.position,
                                         "typicality": v.typicality, "weight": v.weight,
                                         "reading": str(v.criterion.reading)} for v in critique.verdicts},

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ...shared.vision_model import Eye
-from ..reference.distributions import Reference
+from ..reference.distributions import FULL, OWN_SIDE, Reference
 from ..rubric.criteria import Criterion
 from ..rubric.critic_cards import Card
 from ..score.judge import points, position
@@ -56,17 +56,27 @@ def score(answers: list[Answer]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def measured_percentiles(data: str, count: int, reference: Reference) -> list[dict[str, float]]:
-    """The percentiles of every picture from the data of Art Critique. Raises ValueError for anything else."""
+def measured_percentiles(data: str, count: int, tradition: Reference) -> list[dict[str, float]]:
+    """The percentiles of every picture from the data of Art Critique, among what it compared with and without those
+    that say nothing of a picture of its size; in the tradition where the data hold none.
+
+    Raises ValueError for anything else."""
     if not data.strip():
         return [{} for _ in range(count)]
     try:
-        entries = json.loads(data)
-        measures = [entry["measures"] for entry in entries]
-    except (ValueError, TypeError, KeyError):
+        found = [_steady(entry, tradition) for entry in json.loads(data)]
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError("data: expected the data of Art Critique, a JSON list with the measures of every picture, "
                          f"got {data.strip()[:24]!r}") from None
-    if len(measures) != count:
-        raise ValueError(f"data: expected the measures of {count} pictures, one an image, got {len(measures)}")
-    return [{column: reference.percentile(column, value) for column, value in found.items()
-             if column in reference.quantiles} for found in measures]
+    if len(found) != count:
+        raise ValueError(f"data: expected the measures of {count} pictures, one an image, got {len(found)}")
+    return found
+
+
+def _steady(entry: dict, tradition: Reference) -> dict[str, float]:
+    """The percentiles of one picture that speak for a concept, as in the critique itself."""
+    measures, at_size = entry["measures"], tradition.at_size(entry["measures"].get(OWN_SIDE, FULL))
+    percentiles = entry.get("percentiles") or {column: tradition.percentile(column, value)
+                                               for column, value in measures.items() if column in tradition.quantiles}
+    unsteady = entry.get("unsteady", [column for column in percentiles if at_size.unsteady(column)])
+    return {column: float(at) for column, at in percentiles.items() if column not in unsteady}

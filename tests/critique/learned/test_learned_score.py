@@ -87,6 +87,19 @@ def test_a_head_under_another_name_keeps_what_its_layers_places_say(learned, pla
     assert list(learned.score_head.head("aesthetic.pth", tensors).relu) == relu
 
 
+@pytest.mark.parametrize("keys", [
+    ("fc1", "fc2", "fc10"), ("mlp.0.linear", "mlp.1.linear", "mlp.2.linear"), ("into", "middle", "out")])
+def test_layers_without_a_place_are_read_in_order_and_get_the_relu_that_is_asked_for(learned, keys):
+    first, second, last = torch.randn(8, 4), torch.randn(6, 8), torch.randn(1, 6)
+    tensors = {f"{key}.weight": weight for key, weight in
+               sorted(zip(keys, (first, second, last), strict=True), reverse=True)}
+    x = torch.nn.functional.normalize(torch.randn(5, 4), dim=1).double()
+    expected = ((x @ first.double().T).clamp(min=0) @ second.double().T).clamp(min=0) @ last.double().T
+    assert torch.allclose(learned.score_head.head("x.pth", tensors, "relu").score(x), expected[:, 0])
+    assert learned.score_head.head("x.pth", tensors).relu == (False,) * 3
+    assert learned.score_head.head("x_relu.pth", tensors).relu == (True, True, False)
+
+
 class Harmful:
     def __reduce__(self):
         return print, ("code ran",)
@@ -102,6 +115,8 @@ def test_a_file_that_could_run_code_is_refused_unread(learned, tmp_path, capsys)
 @pytest.mark.parametrize("tensors, words", [
     ({"conv.weight": torch.zeros(4, 3, 3, 3)}, "1 tensors, 0 of them"),
     ({"layers.0.weight": torch.zeros(8, 32), "layers.2.weight": torch.zeros(1, 9)}, "8 and 9 numbers"),
+    ({"a.weight": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4), "c.weight": torch.zeros(1, 4)},
+     "layers whose order neither their names nor their widths tell .a.weight, b.weight, c.weight."),
     ({"weight": torch.zeros(3, 32)}, "3 numbers out"), ({}, "0 tensors"),
     ([torch.zeros(1, 4)], "other.pth has a list"), ({0: torch.zeros(1, 4)}, "no names for its tensors"),
     ({"weight": torch.full((1, 4), float("nan"))}, "numbers that are not finite"),
@@ -161,6 +176,13 @@ def test_pictures_are_scored_by_the_head_on_the_host_s_embedding(critique, clip_
         expected = module.double()(embeddings.double())
     assert found["scores"] == pytest.approx(expected.tolist(), abs=1e-5)
     assert found["score"] == pytest.approx(sum(found["scores"]) / 3)
+
+
+def test_a_model_that_gives_no_numbers_is_said_to_and_scores_nothing(critique, clip_vision, head_file, monkeypatch):
+    monkeypatch.setattr(clip_vision, "encode_image",
+                        lambda image, crop: {"image_embeds": torch.full((1, 32), float("nan"))})
+    with pytest.raises(ValueError, match="clip_vision: expected a model that gives finite numbers, .* score of nan"):
+        run(critique, clip_vision, head_file[1], images=pictures(1))
 
 
 def test_where_the_learned_and_the_measured_score_disagree_is_said(critique, clip_vision, head_file):
