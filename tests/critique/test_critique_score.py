@@ -178,12 +178,20 @@ def test_the_gains_over_all_orders_average_to_the_shares(critique):
     assert np.sum(gains, 1) == pytest.approx([worths[15] - worths[0]] * 24)
 
 
-@pytest.mark.parametrize("text", [*RUBRICS, "Movement=high", "*=0; Complexity=1; Balance=1"])
-def test_the_needed_columns_alone_give_the_same_score_and_criteria(critique, text):
+@pytest.mark.parametrize("side", [1024, 900, 512])
+@pytest.mark.parametrize("known", ["paintings", "everything"])
+@pytest.mark.parametrize("text", [*RUBRICS, "Movement=high", "*=0; Complexity=1; Balance=1", "Texture=1", "*=high",
+                                  "*=0; Texture=high", "*=0; Texture=high; Value=1", "Slope Redies=1", "@Hildebrand"])
+def test_the_needed_columns_alone_give_the_same_score_and_criteria(critique, text, known, side):
     reference, rubric = critique.reference.distributions.paintings(), critique.rubric.rubric_language.parse(text)
-    measures = {column: quantiles[17] for column, quantiles in reference.quantiles.items()}
+    if known == "everything":
+        reference = reference._replace(quantiles={column: list(map(float, range(101)))
+                                                  for column in critique.measures.MEASURES} | reference.quantiles)
+    own = critique.reference.distributions.OWN_SIDE
+    measures = {column: quantiles[17 + 5 * (place % 9)]
+                for place, (column, quantiles) in enumerate(reference.quantiles.items())} | {own: float(side)}
     needed = critique.score.judge.needed(reference, rubric)
-    few = critique.score.judge.judge({column: measures[column] for column in needed}, reference, rubric)
+    few = critique.score.judge.judge({column: measures[column] for column in {*needed, own}}, reference, rubric)
     whole = critique.score.judge.judge(measures, reference, rubric)
     assert needed < measures.keys() and (few.score, few.low, few.baseline) == (whole.score, whole.low, whole.baseline)
     assert [(v.points, v.contribution) for v in few.counted] == [(v.points, v.contribution) for v in whole.counted]
@@ -212,6 +220,23 @@ def test_what_a_small_copy_moves_counts_less_the_smaller_it_is(critique, judged)
         assert found.ranked
         assert sum(v.contribution for v in found.counted) == pytest.approx(found.score - found.baseline, abs=1e-9)
     assert texture(4000.0)[1].score == texture(1024.0)[1].score < texture(300.0)[1].score
+
+
+@pytest.mark.parametrize("rubric, counts", [
+    ("", "does not count"), ("*=0; Value=1", "does not count"), ("*=0; E*=1", "does not count"),
+    ("*=0; Texture=high", "counts, as the rubric asks for it"), ("Texture=1", "counts, as the rubric asks for it")])
+def test_fine_detail_of_a_small_copy_counts_where_a_rubric_names_it_and_the_report_says_so(critique, judged, rubric,
+                                                                                           counts):
+    paintings, parse = critique.reference.distributions.paintings(), critique.rubric.rubric_language.parse
+    measures = {column: quantiles[50] for column, quantiles in paintings.quantiles.items()} | {"Own longer side": 512.0}
+    found = critique.score.judge.judge(measures, paintings, parse(rubric))
+    used = [[signal.column for signal in v.used] for v in found.counted if v.criterion.name == "Texture"]
+    assert used == ([["Slope Redies"]] if counts.startswith("counts") else [])
+    report = critique.report.critique_report
+    evidence = critique.explain.reasons.evidence(found)
+    picture = report.CriticisedPicture(found, {}, evidence, (512, 512), (1024, 1024))
+    assert report.size_note(picture, paintings).endswith(f"(fine detail (Slope Redies)) {counts}.")
+    assert f"sharpened, {counts}; other measures" in report.summary([found], paintings)
 
 
 def test_the_paintings_are_even_from_0_to_100_at_every_size(critique):

@@ -1,7 +1,8 @@
 """What kind of picture it is, as far as that changes how the critique is to be read, from its measures alone."""
 from collections.abc import Mapping
 
-from ..reference.distributions import FULL, OWN_SIDE, Reference, paintings
+from ..reference.distributions import FULL, OWN_SIDE, RESIZED, Reference, paintings
+from ..score.judge import Critique
 from .phrases import called
 
 SAME = 0.5  # of L*, a* or b*: a spread that no eye sees
@@ -32,9 +33,10 @@ def colourless(measures: Mapping[str, float]) -> bool:
     return measures.get("Colorfulness", GREY) < GREY
 
 
-def kinds(measures: Mapping[str, float], among: Reference | None = None) -> list[str]:
+def kinds(measures: Mapping[str, float], among: Reference | None = None,
+          critique: Critique | None = None) -> list[str]:
     """Sentences on the kind of picture: what it is, what that means for the reading among these pictures (None: the
-    paintings), and what to use instead."""
+    paintings) by that critique (None: by the default rubric), and what to use instead."""
     among = among or paintings()
     empty = nothing(measures)
     if empty:
@@ -42,12 +44,24 @@ def kinds(measures: Mapping[str, float], among: Reference | None = None) -> list
     found = [*_of_colour(measures, among), *_of_make(measures, among)]
     side = measures.get(OWN_SIDE, FULL)
     if side < among.side:
-        less = "counts less" if among.part_of(side) else "does not count"
+        less = detail_counts(critique, among.part_of(side))
         found.append(f"A small copy: its longer side of {side:.0f} pixels is enlarged to {FULL}. "
                      f"{called('Slope Redies')}, which a small copy moves by what it has lost or sharpened, {less}; "
                      "other measures of texture, shown only, move too. Give a larger copy, or a reference of pictures "
                      "of this size.")
     return found
+
+
+def detail_counts(critique: Critique | None, part: float) -> str:
+    """What RESIZED do in the score of a small copy, of which the default rubric counts a `part`, 0 to 1."""
+    if critique is None or critique.rubric.plain:
+        return "counts less" if part else "does not count"
+    using = [(verdict.criterion, signal) for verdict in critique.counted for signal in verdict.used
+             if signal.column in RESIZED]
+    if not using:
+        return "does not count"
+    asked = any(criterion.asked or criterion.aiming or signal.weight for criterion, signal in using)
+    return "counts, as the rubric asks for it" if asked else "counts less"
 
 
 def _of_colour(measures, among: Reference) -> list[str]:

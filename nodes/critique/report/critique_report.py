@@ -67,7 +67,7 @@ def total(critique: Critique) -> dict:
 
 def summary(critiques: list[Critique], reference: Reference) -> str:
     """The first lines: what kind of picture it is, what the score is, how sure it is, and what it is not."""
-    kind = picture_kind.kinds(critiques[0].measures, reference) if len(critiques) == 1 else []
+    kind = picture_kind.kinds(critiques[0].measures, reference, critiques[0]) if len(critiques) == 1 else []
     return "\n\n".join([*kind, _lead(critiques, reference)])
 
 
@@ -98,7 +98,8 @@ def write(pictures: list[CriticisedPicture], reference: Reference, whole: bool =
     sections += [reference.warning] if reference.warning else []
     for number, picture in enumerate(pictures, 1):
         sections += [] if len(pictures) == 1 else [_title(number, picture.critique),
-                                                   *picture_kind.kinds(picture.critique.measures, reference)]
+                                                   *picture_kind.kinds(picture.critique.measures, reference,
+                                                                       picture.critique)]
         sections += _sections(picture, reference, whole)
     sources = [f"Reference: {reference.source}."] + ([f"Rubric: {rubric.source}."] if rubric.source else [])
     return "\n\n".join([*sections, *sources])
@@ -171,8 +172,8 @@ def size_note(picture: CriticisedPicture, reference: Reference) -> str:
     note, part = note + ", enlarged from {} x {}".format(*picture.size), reference.part_of(max(picture.size))
     if part == 1:
         return f"{note}, as most pictures of {reference.name} were."
-    lost, counts = ", ".join(map(named, RESIZED)), "less" if part else "nothing"
-    return f"{note}: what a small copy loses or sharpens counts {counts} ({lost})."
+    counts = picture_kind.detail_counts(picture.critique, part)
+    return f"{note}: what a small copy loses or sharpens ({', '.join(map(named, RESIZED))}) {counts}."
 
 
 def _meaning(critique: Critique, reference: Reference) -> str:

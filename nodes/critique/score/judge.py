@@ -201,11 +201,19 @@ def weighted_signals(criterion, percentiles, reference, uses) -> WeightedSignals
     found = measured_signals(criterion._replace(signals=own), percentiles,
                              lambda signal: reference.shares.get(signal.column, 0.0) / uses[signal.column])
     if (criterion.asked or criterion.aiming) and sum(found.weights) == 0:  # as an average column of the total
-        found = measured_signals(criterion._replace(signals=criterion.aimed), percentiles) if criterion.aimed else found
+        found = measured_signals(criterion._replace(signals=_standing_in(criterion, percentiles, reference)),
+                                 percentiles)
         return found._replace(weights=[1 / len(reference.shares)] * len(found.signals))
     if criterion.aiming:
         return found._replace(weights=[sum(found.weights) / len(found.weights)] * len(found.weights))
     return found
+
+
+def _standing_in(criterion, percentiles, reference) -> tuple[Signal, ...]:
+    """What speaks for a criterion that a rubric names and of which nothing counts by itself: in a small copy what
+    speaks for it in a large one, as nothing else of it tells what it asks for."""
+    signals = criterion.aimed or criterion.signals
+    return tuple(each for each in signals if each.column in percentiles and reference.unsteady(each.column)) or signals
 
 
 def reading_of(signal: Signal, criterion: Criterion):
