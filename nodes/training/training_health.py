@@ -1,6 +1,7 @@
 """Warnings that a training goes wrong in ways that do not stop it: a rate too hot, overfitting, a loss that rises."""
 import statistics
 
+from ..shared.full_memory import is_memory_full
 from .step.validation import overfits
 
 # ||change of W|| / ||W|| of the middle layer. On the starter, woodcuts at 1, 3, 10 and 30 times the default rate: 120
@@ -30,8 +31,13 @@ class Health:
             self._look_at_loss()
 
     def _look_at_change(self):
-        with self.session.whole_base():
-            change = statistics.median(self.session.adapters.relative_change().values())
+        try:
+            with self.session.whole_base():
+                change = statistics.median(self.session.adapters.relative_change().values())
+        except Exception as error:      # it is advice, and ends no training
+            if not is_memory_full(error):
+                raise
+            return
         if change > HOT:
             self._tell("hot", f"The rate looks too hot: at step {self.session.step} the LoRA changes the middle layer "
                               f"by {change:.0%} of its weights. Try a third of the learning rate.")

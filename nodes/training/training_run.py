@@ -278,14 +278,23 @@ def _pause(session, checkpoints, samples, progress, health, last):
     step, recipe = session.step, session.settings.recipe
     checkpoints.ending = last
     if session.validation and (last or step % recipe.validation.every == 0):
-        with session.showing(), session.beside():
-            session.validated.append(session.validation.measure(step, session.memory.rows))
+        _validate(session, progress)
     if samples and (last or any(n and step % n == 0 for n in (
             _sample_every(session), session.step_ranking and recipe.checkpoints.every))):
         _draw_samples(session, samples, checkpoints, progress)
     health.look(last)
     if not last and (checkpoints.overdue() or recipe.checkpoints.every and step % recipe.checkpoints.every == 0):
         checkpoints.checkpoint()
+
+
+def _validate(session, progress):
+    """A memory that is too full for it costs this measure and not the training."""
+    with session.showing(), session.beside():
+        found = session.validation.measure_if_it_fits(session.step, session.memory.rows or session.rows_at_once)
+    if found:
+        session.validated.append(found)
+    else:
+        progress.say(session.validation.notes[-1])
 
 
 def _draw_samples(session, samples, checkpoints, progress, judged=True):
@@ -315,7 +324,8 @@ def _draw_samples(session, samples, checkpoints, progress, judged=True):
 
 
 def _result(session, check, path, newest, picture_weights=()):
-    notes = [*session.notes, *session.memory.notes, *session.dataset.notes]
+    measured = session.validation.notes if session.validation else []
+    notes = [*session.notes, *session.memory.notes, *measured, *session.dataset.notes]
     return Trained(session.tensors(best=True), session.losses, path, session.seconds / max(1, session.step), check,
                    session.objective, session.shape, len(session.adapters.layers), session.adapters.flat.numel(),
                    session.settings, session.chosen, notes, session.rates, session.validated,

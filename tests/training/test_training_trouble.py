@@ -471,16 +471,59 @@ def test_a_memory_too_full_for_pictures_ends_no_training(pack, train, monkeypatc
         assert "Memory was too full for the sample pictures of step 1; the training went on." in trained.notes
 
 
-@pytest.mark.parametrize(("steps", "where"), [(4, "at step 3 of 4"), (2, "after the last of 2 steps")])
-def test_memory_that_is_full_between_steps_is_said_with_the_step_and_how_to_go_on(pack, train, monkeypatch, steps,
-                                                                                  where):
+def full_for_more_than(rows):
+    """Stands in for a device that holds `rows` pictures where no gradient is asked for."""
+    def limited(original):
+        def losses(denoiser, objective, group, *rest):
+            if len(group) > rows:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return original(denoiser, objective, group, *rest)
+        return losses
+    return limited
+
+
+@pytest.mark.parametrize(("rows", "measures"), [(1, 2), (0, 0)])
+def test_a_memory_that_is_full_in_the_validation_ends_no_training(pack, train, monkeypatch, rows, measures):
+    t = pack.nodes.training
+    plan = t.plan.recipe.ValidationPlan(2, 2)
+    whole = train(tiny_sd3(), 4, "whole", batch_size=2, validation=plan)
+    monkeypatch.setattr(t.step.validation, "group_losses", full_for_more_than(rows)(t.step.validation.group_losses))
+    tight = train(tiny_sd3(), 4, "tight", batch_size=2, validation=plan)
+    losses, found = ([measured.loss for measured in run.validated] for run in (whole, tight))
+    assert found == pytest.approx(losses[:measures], rel=1e-4)
+    assert all(torch.equal(tight.tensors[key], whole.tensors[key]) for key in whole.tensors)
+    note = "Memory was too full for the validation loss of step 2 and of 1 later step; the training went on."
+    assert (note in tight.notes) == (measures == 0)
+
+
+def test_the_validation_asks_for_no_more_room_than_a_step(pack, train, monkeypatch):
+    t = pack.nodes.training
+    limited, seen = t.step.validation.group_losses, []
+    monkeypatch.setattr(t.step.validation, "group_losses",
+                        lambda *args: seen.append(len(args[2])) or limited(*args))
+    train(tiny_sd3(), 1, batch_size=1, validation=t.plan.recipe.ValidationPlan(2))
+    assert set(seen) == {1}
+
+
+def test_a_memory_too_full_to_look_at_the_rate_ends_no_training(pack, train, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    t = pack.nodes.training
+    monkeypatch.setattr(t.training_health, "SHORTEST", 2)
+    monkeypatch.setattr(t.adapters.flat.Adapters, "relative_change", full)
+    assert len(train(tiny_sd3(), 2).losses) == 2
+
+
+@pytest.mark.parametrize("steps", [4, 2])
+def test_memory_that_is_full_between_steps_is_said_with_the_step_and_how_to_go_on(pack, train, monkeypatch, steps):
     def full(*_):
         raise RuntimeError("unable to mmap 9 bytes from file </srv/x>: Cannot allocate memory (12)")
 
     t = pack.nodes.training
-    monkeypatch.setattr(t.step.validation.Validation, "measure", full)
+    monkeypatch.setattr(t.training_run.Health, "look", full)
     with pytest.raises(MemoryError) as error:
         train(tiny_sd3(), steps, validation=t.plan.recipe.ValidationPlan(1, 2))
     said = str(error.value)
-    assert said.startswith(f"Memory was full {where}. ") and "set resume to hand/step_00000002" in said
+    assert said.startswith(f"Memory was full after 2 of {steps} steps. ") and "set resume to hand/step_00000002" in said
     assert "/srv" not in said

@@ -160,11 +160,9 @@ class Checkpoints:
             note(self.newest and resume_name(self.newest) or "")
 
     def _what_was_full(self, error: BaseException) -> str:
-        step, steps = self.session.step, self.session.settings.steps
         if isinstance(error, NothingSmaller):
             return str(error)
-        return f"Memory was full at step {step + 1} of {steps}." if step < steps else (
-            f"Memory was full after the last of {steps} steps.")
+        return f"Memory was full after {self.session.step} of {self.session.settings.steps} steps."
 
     def rescue(self, error: BaseException) -> str:
         """Keeps LoRA and state of a run that was cancelled or failed; says where, and never raises itself."""
