@@ -67,6 +67,9 @@ def _count(piece: str, number: float) -> int:
 def column(name: str, columns: Sequence[str]) -> str:
     """The column that a name means: a criterion before a measure of the same name (`measure Balance` is that), in small
     or capital letters. Raises ValueError with what is close."""
+    exact = next((each for each in (f"criterion {name}", name) if each in columns), None)
+    if exact:       # Harmony i and Harmony I differ in nothing else
+        return exact
     known = {each.lower(): each for each in columns}
     asked = " ".join(name.lower().split())
     found = known.get(f"criterion {asked}") or known.get(asked) or known.get(asked.removeprefix("measure "))
@@ -93,8 +96,21 @@ def choose(table: PictureTable, text: str) -> Chosen:
                          f"({shorten(text) or 'the table has none'})")
     order = places[np.argsort(-_worth(table, choice, places), kind="stable")][:choice.first]
     note = f"{len(order)} of {len(names)} pictures of the table {table.folder.name} are taken"
-    return Chosen(names[order].tolist(), f"{note} ({shorten('; '.join(statements(text, FIELD)))})."
-                  if text.strip() else f"{note}.")
+    said = f" ({shorten('; '.join(statements(text, FIELD)))})" if text.strip() else ""
+    return Chosen(names[order].tolist(), f"{note}{said}.{_unordered(table, choice, places)}")
+
+
+def _unordered(table: PictureTable, choice: Choice, places: np.ndarray) -> str:
+    """A sentence where an order was asked for by what was measured in none of the pictures; empty otherwise."""
+    if not choice.weights and (choice.first or len(places)) >= len(places):
+        return ""
+    names = [name for name, _ in _weights(choice)]
+    missing = [name for name in names if np.isnan(table.numbers(column(name, table.columns))[places]).all()]
+    if not missing:
+        return ""
+    then = ("they are in the order of their names; order them by what was measured, such as Value = 1"
+            if len(missing) == len(names) else "it orders nothing")
+    return f" No {', '.join(missing)} in this table: {then}."
 
 
 def selected(table: str, where: str, output: Callable[[], str]) -> tuple[PictureTable, Chosen] | None:

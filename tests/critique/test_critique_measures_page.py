@@ -63,6 +63,38 @@ def test_every_row_says_for_which_criterion_its_measure_counts(critique, rows, u
     assert {name: cells[1] for name, cells in rows.items() if len(cells) > 1} == said
 
 
+def test_a_rubric_takes_every_measure_but_those_that_need_a_depth_map(critique, rows):
+    phrases, parse = critique.explain.phrases, critique.rubric.rubric_language.parse
+    for column in phrases.PHRASES:
+        if "needs `depth`" in rows[phrases.called(column)][0]:
+            with pytest.raises(ValueError, match=f'"{column}"" in .* is only told: it needs a depth map'):
+                parse(f'"{column}"=high')
+        else:
+            assert column in parse(f'"{column}"=high').criteria[-1].columns
+
+
+def test_a_measure_by_filters_counts_where_the_reference_knows_it_and_it_was_measured(critique):
+    judge, parse = critique.score.judge.judge, critique.rubric.rubric_language.parse
+    paintings = critique.reference.distributions.paintings()
+    rubric = parse('*=0; "Sparseness"=high')
+    assert judge({"Sparseness": paintings.quantiles["Sparseness"][80]}, paintings, rubric).score == pytest.approx(80)
+    with pytest.raises(ValueError, match="^rubric: Sparseness cannot count"):
+        judge({"RMS contrast": 20.0}, paintings, rubric)
+    with pytest.raises(ValueError, match="^rubric: Height warmth cannot count"):
+        judge({"Height warmth": 0.1}, paintings, parse('*=0; "Height warmth"=high'))
+
+
+def test_a_heat_map_is_drawn_of_every_measure_but_of_depth_height_and_filters(critique, rows):
+    phrases, language = critique.explain.phrases, critique.rubric.rubric_language
+    for column in phrases.PHRASES:
+        if "needs `depth`" in (row := rows[phrases.called(column)][0]) or "filters" in row or "Height" in column or (
+                "by filters" in phrases.called(column) or column == "learned"):
+            with pytest.raises(ValueError, match="has no measure of which a map could be drawn"):
+                language.subject(column, language.parse(""))
+        else:
+            assert language.subject(f'"{column}"', language.parse("")).columns == (column,)
+
+
 def test_no_two_measures_have_one_everyday_name(critique):
     names = [phrase.name for phrase in critique.explain.phrases.PHRASES.values()]
     assert len(set(names)) == len(names)

@@ -6,7 +6,7 @@ import pytest
 
 NAN = float("nan")
 COLUMNS = {"score": [10, 50, 90, 70], "criterion Balance": [1, 2, 3, 4], "Balance": [40, 30, 20, 10],
-           "Symmetry left-right": [0.1, 0.9, NAN, 0.5]}
+           "Symmetry left-right": [0.1, 0.9, NAN, 0.5], "Harmony i": [1, 2, 3, 4], "Harmony I": [4, 3, 2, 1]}
 
 
 @pytest.fixture
@@ -20,9 +20,19 @@ def choose(pack):
     ("", "cdba"), ("score > 50", "cd"), ("score >= 50; score < 90", "db"), ("balance > 2", "cd"),
     ("measure balance > 20", "ba"), ("Balance = 1", "dcba"), ("Balance = 1; first = 2", "dc"),
     ("measure Balance = 1; score = 0.5", "abcd"), ("symmetry left-right < 5", "dba"),
-    ("symmetry left-right = 1", "bdac"), ("score > -1; first = 1 # a note", "c")])
+    ("symmetry left-right = 1", "bdac"), ("Harmony i = 1", "dcba"), ("Harmony I = 1", "abcd"), ("score > -1; first = 1 # a note", "c")])
 def test_comparisons_take_weights_order_and_first_cuts(choose, text, names):
     assert "".join(choose(text).names) == names
+
+
+@pytest.mark.parametrize("text, said", [
+    ("first = 2", " No score in this table: they are in the order of their names; order them by what was measured"),
+    ("score = 1", " No score in this table: they are in the order"), ("Balance = 1; first = 2", ""), ("", ""),
+    ("first = 4", ""), ("Balance = 1; score = 1", " No score in this table: it orders nothing.")])
+def test_an_order_by_what_no_picture_has_is_said(choose, monkeypatch, text, said):
+    monkeypatch.setitem(COLUMNS, "score", [NAN] * 4)
+    note = choose(text).note
+    assert said in note and (said or "No score" not in note)
 
 
 @pytest.mark.parametrize("text, sentence", [

@@ -5,8 +5,9 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from ...shared.text_syntax import NUMBER, Reader, check_length, fits, shorten, statements
-from ..measures import MEASURES
+from ..measures import FILTERED, MEASURES
 from ..measures.densities import mapped
+from ..measures.pictorial_depth import BY_DEPTH, BY_HEIGHT
 from ..reference.distributions import LEARNED
 from . import critic_cards
 from .criteria import HIGH, LOW, TYPICAL, Criterion, Reading, Rubric, Signal
@@ -20,6 +21,7 @@ AIMS = re.compile("(?P<target>->)|(?P<least>>=?)|(?P<most><=?)")
 TARGET = re.compile(r"target\s+", re.ASCII | re.IGNORECASE)
 WITHIN = re.compile(r"\+-|±")
 WORDS = {"typical": TYPICAL, "high": HIGH, "low": LOW}
+COLUMNS = (*MEASURES, *BY_HEIGHT, *FILTERED, LEARNED)   # whether one can count is for the reference to say
 FORMS = "NAME=WEIGHT, NAME=high, NAME=low, NAME=typical, NAME -> 80 +- 10, NAME>70, NAME<30 or @CRITIC"
 
 
@@ -61,7 +63,7 @@ def subject(words: str, rubric: Rubric) -> Criterion | None:
         return None
     found = next((each for each in rubric.criteria if "*" not in name and _named(each, name)), None)
     if not found:
-        column = _columns().get(critic_cards.fold(name))
+        column = _spelled(name, [*BY_DEPTH, *COLUMNS])
         if not column:
             raise ValueError(f'heat: "{shorten(name)}" is no criterion or measure{_known(name, rubric.criteria)}')
         found = Criterion(column, column, "", (Signal(column),))
@@ -136,10 +138,19 @@ def _apply(rubric: Rubric, statement: Statement) -> Rubric:
 
 def _named(criterion: Criterion, name: str) -> bool:
     if name.startswith('"'):  # a column, also where a criterion has its name
-        return critic_cards.fold(name) == critic_cards.fold(criterion.id)
+        return bool(_spelled(name, [criterion.id]))
     if "*" in name:
         return not criterion.bipolar and fits(name.upper(), criterion.id.upper())
-    return critic_cards.fold(name) in (critic_cards.fold(criterion.id), critic_cards.fold(criterion.name))
+    return bool(_spelled(name, [criterion.id, criterion.name]))
+
+
+def _spelled(name: str, known: Sequence[str]) -> str | None:
+    """What a name means among those that are known. A column that is spelled as it is means no other, where the two
+    differ in nothing but capital letters: Harmony i and Harmony I."""
+    exact, folded = name.strip('"'), critic_cards.fold(name)
+    alike = [each for each in known if critic_cards.fold(each) == folded]
+    alike = [each for each in alike if each == exact or not {each, exact} <= {*MEASURES}]
+    return alike[-1] if alike else None
 
 
 def _change(criterion: Criterion, statement: Statement, star: str) -> Criterion:
@@ -171,22 +182,21 @@ def _taken_out(column: str, statement: Statement, criteria: list[Criterion]) -> 
 
 def _column(name: str, statement: Statement, criteria: list[Criterion]) -> str:
     """The measured column of that name. Raises ValueError with what exists."""
-    column = _columns().get(critic_cards.fold(name))
+    column = _spelled(name, COLUMNS)
     if column:
         return column
+    if _spelled(name, BY_DEPTH):
+        raise ValueError(f'rubric: "{shorten(name)}" in "{shorten(statement.piece)}" is only told: it needs a depth '
+                         "map, and no reference has any")
     counting = [criterion for criterion in criteria if not criterion.bipolar]
     raise ValueError(f'rubric: "{shorten(name)}" in "{shorten(statement.piece)}" is not judged{_known(name, counting)}')
 
 
-def _columns() -> dict[str, str]:
-    return {critic_cards.fold(column): column for column in (*MEASURES, LEARNED)}
-
-
 def _known(name: str, criteria: Sequence[Criterion]) -> str:
     """What could have been meant by an unknown name, or else everything that exists."""
-    spelled = _columns() | {critic_cards.fold(criterion.name): criterion.name for criterion in criteria}
+    spelled = {critic_cards.fold(each): each for each in (*COLUMNS, *(criterion.name for criterion in criteria))}
     near = get_close_matches(critic_cards.fold(name), spelled, 1)
     known = ", ".join(f"{criterion.id} {criterion.name}" for criterion in criteria)
     if near:
         return f' (did you mean "{spelled[near[0]]}"?); there are {known}, and the columns of the report'
-    return f"; there are {known}, and the columns {', '.join(MEASURES)}"
+    return f"; there are {known}, and the columns {', '.join(COLUMNS)}"
