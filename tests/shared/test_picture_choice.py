@@ -20,7 +20,8 @@ def choose(pack):
     ("", "cdba"), ("score > 50", "cd"), ("score >= 50; score < 90", "db"), ("balance > 2", "cd"),
     ("measure balance > 20", "ba"), ("Balance = 1", "dcba"), ("Balance = 1; first = 2", "dc"),
     ("measure Balance = 1; score = 0.5", "abcd"), ("symmetry left-right < 5", "dba"),
-    ("symmetry left-right = 1", "bdac"), ("Harmony i = 1", "dcba"), ("Harmony I = 1", "abcd"), ("score > -1; first = 1 # a note", "c")])
+    ("symmetry left-right = 1", "bdac"),
+    ("Harmony i = 1", "dcba"), ("Harmony I = 1", "abcd"), ("score > -1; first = 1 # a note", "c")])
 def test_comparisons_take_weights_order_and_first_cuts(choose, text, names):
     assert "".join(choose(text).names) == names
 

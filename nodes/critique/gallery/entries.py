@@ -4,6 +4,7 @@ No picture is opened: each is told by its name, its size and when it was written
 """
 import math
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -62,11 +63,11 @@ def find(source: Path | str, halt: Callable[[], object]) -> Source:
         return _checked(Source(list(_stored(str(source), halt)), "", []), str(source))
     path = Path(source)
     if path.suffix.lower() in LISTS and path.is_file():
-        return _checked(Source(list(_listed(path, halt)), str(path.parent.resolve()), []), path.name)
+        return _checked(_once(Source(list(_listed(path, halt)), str(path.parent.resolve()), [])), path.name)
     if path.suffix.lower() in TARS and path.is_file():
-        return _checked(Source(list(_packed(path, path.name, halt)), "", []), path.name)
+        return _checked(_once(Source(list(_packed(path, path.name, halt)), "", [])), path.name)
     if path.is_dir():
-        return _in_folder(path, halt)
+        return _once(_in_folder(path, halt))
     raise ValueError(f"folder: expected a folder, a .tar file or a .parquet list that exists, got "
                      f"{quoted(path.name or str(source))}")
 
@@ -75,6 +76,16 @@ def _checked(source: Source, name: str) -> Source:
     if not source.entries:
         raise ValueError(f"folder: expected at least one picture, got none in {quoted(name)}.")
     return source
+
+
+def _once(source: Source) -> Source:
+    """The last picture of each name, as tar itself unpacks them: a table has one row for each."""
+    last = {entry.path: entry for entry in source.entries}
+    if len(last) == len(source.entries):
+        return source
+    twice = [name for name, times in Counter(entry.path for entry in source.entries).items() if times > 1]
+    return source._replace(entries=list(last.values()), notes=[*source.notes, f"There more than once, of which the "
+                                                               f"last one counts: {shown(twice)}."])
 
 
 def _in_folder(root: Path, halt) -> Source:

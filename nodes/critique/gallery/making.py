@@ -11,6 +11,7 @@ from ...shared.picture_table import PictureTable
 from . import entries, page, parts, pool, ray_engine
 from .measuring import Measurer, Settings
 
+SMALLEST = 1e-6  # of numbers in a reference; what is less is what rounding leaves
 RECENT = 30.0   # seconds over which the rate is told
 
 
@@ -78,9 +79,12 @@ def make(request: Request, halt: Callable[[], object], tell: Callable[[Pace], ob
 
 
 def _make(request: Request, halt, tell) -> Made:
+    if request.workers < 1:
+        raise ValueError(f"workers: expected at least one process, or 0 for as many as there are processors, got "
+                         f"{request.workers}")
     columns = Measurer(request.settings).columns
     found = entries.find(request.source, halt)
-    parts.begin(request.folder, about(request.settings, found.root, columns))
+    parts.begin(request.folder, about(request.settings, found.root, columns), told_before(request.settings))
     known, notes = parts.known(request.folder, request.again)
     left = [entry for entry in found.entries if known.get(entry.path) != entry.key]
     gone = sorted(known.keys() - {entry.path for entry in found.entries})
@@ -105,11 +109,34 @@ def _of_gone(gone: list[str]) -> list[str]:
 
 def about(settings: Settings, root: str, columns: list[str]) -> dict:
     """What a table is of; it goes on only with the same."""
-    whole = json.dumps(settings.reference, sort_keys=True)
-    reference = f"{settings.reference['name']} {hashlib.sha256(whole.encode()).hexdigest()[:16]}" if (
-        settings.reference) else "paintings"
-    return {"measures": settings.measures, "rubric": settings.rubric.strip(), "reference": reference, "root": root,
+    return {"measures": settings.measures, "rubric": settings.rubric.strip(),
+            "reference": _reference(settings.reference, _rounded(settings.reference)), "root": root,
             "columns": columns}
+
+
+def told_before(settings: Settings) -> dict[str, str]:
+    """What earlier versions wrote of the same reference: the hash of all its digits."""
+    return {"reference": _reference(settings.reference, settings.reference)}
+
+
+def _reference(reference: dict | None, hashed: dict | None) -> str:
+    if not reference:
+        return "paintings"
+    whole = json.dumps(hashed, sort_keys=True)
+    return f"{reference['name']} {hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+
+
+def _rounded(value):
+    """Numbers that belong together to 1/100,000 of the largest: the last digits of pictures that are measured anew
+    depend on the machine and on how many threads it has."""
+    if isinstance(value, dict) and all(isinstance(each, float) for each in value.values()):
+        return [*sorted(value), *_rounded([value[name] for name in sorted(value)])]
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if not isinstance(value, list) or not all(isinstance(each, float) for each in value):
+        return value
+    scale = max([SMALLEST, *map(abs, value)])
+    return [round(each / scale, 5) + 0.0 for each in value] + [f"{scale:.4g}"]
 
 
 def _measured(request: Request, left: list, columns: list[str], halt) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@ import csv
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...shared import picture_table
@@ -55,8 +55,9 @@ class PartWriter:
             writer.writerows([row.get(name, float("nan")) for name in self.names] for row in self.waiting)
 
 
-def begin(folder: Path, about: dict) -> None:
-    """Makes the folder of a table, or takes up the one that is there.
+def begin(folder: Path, about: dict, before: Mapping[str, str] = {}) -> None:
+    """Makes the folder of a table, or takes up the one that is there. before: what an earlier version wrote of the same
+    things.
 
     Raises ValueError with one sentence where it holds a table of something else: its rows would not fit."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,12 +68,12 @@ def begin(folder: Path, about: dict) -> None:
     except ValueError:
         raise ValueError(f"out: {ABOUT} in {quoted(folder.name)} cannot be read; choose another folder") from None
     for what in OTHER if held else ():
-        if held.get(what) != about[what]:
+        if held.get(what) not in (about[what], before.get(what, about[what])):
             raise ValueError(f"out: {quoted(folder.name)} holds a table of {OTHER[what]}; choose another folder")
     if held and held.get("columns") != about["columns"]:
         what = _other_columns(held.get("columns") or [], about["columns"])
         raise ValueError(f"out: {quoted(folder.name)} holds {what}; choose another folder")
-    if held is None:
+    if held is None or any(held[what] != about[what] for what in before):
         text = json.dumps(about, indent=1, ensure_ascii=True)
         write_whole(folder / ABOUT, lambda path: path.write_text(text, encoding="utf-8"))
 

@@ -39,7 +39,8 @@ def run(node_id, folder, name, rubric, reference, measures, workers, ray, again)
     try:
         made = making.make(request, comfy.model_management.throw_exception_if_processing_interrupted, _Shown(node_id))
     except ValueError as error:
-        raise ValueError(re.sub("^out: ", "name: ", str(error))) from None
+        said = str(error).replace("choose another folder", "choose another name")   # what is asked for here
+        raise ValueError(re.sub("^out: ", "name: ", said)) from None
     report = gallery_report.write(made, PictureTable(made.table), f"{GALLERIES}/{called}")
     return io.NodeOutput(f"{GALLERIES}/{called}", report, ui={"text": (report,)})
 

@@ -168,6 +168,25 @@ def tar_of(path, files, **header):
     return path.read_bytes()
 
 
+def test_of_a_name_that_a_tar_file_or_a_list_has_twice_the_last_one_counts(alone, tmp_path):
+    """As `tar -r` leaves a changed picture behind the old one; with both no run of a gallery would be the last."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    entries = alone("critique.gallery.entries")
+    with tarfile.open(tmp_path / "s.tar", "w") as packed:
+        for name, size in (("cat.png", 3), ("dog.png", 4), ("cat.png", 5)):
+            member = tarfile.TarInfo(name)
+            member.size = size
+            packed.addfile(member, io.BytesIO(b"x" * size))
+    pq.write_table(pa.table({"path": ["a.png", "a.png"], "size": [3, 5], "mtime_ns": [1, 2]}), tmp_path / "l.parquet")
+    for source, name in ((tmp_path / "s.tar", "s.tar/cat.png"), (tmp_path, "s.tar/cat.png"),
+                         (tmp_path / "l.parquet", "a.png")):
+        found = entries.find(source, lambda: None)
+        assert {entry.path: entry.size for entry in found.entries}[name] == 5
+        assert len({entry.path for entry in found.entries}) == len(found.entries)
+        assert found.notes == [f"There more than once, of which the last one counts: {name}."]
+
+
 def test_tar_files_that_are_none_or_not_whole_are_named_and_the_folder_goes_on(alone, tmp_path):
     entries = alone("critique.gallery.entries")
     Image.new("RGB", (9, 9)).save(tmp_path / "own.png")
@@ -279,6 +298,33 @@ def test_a_table_goes_on_only_with_what_it_was_begun_with(made, folder):
     run = command(folder, "--out", made[0], "--measures", QUICK, "--rubric", "Balance=2")
     error = run.communicate(timeout=60)[1]
     assert run.returncode == 2 and "out: quick holds a table of another rubric; choose another folder" in error
+
+
+def test_a_table_goes_on_with_a_reference_whose_last_digits_another_machine_measured(alone, tmp_path):
+    """And with what an earlier version wrote of the same one, which was the hash of all its digits."""
+    distributions, making = alone("critique.reference.distributions"), alone("critique.gallery.making")
+    measuring, parts = alone("critique.gallery.measuring"), alone("critique.gallery.parts")
+    rows = torch.rand(30, len(distributions.SCORED), dtype=torch.float64)
+
+    def begin(folder, factor, earlier=False):
+        found = measuring.plain(distributions.fit("mine", "30", distributions.SCORED, rows * factor))
+        settings = measuring.Settings(reference=found)
+        about, before = making.about(settings, "", ["score"]), making.told_before(settings)
+        parts.begin(folder, about | before if earlier else about, before)
+        return about["reference"], json.loads((folder / "gallery.json").read_text())["reference"]
+
+    first, again = begin(tmp_path / "new", 1)[1], begin(tmp_path / "new", 1 + 4e-12)[1]
+    assert first == again
+    told, held = begin(tmp_path / "old", 1, earlier=True)
+    assert held != told and begin(tmp_path / "old", 1)[1] == told
+    with pytest.raises(ValueError, match="holds a table of another reference; choose another folder"):
+        begin(tmp_path / "new", torch.linspace(0.9, 1.1, 30, dtype=torch.float64)[:, None])
+
+
+def test_fewer_than_no_processes_are_refused(made, folder):
+    run = command(folder, "--out", made[0], "--workers", -1)
+    error = run.communicate(timeout=60)[1]
+    assert run.returncode == 2 and "workers: expected at least one process" in error and "got -1" in error
 
 
 def test_of_a_hundred_thousand_known_pictures_only_the_new_and_the_changed_are_left(alone, tmp_path):

@@ -221,6 +221,14 @@ def test_a_rubric_that_cannot_be_met_is_told_before_anything_is_measured(pack, f
         measuring.Measurer(measuring.Settings(kind, text))
 
 
+def test_the_node_asks_for_another_name_where_the_folder_of_the_table_is_taken(host, pack, few):
+    begin = pack.nodes.critique.gallery.parts.begin
+    about = {"root": "", "measures": "all", "rubric": "", "reference": "paintings", "columns": ["score"]}
+    begin(host.tmp / "output" / "galleries" / "taken", about)
+    with pytest.raises(ValueError, match="^name: taken holds a table of other pictures; choose another name$"):
+        pack.nodes.critique.nodes.critique_gallery_run.run("1", str(few), "taken", "", None, "all", 1, "", False)
+
+
 def test_a_table_of_other_columns_says_how_it_came_to_be(pack, tmp_path):
     begin, filtered = pack.nodes.critique.gallery.parts.begin, list(pack.nodes.critique.measures.FILTERED)
     about = {"root": "", "measures": "all", "rubric": "", "reference": "", "columns": ["score", "a"]}
