@@ -3,7 +3,7 @@
 The host's own bypass keeps one adapter a layer, no part of a fused weight, no DoRA, and turns the bias along with OFT,
 so the branches are the pack's own; they are put on through the host's injections, which it takes off with the model.
 """
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -13,9 +13,12 @@ from comfy.patcher_extension import PatcherInjection
 
 from ..patches.branch import Branch, branch_of, layer_of
 from ..patches.energy import as_streamed, model_weight
+from .own_strengths import put_strengths
 
 KEY = "bottega_bypass"
 PATCH, BYPASS = APPLY_AS = ("patch", "bypass")
+CHANGED_FIRST = "on a weight that another LoRA changes first"
+READ_BY_REGION = "on a weight that a region's LoRA depends on"
 
 
 class Divided(NamedTuple):
@@ -25,8 +28,8 @@ class Divided(NamedTuple):
     reasons: list[str]
 
 
-def divide(model: torch.nn.Module, entries: Iterable) -> Divided:
-    """Entries of `stack.entries` as branches, in their order.
+def divide(model: torch.nn.Module, entries: Iterable, before: Mapping[str, list] = {}) -> Divided:
+    """Entries of `stack.entries` as branches, in their order. before: what runs beside the layers already.
 
     All on one weight stay patches where one of them has to, or where one depends on a weight that another changes."""
     by_key, branches, patched, reasons = {}, {}, [], []
@@ -35,9 +38,7 @@ def divide(model: torch.nn.Module, entries: Iterable) -> Divided:
     for key, row in by_key.items():
         module = comfy.utils.get_attr(model, key.rpartition(".")[0]) if "." in key else model
         found = [branch_of(entry.patch, entry.change, entry.target, module) for entry in row]
-        reason = next((each for each in found if isinstance(each, str)), "")
-        if not reason and any(branch.depends for branch in found[1:]):
-            reason = "on a weight that another LoRA changes first"
+        reason = next((each for each in found if isinstance(each, str)), "") or _obstacle(found, before.get(key, ()))
         if reason or any(entry.weight != 1.0 for entry in row):
             patched += row
             reasons += [reason or "a whole weight"] * len(row)
@@ -46,21 +47,79 @@ def divide(model: torch.nn.Module, entries: Iterable) -> Divided:
     return Divided(branches, patched, reasons)
 
 
+def _obstacle(found: Sequence[Branch], before: Sequence) -> str:
+    """Why branches cannot stand behind those that are there: W x without a change is not to be had beside it."""
+    earlier, regions = split(before)
+    if any(branch.reads_weight for branch in (found if earlier else found[1:])):
+        return CHANGED_FIRST
+    return READ_BY_REGION if any(region.reads_weight for region in regions) else ""
+
+
+def split(branches: Iterable) -> tuple[list[Branch], list]:
+    """The branches for the whole picture, and the regions' of one weight, which stand behind all of them."""
+    branches = list(branches)
+    return ([each for each in branches if isinstance(each, Branch)],
+            [each for each in branches if not isinstance(each, Branch)])
+
+
 def with_branches(clone, branches: dict[str, list[Branch]]) -> None:
-    """Puts branches on a clone of a MODEL or CLIP, behind those that it has."""
+    """Puts branches on a clone of a MODEL or CLIP, behind those that it has and before those of regions."""
     before = branches_of(clone)
-    set_branches(clone, {key: [*before.get(key, []), *branches.get(key, [])] for key in {**before, **branches}})
+    parts = {key: split(before.get(key, ())) for key in {**before, **branches}}
+    set_branches(clone, {key: [*earlier, *branches.get(key, ()), *regions]
+                         for key, (earlier, regions) in parts.items()})
+
+
+def lay_down(clone, changes: Iterable[tuple[str, bool]]) -> None:
+    """Makes patches of the branches on a clone that have to be in the weights before new patches.
+
+    changes: (key, whether it depends on the weight) of each new patch. Branches that only add stay beside a weight to
+    which patches only add."""
+    if not (before := branches_of(clone)):
+        return
+    depends = {}
+    for key, each in changes:
+        depends[key] = depends.get(key, False) or each
+    moved = {}
+    for key in depends.keys() & before.keys():
+        earlier, regions = split(before[key])
+        if depends[key] or any(branch.depends for branch in earlier) or any(each.reads_weight for each in regions):
+            moved[key] = earlier
+    if not any(moved.values()):
+        return
+    _patch_in(getattr(clone, "patcher", clone), moved)
+    set_branches(clone, {key: split(row)[1] if key in moved else row for key, row in before.items()})
+
+
+def _patch_in(patcher, rows: Mapping[str, Sequence[Branch]]) -> None:
+    for step in range(max(map(len, rows.values()), default=0)):
+        entries = {branch.target(key): (branch.patch, branch.strength, 1.0)
+                   for key, row in rows.items() for branch in row[step:step + 1]}
+        patcher.add_patches({target: patch for target, (patch, _, _) in entries.items()}, 1.0)
+        put_strengths(patcher.patches, entries, 1.0)
+
+
+def told_moved(owner, clone) -> list[str]:
+    """The note on branches of earlier LoRAs that became patches; none where there are none."""
+    kept = {id(branch) for row in branches_of(clone).values() for branch in row}
+    count = sum(id(branch) not in kept for row in branches_of(owner).values() for branch in split(row)[0])
+    return [f"{count} branches of earlier LoRAs are patches now, because this LoRA depends on what is in their "
+            "weights or they on what it adds"] if count else []
 
 
 def branches_of(owner) -> dict[str, list[Branch]]:
     """The branches that a MODEL or CLIP has, by the key of their weight."""
-    run = getattr(owner, "patcher", owner).attachments.get(KEY)
+    run = getattr(owner, "patcher", owner).attachments.get(KEY) if owner is not None else None
     return run.branches if run else {}
 
 
 def set_branches(clone, branches: dict[str, list[Branch]]) -> None:
     """Puts these branches on a clone of a MODEL or CLIP, instead of those that it has."""
-    patcher, run = getattr(clone, "patcher", clone), Bypass(branches)
+    patcher, run = getattr(clone, "patcher", clone), Bypass({key: row for key, row in branches.items() if row})
+    if not run.branches:
+        patcher.remove_attachments(KEY)
+        patcher.remove_injections(KEY)
+        return
     patcher.set_attachments(KEY, run)
     patcher.set_injections(KEY, [PatcherInjection(inject=run.inject, eject=run.eject)])
 

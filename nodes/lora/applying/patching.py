@@ -6,7 +6,6 @@ from typing import NamedTuple
 import comfy.utils
 import torch
 
-from ...shared.host_version import version_of_host
 from ..block_weights.block_language import NAMED, Item, Settings
 from ..block_weights.finite_inputs import check_finite
 from ..block_weights.weights import BlockWeights, resolve
@@ -16,8 +15,11 @@ from ..model import blocks, key_maps
 from ..model.unsupported_models import check_patchable
 from ..patches import shape_check
 from ..patches.adapter_parts import is_config
+from ..patches.energy import needs_weight
 from ..patches.host_narrowing import as_the_host_narrows
 from ..patches.linear_strength import as_linear
+from .bypass import lay_down, told_moved
+from .own_strengths import put_strengths
 
 
 class Change(NamedTuple):
@@ -83,7 +85,8 @@ def apply_lora(model, clip, lora: LoraFile, strength_model: float, strength_clip
     result = dry_run(model, clip, lora, strength_model, strength_clip, spec, settings)
     new_model = patched(model, result.components[0], lora.metadata)
     new_clip = patched(clip, result.components[1], lora.metadata) if clip else None
-    return new_model, new_clip, result
+    notes = (*told_moved(model, new_model), *told_moved(clip, new_clip))
+    return new_model, new_clip, result._replace(notes=(*result.notes, *notes))
 
 
 def dry_run(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec: Iterable[Item],
@@ -166,29 +169,11 @@ def patched(owner, component: Component, metadata: dict[str, str]):
     if not entries:
         return owner
     clone = owner.clone()
+    lay_down(clone, ((target if isinstance(target, str) else target[0], weight != 1.0 or needs_weight(patch))
+                     for target, (patch, _, weight) in entries.items()))
     clone.add_patches({target: patch for target, (patch, _, _) in entries.items()}, component.strength)
     patcher = getattr(clone, "patcher", clone)
     put_strengths(patcher.patches, entries, component.strength)
     if metadata:
         patcher.set_attachments("lora_metadata", metadata)
     return clone
-
-
-def put_strengths(patches: dict[str, list[tuple]], entries: dict, strength: float) -> None:
-    """Sets the ratios in our own entries: add_patches takes one strength, and each call walks the whole model.
-
-    Raises RuntimeError where the host keeps patches in another form than (strength, patch, strength of the weight,
-    ...)."""
-    for target, (patch, change, weight) in entries.items():
-        if (change, weight) != (strength, 1.0):
-            key = target if isinstance(target, str) else target[0]
-            row = patches.get(key, [])
-            if not any(_is_ours(entry, patch, strength) for entry in row):
-                raise RuntimeError(f"LoRA: ComfyUI {version_of_host()} keeps the patches of a model in another form "
-                                   "than this pack knows, so blocks cannot have weights of their own here.")
-            patches[key] = [(change, patch, weight, *entry[3:]) if _is_ours(entry, patch, strength) else entry
-                            for entry in row]
-
-
-def _is_ours(entry, patch, strength: float) -> bool:
-    return isinstance(entry, tuple) and len(entry) >= 3 and entry[1] is patch and entry[0] == strength

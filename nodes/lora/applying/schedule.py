@@ -23,7 +23,8 @@ from ..patches.adapter_parts import is_config, part
 from ..patches.linear_strength import blended
 from .apply_report import report
 from .bypass import BYPASS, PATCH, divide, told
-from .patching import Change, Component, clip_component, dry_run, model_component, put_strengths
+from .own_strengths import put_strengths
+from .patching import Change, Component, clip_component, dry_run, model_component
 from .scheduled_bypass import BypassHook, ScheduledBranches, patched_all_the_same
 from .stack import entries
 

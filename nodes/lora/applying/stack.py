@@ -12,8 +12,9 @@ from ..patches import energy, rank_stack
 from ..patches.adapter_parts import is_config
 from ..patches.combine import SUM, Combination, combined
 from ..patches.linear_strength import as_linear
-from .bypass import BYPASS, PATCH, divide, told, with_branches
-from .patching import ApplyResult, Component, dry_run, put_strengths
+from .bypass import BYPASS, PATCH, branches_of, divide, lay_down, told, told_moved, with_branches
+from .own_strengths import put_strengths
+from .patching import ApplyResult, Component, dry_run
 
 ADDED = Combination()
 NO_LORA = ("", "none")
@@ -81,9 +82,11 @@ def apply_stack(model, clip, stack: Iterable[Layer], apply_as: str = PATCH, how:
         (model, clip), notes = _bypassed_both(model, clip, both, metadata, how)
         layer, result = results[-1]
         return model, clip, [*results[:-1], (layer, result._replace(notes=(*result.notes, *notes)))]
-    model = _patched(model, both[0], metadata, how)
-    clip = _patched(clip, both[1], metadata, how) if clip else None
-    return model, clip, results
+    patched = _patched(model, both[0], metadata, how), _patched(clip, both[1], metadata, how) if clip else None
+    if notes := [*told_moved(model, patched[0]), *told_moved(clip, patched[1])]:
+        layer, result = results[-1]
+        results[-1] = layer, result._replace(notes=(*result.notes, *notes))
+    return *patched, results
 
 
 def apply_bypassed(model, clip, lora: LoraFile, strength_model: float, strength_clip: float, spec,
@@ -109,10 +112,10 @@ def _bypassed(owner, components: Sequence[Component], metadata: dict[str, str], 
     if not rows:
         return owner, ""
     clone = owner.clone()
-    divided = divide(getattr(clone, "patcher", clone).model, rows)
+    divided = divide(getattr(clone, "patcher", clone).model, rows, branches_of(owner))
     _put(clone, merged(divided.patched), metadata)
     with_branches(clone, divided.branches)
-    return clone, told(divided)
+    return clone, "; ".join([told(divided), *told_moved(owner, clone)])
 
 
 def _examined(model, clip, lora: LoraFile, layer: Layer) -> ApplyResult:
@@ -202,6 +205,7 @@ def _patched(owner, components: Sequence[Component], metadata: dict[str, str], h
 
 def _put(clone, rows: dict[str, list[Entry]], metadata: dict[str, str]) -> None:
     patcher = getattr(clone, "patcher", clone)
+    lay_down(clone, ((key, item.depends) for key, row in rows.items() for item in row))
     for step in _rounds(rows.values()):
         clone.add_patches({item.target: item.patch for item in step}, 1.0)
         put_strengths(patcher.patches, {item.target: item[1:] for item in step}, 1.0)

@@ -5,7 +5,7 @@ With f(x) = W x + b, a patch that makes W' of W at strength s becomes, on z = W 
     LoRA, LoCon, LoHa, LoKr    z + s h(x)                        h: the adapter's own path
     OFT                        z + s (R z - z)                   R: rotations of groups of outputs
     DoRA, norms of rows        z + s (c (z + h(x)) - z)          c = magnitude / norm, of W once
-    DoRA, norms of columns     z + s (W (c x) + h(c x) - z)
+    DoRA, norms of columns     z + s (W (c x) + h(c x) - z)            where z is W x and nothing else
 
 Parts of a fused weight work on a slice of the outputs or of the inputs.
 """
@@ -77,10 +77,19 @@ class Branch:
     @property
     def depends(self) -> bool:
         """Whether the branch needs W x and not only x."""
-        return isinstance(self.patch, (OFTAdapter, PeftDora)) or self._dora() is not None
+        return isinstance(self.patch, OFTAdapter) or self.reads_weight
+
+    @property
+    def reads_weight(self) -> bool:
+        """Whether the branch needs W itself: then a change that came before it has to be in W, not beside it."""
+        return isinstance(self.patch, PeftDora) or self._dora() is not None
 
     def bytes(self) -> int:
         return sum(part.nbytes for part in self.patch.weights if isinstance(part, Tensor))
+
+    def target(self, key: str) -> str | tuple:
+        """Where its patch goes in the weight of this key, as the host's add_patches names it."""
+        return key if self.offset is None else (key, self.offset)
 
     def added(self, x: Tensor, layer: Layer) -> Tensor:
         """What it adds to z where it does not depend on it, in x's type and on its device."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...shared.host_capabilities import require
 from ..applying.apply_report import why_none
-from ..applying.bypass import branches_of, divide, set_branches
+from ..applying.bypass import branches_of, divide, lay_down, set_branches, split, told_moved
 from ..applying.patching import ApplyResult, dry_run
 from ..applying.stack import entries
 from ..block_weights.block_language import NAMED, Settings
@@ -55,7 +55,7 @@ def apply_regional(model, lora: LoraFile, mask: Tensor, strength: float, spec, s
         return model, result
     clone = model.clone()
     _put(clone, family, Region(name, mask, words), chosen.branches)
-    return clone, result._replace(notes=(*result.notes, told(chosen)))
+    return clone, result._replace(notes=(*result.notes, told(chosen), *told_moved(model, clone)))
 
 
 def checked_mask(mask: Tensor) -> Tensor:
@@ -127,11 +127,11 @@ def _put(clone, family: Family, region: Region, branches: dict[str, list[Branch]
     ratio = getattr(clone.model.latent_format, "temporal_downscale_ratio", 1)
     earlier = before.regions if before else ()
     regions = Regions([*earlier, region], family, clone.model.diffusion_model, ratio)
+    lay_down(clone, ((key, True) for key, row in branches.items() if any(branch.reads_weight for branch in row)))
     members = _members(branches_of(clone))
     for key, row in branches.items():
         members.setdefault(key, []).extend((len(earlier), branch) for branch in row)
-    plain = {key: [each for each in row if not isinstance(each, RegionalBranch)]
-             for key, row in branches_of(clone).items()}
+    plain = {key: split(row)[0] for key, row in branches_of(clone).items()}
     regional = {key: [RegionalBranch(regions, stream_of(family, _path(key)), row)] for key, row in members.items()}
     set_branches(clone, {key: plain.get(key, []) + regional.get(key, []) for key in {**plain, **regional}})
     _tell(clone, regions, members)

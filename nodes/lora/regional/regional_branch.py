@@ -31,6 +31,10 @@ class RegionalBranch:
     def depends(self) -> bool:
         return any(branch.depends for _, branch in self.members)
 
+    @property
+    def reads_weight(self) -> bool:
+        return any(branch.reads_weight for _, branch in self.members)
+
     def bytes(self) -> int:
         return sum(branch.bytes() for _, branch in self.members)
 
@@ -44,8 +48,10 @@ class RegionalBranch:
         now = self.regions.now()
         if self.stream == CROSS:
             return self._read_by(now.active, z, x, layer)
+        whole = z
         for number, branch in self.others:
-            z = z + now.weights(self.stream, (number,), z, layer) * (branch.onto(z, x, layer) - z)
+            from_here = whole if branch.reads_weight else z     # DoRA takes z for W x, which no region has changed yet
+            z = z + now.weights(self.stream, (number,), z, layer) * (branch.onto(from_here, x, layer) - from_here)
         for offset in self.plain:
             inner, up = self._product(offset, x, layer, now)
             z = (with_product(z, inner, up, layer, offset) if is_product(z, x, layer) else

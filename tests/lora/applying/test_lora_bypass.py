@@ -123,6 +123,41 @@ def test_two_bypassed_loras_add_up_and_a_stack_is_a_chain(pack, both, stack):
     assert not far(given(bypassed, True), given(patched, False))
 
 
+def column_dora(model):
+    """A DoRA of the model whose magnitudes are those of the columns, which most files have."""
+    tensors, state = {}, model.model.state_dict()
+    names = {small.kohya_name(key) + ".dora_scale": state[key] for key in state}
+    for key, tensor in small.lora_for(model, "dora").items():
+        weight = names.get(key)
+        tensors[key] = tensor if weight is None else 1.1 * weight.transpose(0, 1).flatten(1).norm(dim=1).view(
+            1, -1, *[1] * (weight.ndim - 2))
+    return tensors
+
+
+PAIRS = [("lora", kind) for kind in (*small.KINDS, "peft", "columns")]
+PAIRS += [(kind, "lora") for kind in ("dora", "oft", "columns")] + [("oft", "columns"), ("columns", "oft")]
+
+
+@pytest.mark.parametrize("ways", ["bypass bypass", "bypass patch", "patch bypass"])
+@pytest.mark.parametrize("kinds", PAIRS)
+def test_a_chain_is_that_of_patches_in_whatever_way_each_lora_is_applied(kinds, ways, pack, stack):
+    model, lora = small_model("SD3-medium"), pack.nodes.lora
+    apply = {"patch": lora.applying.patching.apply_lora, "bypass": stack.apply_bypassed}
+    make = {"peft": peft_dora, "columns": column_dora}
+    files = [lora.file.lora_files.LoraFile(make[kind](model) if kind in make else small.lora_for(model, kind), {})
+             for kind in kinds]
+    chains = []
+    for each in ("patch patch", ways):
+        chain = model
+        for file, way in zip(files, each.split(), strict=True):
+            chain, _, result = apply[way](chain, None, file, 0.8, 1.0, ())
+        chains.append(given(chain, True))
+    assert not far(chains[1], chains[0])
+    if kinds in (("lora", "loha"), ("lora", "columns")):
+        told = any("branches of earlier LoRAs are patches now" in note for note in result.notes)
+        assert told == (ways.startswith("bypass") and kinds[1] == "columns")
+
+
 def test_another_wrapper_on_a_layer_survives_the_end_of_ours(bypass, both):
     model = small_model("SD3-medium")
     _, bypassed, _ = both(model, small.lora_for(model, "lora"))

@@ -90,6 +90,28 @@ def test_two_regions_and_block_weights_each_have_their_own_lora(put):
     assert far(sample(added, name), sample(put(model, first, everywhere, 0.5)[0], name)) < 1e-4
 
 
+def test_dora_in_a_region_is_on_top_of_what_the_whole_picture_has_in_whatever_order(put, beside):
+    name, left = "SD3-medium", left_half()
+    model = models.without_attention(name)
+    plain, dora = models.lora_for(model, name), models.lora_for(model, name, "dora", seed=5)
+    everywhere = put(beside(model, plain), dora, torch.ones_like(left))[0]
+    full, base = sample(everywhere, name), sample(beside(model, plain), name)
+    region, result = put(beside(model, plain), dora, left)
+    later = sample(beside(put(model, dora, left)[0], plain), name)
+    for half in (sample(region, name), later):
+        assert far(half[..., :4], full[..., :4]) < ROUNDING and far(half[..., 4:], base[..., 4:]) < ROUNDING
+    assert any("branches of earlier LoRAs are patches now" in note for note in result.notes)
+    assert far(full, sample(put(model, dora, torch.ones_like(left))[0], name)) > 0.02
+
+
+def test_two_doras_whose_regions_overlap_add_up(put, beside):
+    name, whole = "SD3-medium", torch.ones(8, 36)
+    model = models.without_attention(name)
+    first, second = (models.lora_for(model, name, "dora", seed=seed) for seed in (0, 5))
+    together = [sample(put(put(model, a, whole)[0], b, whole)[0], name) for a, b in ((first, second), (second, first))]
+    assert far(*together) < ROUNDING
+
+
 def test_parts_of_a_fused_weight_are_changed_in_the_mask(put, beside):
     name, tensors = "Flux.1", {}
     model = models.without_attention(name)
