@@ -27,7 +27,7 @@ from .baking import SavedPatch, bake
 from .export_names import format_of, model_names
 from .output_file import file_stem, write_new
 from .roundtrip_check import check_loads
-from .saved_metadata import Source, file_metadata
+from .saved_metadata import Source, file_metadata, not_taken
 
 ADDED = Combination()
 
@@ -63,7 +63,10 @@ def save(sources: Sequence[Source], name: str, style: str, rank: int, metadata: 
         parts, line = made_smaller(parts, rank, _storage(sources))
         lines.insert(0, line)
     tensors = {key: tensor for part in parts for key, tensor in part.tensors(style).items()}
-    about = file_metadata(sources, stem, style, rank, tensors, metadata)
+    about = file_metadata(sources, stem, style, rank, tensors, metadata, how)
+    if stale := not_taken(metadata, sources):
+        lines.append(f"- not taken from metadata, because it is true of another file or worked out anew: "
+                     f"{', '.join(stale)}")
     loads = partial(check_loads, model=model and model.model, encoders=clip and clip.cond_stage_model)
     path = write_new(stem, tensors, about, loads)
     return Saved(path, "\n".join([_headline(path, parts, tensors), *lines]), results[-1] if results else None, results)

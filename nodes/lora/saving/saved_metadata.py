@@ -11,10 +11,14 @@ from ...shared.text_syntax import shorten
 from ..block_weights.block_language import NAMED, Settings
 from ..file.lora_files import LoraFile
 from ..file.peft_format import HEADER
+from ..patches.combine import SUM, Combination
 
 # Hashes and thumbnails of another file, and PEFT's settings for its factors: ours carry their scale themselves.
-NOT_CARRIED = (HEADER, "sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256", "modelspec.thumbnail")
+THUMBNAIL = "modelspec.thumbnail"
+NOT_CARRIED = (HEADER, "sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256", THUMBNAIL)
+FRESH = ("ss_network_dim", "ss_network_alpha", "ss_output_name", "bottega.recipe")    # facts of the file that is made
 
+ADDED = Combination()
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -50,9 +54,10 @@ def read_metadata(text: str) -> dict[str, str]:
 
 
 def file_metadata(sources: Sequence[Source], title: str, style: str, rank: int, tensors: Mapping[str, Tensor],
-           own: Mapping[str, str]) -> dict[str, str]:
+           own: Mapping[str, str], how: Combination = ADDED) -> dict[str, str]:
     """ss_* and modelspec of the sources where they agree, how the file was made, and what the user adds."""
     kinds = sorted({kind for kind in map(_rank_of, tensors.items()) if kind})
+    joined = _how_as_json(how) if len(sources) > 1 else {}
     made = {
         "ss_network_dim": str(kinds[0]) if len(kinds) == 1 else "Dynamic",
         "ss_network_alpha": "Dynamic",
@@ -63,11 +68,26 @@ def file_metadata(sources: Sequence[Source], title: str, style: str, rank: int, 
         "bottega.recipe": json.dumps({
             "loras": [{"name": s.label, "strength_model": s.strength_model, "strength_clip": s.strength_clip,
                        "blocks": s.blocks} | ({} if s.settings == NAMED else s.settings._asdict()) for s in sources],
-            "format": style, "rank": rank}, ensure_ascii=False),
+            "format": style, "rank": rank} | joined, ensure_ascii=False),
     }
     if len(sources) > 1:
         made["modelspec.merged_from"] = ", ".join(source.label for source in sources)
-    return _agreed([source.lora.metadata for source in sources]) | made | dict(own)
+    return _agreed([source.lora.metadata for source in sources]) | made | {
+        key: value for key, value in own.items() if key not in not_taken(own, sources)}
+
+
+def not_taken(own: Mapping[str, str], sources: Sequence[Source]) -> list[str]:
+    """The keys of the metadata a user adds that stay out: those of another file, such as what Inspect LoRA says of a
+    source, and facts that the new file has of its own. A thumbnail that no source has is the user's."""
+    old = [source.lora.metadata.get(THUMBNAIL) for source in sources]
+    refused = [*FRESH, *(key for key in NOT_CARRIED if key != THUMBNAIL or own.get(key) in old)]
+    return [key for key in own if key in refused]
+
+
+def _how_as_json(how: Combination) -> dict:
+    if how.method == SUM:
+        return {}
+    return {"combine": how.method, "density": how.density, "keep_size": how.keep_size}
 
 
 def _agreed(all_metadata: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -286,6 +286,42 @@ def test_the_metadata_is_carried_over_and_tells_how_the_file_was_made(room, sour
     assert alone["ss_steps"] == "10" and alone["modelspec.title"] == "made of"
 
 
+@pytest.mark.parametrize("sources", [1, 2])
+@pytest.mark.parametrize("style", ["comfy", "diffusers"])
+def test_with_the_metadata_of_the_source_given_as_well_the_file_does_the_same(style, sources, lora, room):
+    model = small_model("SD3-medium")
+    header = {"lora_adapter_metadata": json.dumps({"r": 2, "lora_alpha": 1}), "sshs_model_hash": "abc",
+              "modelspec.thumbnail": "old", "ss_network_dim": "99", "ss_output_name": "old", "bottega.recipe": "{}",
+              "ss_steps": "10"}
+    base = "diffusion_model.joint_blocks.0.x_block.attn.proj"
+    wide = len(model.model.state_dict()[f"{base}.weight"])
+    tensors = {f"{base}.lora_A.weight": torch.randn(2, wide), f"{base}.lora_B.weight": torch.randn(wide, 2)}
+    files, found = lora.file.lora_files, lora.file.peft_format.readable(tensors, header)
+    read = files.LoraFile(found.tensors, header, implied=found.implied)
+    every = [room.Source("a.safetensors", read, 1.0, 1.0, "")] * sources
+    saved = [room.save(every, "again", style, 0, own, model) for own in ({}, header | {"ss_comment": "mine"})]
+    plain, again = (lora.applying.patching.apply_lora(model, None, files.read_lora(each.path), 1.0, 1.0, ())[0]
+                    for each in saved)
+    assert off(weights(again), weights(plain)) == {} and off(weights(again), weights(model))
+    found = metadata_of(saved[1].path)
+    assert found["ss_comment"] == "mine" and found["ss_steps"] == "10" and found["ss_output_name"] == "again"
+    assert found["ss_network_dim"] == str(2 * sources) and "loras" in found["bottega.recipe"]
+    assert not {"lora_adapter_metadata", "sshs_model_hash", "modelspec.thumbnail"} & found.keys()
+    assert "not taken from metadata" in saved[1].text and "not taken from metadata" not in saved[0].text
+    own = metadata_of(room.save(every, "again", style, 0, {"modelspec.thumbnail": "new"}, model).path)
+    assert own["modelspec.thumbnail"] == "new"
+
+
+def test_the_recipe_says_how_several_loras_were_joined(pack, room, source):
+    model, ties = small_model("SD3-medium"), pack.nodes.lora.patches.combine.Combination("ties", 0.3)
+    sources = [source(small.lora_for(model, "lora"))] * 2
+    recipe = lambda sources, **more: json.loads(
+        metadata_of(room.save(sources, "joined", "comfy", 4, {}, model, **more).path)["bottega.recipe"])
+    found = recipe(sources, how=ties)
+    assert (found["combine"], found["density"], found["keep_size"]) == ("ties", 0.3, True)
+    assert "combine" not in recipe(sources) and "combine" not in recipe(sources[:1], how=ties)
+
+
 def test_keys_that_are_not_saved_are_told_also_where_text_encoders_keep_their_names(room, source):
     model, clip = small_model("SD3-medium"), small_clip()
     lost = {f"lora_unet_joint_blocks_99_mlp.lora_{side}.weight": torch.ones(2, 2) for side in ("up", "down")}
