@@ -15,7 +15,7 @@ from ..lora.saving.roundtrip_check import check_loads
 from ..shared.full_memory import is_memory_full
 from .adapters import LoraShape
 from .data.dataset import TrainingSet, outlines
-from .disk.checkpoint import find_state, is_path, load_state, name_of, run_folder, shown, state_folder
+from .disk.checkpoint import SAMPLES, find_state, is_path, load_state, name_of, run_folder, shown, state_folder
 from .disk.checkpoint_schedule import Checkpoints
 from .disk.session_state import optimizer_of, restore
 from .distributed import group_report
@@ -206,6 +206,13 @@ def note_branch(session, checkpoints) -> None:
                              "are left as they are.")
 
 
+def note_if_done(session) -> None:
+    """Says before the first step that there is none to take."""
+    if session.step >= session.settings.steps:
+        session.notes.append(f"Nothing was trained: {session.step} steps were done before, and steps is "
+                             f"{session.settings.steps}. Set it higher to go on.")
+
+
 def _from_lora(session, path):
     missing = session.adapters.load(read_lora(path).tensors, session.model, session.denoiser.encoders)
     session.optimizer.previous.copy_(session.adapters.flat)
@@ -221,16 +228,14 @@ def _samples(session, prompts, vae, run):
     shapes = [each.shape for each in outlines(session.dataset.samples)]
     shape = next((shape for shape in shapes if len(shape) == 5 and shape[2] > 1), shapes[0])    # videos, if there are
     return Samples(session.patcher, prompts, session.dataset.empty, session.settings.recipe.samples,
-                   session.settings.seed, shape, state_folder(run) / "samples", vae,
+                   session.settings.seed, shape, state_folder(run) / SAMPLES, vae,
                    is_guidance_distilled(session.model.diffusion_model), session.dataset.fps)
 
 
 def _run_steps(session, checkpoints, samples, progress, asked_to_stop, gain):
     """Steps until the last one or until someone asks to stop, with pauses for what is not learning."""
     steps, health = session.settings.steps, Health(session)
-    if session.step >= steps:
-        session.notes.append(f"Nothing was trained: {session.step} steps were done before, and steps is {steps}. Set "
-                             "it higher to go on.")
+    note_if_done(session)
     if samples and session.step < steps:
         _draw_samples(session, samples, checkpoints, progress, judged=session.step == 0)
     while session.step < steps and not asked_to_stop():

@@ -112,6 +112,19 @@ def test_prompts_that_say_nothing_are_refused(host, feed, concept, sentence):
     assert sentence in error.value.args[0]["exception_message"]
 
 
+@pytest.mark.parametrize("node, numbers, sentence", [
+    ("BottegaConcept", {"dataset": None, "strength": float("nan"), "keep_weight": 1.0, "more": MORE},
+     "strength: expected -20 to 20, got nan."),
+    ("BottegaConcept", {"dataset": None, "strength": 3.0, "keep_weight": -1.0, "keep": OTHER},
+     "keep_weight: expected 0 to 100, got -1."),
+    ("BottegaTrainingSet", {"vae": [None], "clip": [None], "repeats": [0]}, "repeats: expected 1 to 1000, got 0."),
+])
+def test_numbers_over_a_link_are_held_to_the_ranges_of_the_nodes_that_make_a_set(host, node, numbers, sentence):
+    with pytest.raises(ValueError) as error:
+        host.nodes.NODE_CLASS_MAPPINGS[node].execute(**numbers)
+    assert str(error.value) == sentence
+
+
 def test_a_slider_on_a_set_that_lies_on_the_disk_reads_no_more_of_it_than_one(pack):
     data, read = pack.nodes.training.data, []
     whole = data.dataset.from_core_nodes([{"samples": latents(4)}], [SUBJECT])

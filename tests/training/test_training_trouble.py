@@ -407,6 +407,21 @@ def test_stop_and_keep_before_the_first_step_is_a_sentence_and_no_file(pack, tra
     assert not [path for path in output_folder.rglob("*") if path.is_file()]
 
 
+def test_sample_pictures_of_a_run_without_a_step_go_with_it(pack, train, model, output_folder, monkeypatch):
+    t = pack.nodes.training
+    save, seen = t.monitoring.sample_pictures.Samples.save, []
+
+    def then_stop(*given):
+        save(*given)
+        seen.extend(path.name for path in output_folder.rglob("*.png"))
+        t.stop_and_keep.request_stop("", "1")
+
+    monkeypatch.setattr(t.monitoring.sample_pictures.Samples, "save", then_stop)
+    with pytest.raises(RuntimeError, match="Stopped before the first step"):
+        train(model, 4, prompts=caption(7), samples=t.plan.recipe.SamplePlan(steps=1))
+    assert seen == ["step_00000000_1.png"] and not list((output_folder / "training").iterdir())
+
+
 def test_any_error_in_a_step_tells_what_was_kept(pack, train, model, monkeypatch):
     calls, backward = [], pack.nodes.training.step.session.backward
 

@@ -6,6 +6,8 @@ import torch
 from ...charts.chart_types.contact_sheet import Cell, sheet, thumbnail
 from ...charts.drawing.draw import render
 from ...charts.drawing.theme import LIGHT
+from ...training.disk.checkpoint import shown
+from ..cut_short import CANCELLED, told
 from .before_after import diversity, mean_change
 from .critic_training_run import CriticTrainingRequest, CriticTrainingResult
 
@@ -22,11 +24,10 @@ def report(run: CriticTrainingResult, request: CriticTrainingRequest) -> str:
             f"- Way: {goal.method}" + (f", K = {goal.last_steps}" if goal.method.startswith("DRaFT") else "")
             + f"; pictures seen through {goal.decoder.name}",
             *_losses(session, goal),
-            f"- Distance from the start: {session.distance:.2g} (mean square of the predicted latents in the last "
-            f"step's pictures); {_moved(session)}",
+            f"- Distance from the start: {_distance(session)}{_moved(session)}",
             f"- Trained: {len(session.adapters.layers)} layers, {session.adapters.flat.numel():,} parameters, rate "
             f"{session.settings.learning_rate:.3g}",
-            f"- File: {run.path}",
+            f"- File: {shown(run.path)}",
             f"- For resume: {run.run}",
             *(f"- {note}" for note in [*session.notes, *session.memory.notes, *session.dataset.notes])]),
         f"Rewarded:\n{goal.reward}",
@@ -57,9 +58,10 @@ def _losses(session, goal):
 
 def _before_and_after(run, request):
     if not run.after:
-        return ["Not measured after the training" + (", because it was cancelled." if run.before else ".")]
+        why = {CANCELLED: ", because it was cancelled"}.get(run.cut, f": {run.cut}") if run.before else ""
+        return [f"Not measured after the training{why}."]
     notes = [] if len(run.after) == len(run.before) else [
-        f"Cancelled after {len(run.after)} of {len(run.before)} pictures were judged once more."]
+        told(run.cut, len(run.after), len(run.before), "pictures", "judged once more")]
     rows = ["| pictures | number | reward before | after | score before | after |", "|---|---:|---:|---:|---:|---:|"]
     for name, held in (("trained on", False), ("held out", True)):
         pairs = _pairs(run, held)
@@ -118,6 +120,12 @@ def _pairs(run, held):
 
 def _mean(side, name):
     return f"{statistics.mean(getattr(each, name) for each in side):.1f}"
+
+
+def _distance(session):
+    """Of the last step's pictures, where this run has made one."""
+    return "" if session.seen is None else (
+        f"{session.distance:.2g} (mean square of the predicted latents in the last step's pictures); ")
 
 
 def _moved(session):

@@ -1,5 +1,5 @@
 """Training with the critic: from a LoRA and prompts to a LoRA, its file, and pictures before and after."""
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import comfy.lora_convert
@@ -30,7 +30,8 @@ from ...training.plan.settings import Settings
 from ...training.step.retry import attempt
 from ...training.step.selfcheck import SelfCheck, self_check
 from ...training.stop_and_keep import stoppable
-from ...training.training_run import note_branch
+from ...training.training_run import note_branch, note_if_done
+from ..cut_short import CANCELLED, CUTS, why_it_ends
 from ..sampling import Sampling
 from .before_after import JudgedPicture, judge_picture
 from .critic_training_session import RewardGoal, RewardSession, TrainingSampler
@@ -60,8 +61,8 @@ class CriticTrainingRequest(NamedTuple):
 
 
 class CriticTrainingResult(NamedTuple):
-    """before, after: the same pictures; after has those that a cancel left time for, none where it ended the training.
-    """
+    """before, after: the same pictures; after has those that were judged before `cut` ended it, none where a cancel
+    ended the training. cut: as why_it_ends says it, "" for a whole run."""
     session: RewardSession
     tensors: dict[str, torch.Tensor]
     path: str
@@ -69,6 +70,7 @@ class CriticTrainingResult(NamedTuple):
     before: list[JudgedPicture]
     after: list[JudgedPicture]
     cancelled: bool
+    cut: str = ""
 
     @property
     def loss_map(self) -> dict:
@@ -126,11 +128,21 @@ def train(model, request: CriticTrainingRequest, progress: RewardProgress, team=
             path = _kept(checkpoints, cancelled)
             session.notes += [] if cancelled else group_report.notes(session, team, gain)
         after = []
-        if not cancelled:
-            with suppress(CANCEL):              # the training is done by then
-                _judge_pictures(after, session, request, sampling, progress, "after")
-                progress.say(f"{session.step} steps done")
-        return CriticTrainingResult(session, session.tensors(), path, checkpoints.run, before, after, cancelled)
+        cut = CANCELLED if cancelled else _judge_again(after, session, request, sampling, progress)
+        return CriticTrainingResult(session, session.tensors(), path, checkpoints.run, before, after, cancelled, cut)
+
+
+def _judge_again(after, session, request, sampling, progress) -> str:
+    """Why it ended before all were judged, "" where it did not: the training is done and saved by then."""
+    try:
+        _judge_pictures(after, session, request, sampling, progress, "after")
+        progress.say(f"{session.step} steps done")
+    except CUTS as error:
+        why = why_it_ends(error)
+        if not why:
+            raise
+        return why
+    return ""
 
 
 def _followed(session, progress, stop_requested) -> CriticTrainingResult:
@@ -193,6 +205,7 @@ def _prompts(sampling, model, batch_size):
 def _train_steps(session, checkpoints, progress, stop_requested, gain) -> bool:
     """Steps until the last one, until someone asks to stop, or until a cancel, which is True."""
     steps, every = session.settings.steps, session.settings.recipe.checkpoints.every
+    note_if_done(session)
 
     def one_step():
         with session.training():

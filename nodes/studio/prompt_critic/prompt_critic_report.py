@@ -50,7 +50,7 @@ def report(search: PromptSearch, rubric: Rubric, reference: Reference) -> str:
             "that tradition, not beauty. Every revision was drawn on the same seeds and kept only where the score "
             "rose by more than the margin and by two standard errors over the seeds."
             + (" With one seed there is no error to compare with." if seeds == 1 else ""))
-    best = "\n".join(["### The best", "", f"> {candidate.prompt}", "", *_rest(candidate)])
+    best = "\n".join(["### The best", "", *_quoted(candidate.prompt), "", *_rest(candidate)])
     return "\n\n".join([lead, what, *what_counts.left_out(rubric, reference), best, *_fresh(search),
                         *(_told(number, each) for number, each in enumerate(search.rounds, 1)),
                         f"Ended: {search.ended}."])
@@ -133,7 +133,7 @@ def _fresh(search: PromptSearch) -> list[str]:
 
 def _told(number: int, this: Round) -> str:
     said = this.answer.strip()[:QUOTED] or "(nothing)"
-    lines = [f"### Round {number}", "", *(f"> {line}" for line in said.splitlines()), ""]
+    lines = [f"### Round {number}", "", *_quoted(said), ""]
     if this.revision is None:
         return "\n".join([*lines, "Unreadable: no prompt and no number was found in this text. The prompt is kept."])
     lines += [f"Ignored: {', '.join(this.revision.ignored)}.", ""] if this.revision.ignored else []
@@ -144,9 +144,13 @@ def _told(number: int, this: Round) -> str:
     return "\n".join([*lines, "| tried | made with | score | rise | |", "|---|---|---:|---:|---|", *rows, *end])
 
 
+def _quoted(text: str) -> list[str]:
+    return [f"> {line}" for line in text.splitlines() or [""]]
+
+
 def _trial(trial: Trial) -> str:
     error = "" if trial.gain.error is None else f" ± {trial.gain.error:.1f}"
-    prompt = trial.candidate.prompt.replace("|", "\\|")
+    prompt = " ".join(trial.candidate.prompt.split()).replace("|", "\\|")     # of one line, as a table needs it
     return (f"| {'in full' if trial.share == 1 else 'halved'} | {prompt} ({_numbers(trial.candidate)}) | "
             f"{trial.judged.score:.1f} | {trial.gain.mean:+.1f}{error} | "
             f"{'accepted' if trial.accepted else 'rejected'} |")

@@ -12,7 +12,7 @@ from ...charts.drawing.draw import render
 from ...charts.drawing.theme import LIGHT
 from ...critique.report import what_counts
 from ...critique.report.critique_report import tradition
-from ..cut_short import CANCELLED
+from ..cut_short import CANCELLED, told
 from .block_tuning import Trial, TuningGoal, TuningResult
 
 ROWS = 10  # of the contact sheet
@@ -74,8 +74,8 @@ def _held_out(tuned: TuningResult, goal: TuningGoal) -> list[str]:
     notes = ["By this goal the pictures are best without the LoRA."] if best == "without the LoRA" else []
     notes += _spoiled(held_out.spoiled)
     if len(held_out.pictures) < len(goal.held_out_samples):
-        notes.append(f"Cancelled after {len(held_out.pictures)} of {len(goal.held_out_samples)} held-out pictures; "
-                     "these decided.")
+        notes.append(told(tuned.cut, len(held_out.pictures), len(goal.held_out_samples), "held-out pictures",
+                          "compared"))
     return ["\n".join(lines), *notes]
 
 

@@ -16,6 +16,7 @@ from ...shared.text_syntax import shorten
 
 VERSION = 1
 FORMAT = "bottega.state"
+SAMPLES = "samples"         # the folder of sample pictures in that of a run
 LAUNCH = "launch.txt"       # beside the states of a run that torchrun started: which job and which node wrote them
 
 
@@ -77,6 +78,15 @@ def remove_empty_run_folder(run: str) -> None:
     with suppress(OSError):
         if [each.name for each in folder.iterdir()] == [LAUNCH]:
             (folder / LAUNCH).unlink()
+        folder.rmdir()
+
+
+def remove_first_pictures(run: str) -> None:
+    """Takes the sample pictures of before the first step away again, of a run that made none."""
+    folder = state_folder(run) / SAMPLES
+    with suppress(OSError):
+        for path in folder.glob("step_00000000_*"):
+            path.unlink()
         folder.rmdir()
 
 

@@ -14,6 +14,7 @@ from . import trained_file
 from .checkpoint import (
     name_of,
     remove_empty_run_folder,
+    remove_first_pictures,
     resume_name,
     save_state,
     shown,
@@ -168,6 +169,7 @@ class Checkpoints:
         """Keeps LoRA and state of a run that was cancelled or failed; says where, and never raises itself."""
         self.session.forget_step()
         if not self.session.step:
+            remove_first_pictures(self.run)
             remove_empty_run_folder(self.run)
             return ""
         told = self._kept_lora()

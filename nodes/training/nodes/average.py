@@ -7,7 +7,7 @@ from ...lora.file.listed_names import file_names
 from ...lora.file.lora_files import listed_version
 from ..averaging.power_function_ema import LONGEST, SHORTEST
 from .dataset import Dataset
-from .ranges import check_length
+from .ranges import check_length, check_ranges
 from .recipe import Recipe
 
 LORAS = """Checkpoints of one training, one a line, as the loras folders list them; my_lora* takes all that fit. Their
@@ -81,6 +81,7 @@ class AverageCheckpoints(io.ComfyNode):
         from ..averaging.snapshots import found
         check_length("length", length, or_zero=False)
         check_length("kept_length", kept_length)
+        check_ranges(cls, {"first": first, "last": last, "rank": rank})
         if how == BEST and dataset is None:
             raise ValueError("dataset: expected pictures to measure the validation loss on, for how = best, got none.")
         snapshots, twice, told = found(file_names(loras, folder_paths.get_filename_list("loras")), first, last)

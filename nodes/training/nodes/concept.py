@@ -2,6 +2,7 @@
 from comfy_api.v0_0_2 import io
 
 from .dataset import Dataset
+from .ranges import check_ranges
 
 
 class Concept(io.ComfyNode):
@@ -39,6 +40,7 @@ class Concept(io.ComfyNode):
         from ..data.concept import preserving, slider
         if more is None and less is None and keep is None:
             raise ValueError("more, less, keep: expected at least one of them, got none.")
+        check_ranges(cls, {"strength": strength, "keep_weight": keep_weight})
         if more is not None or less is not None:
             dataset = slider(dataset, more, less, strength)
         if keep is not None:

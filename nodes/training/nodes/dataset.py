@@ -4,6 +4,7 @@ import folder_paths
 from comfy_api.v0_0_2 import io
 
 from ...shared.node_display import picture_and_text
+from .ranges import check_ranges
 
 Dataset = io.Custom("BOTTEGA_DATASET")
 
@@ -157,6 +158,7 @@ class TrainingSet(io.ComfyNode):
         from ..data.preparation import Preparation, prepare
         from ..data.training_set_report import contact_sheet, report, worst_sheet
         inputs = {name: _first(value) for name, value in inputs.items()}
+        check_ranges(cls, inputs)
         plan = Preparation(**{name: inputs[name] for name in Preparation._fields if name in inputs})
         found, notes = sources.settled(_first(folder) or "", _flat(images), captions or [], _flat(mask), _flat(before),
                                        inputs.get("default_caption", ""), inputs.get("regularisation_folder", ""),

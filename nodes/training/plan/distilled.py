@@ -28,15 +28,15 @@ ADAPTER = "a training adapter for it as base_lora"
 BESIDE = "the model without it, which the LoRA then works beside"
 DISTILLED = {
     "Flux.1 schnell": Distilled(("Flux",), "schnell", 4, instead=f"{ADAPTER}, or Flux.1 dev"),
-    "Flux.1 dev": Distilled(("Flux",), "flux1?.?dev", 20),
-    "Flux.1 Turbo, Hyper": Distilled(("Flux",), "flux.*(turbo|hyper)", 8, instead="Flux.1 dev"),
+    "Flux.1 dev": Distilled(("Flux",), r"^(?!.*(turbo|hyper(?!real))).*flux1?.?dev", 20),
+    "Flux.1 Turbo, Hyper": Distilled(("Flux",), "^(?=.*flux).*(turbo|hyper(?!real))", 8, instead="Flux.1 dev"),
     "Flux.2 klein": Distilled(("Flux2",), "klein(?!.*base)", 4, instead="Flux.2 klein base"),
     "Z-Image-Turbo": Distilled(("ZImage",), "turbo", 8, "res_multistep", instead=f"{ADAPTER}, or Z-Image"),
     "Krea 2 Turbo": Distilled(("Krea2",), "turbo", 8, instead="Krea 2"),
     "Qwen-Image Lightning": Distilled(("QwenImage",), "lightning", 4, instead=BESIDE),
     "SDXL Turbo": Distilled(("SDXL",), "turbo", 1, "euler_ancestral", instead="SDXL"),
     "SDXL Lightning": Distilled(("SDXL",), "lightning", 4, scheduler="sgm_uniform", instead="SDXL"),
-    "SDXL Hyper": Distilled(("SDXL",), "hyper", 8, scheduler="sgm_uniform", instead="SDXL"),
+    "SDXL Hyper": Distilled(("SDXL",), "hyper(?!real)", 8, scheduler="sgm_uniform", instead="SDXL"),
     "SDXL DMD2": Distilled(("SDXL",), "dmd2?", 4, "lcm", "sgm_uniform", "SDXL"),
     "LCM": Distilled(("SDXL", "SD15"), "lcm", 8, "lcm", "sgm_uniform", BESIDE),
     "SD3.5 large turbo": Distilled(("SD3",), "turbo", 4, instead="SD3.5 large"),

@@ -166,10 +166,47 @@ def test_cancel_and_resume_give_the_lora_of_a_run_that_was_never_cut(run, reques
     done = request_of(model, steps=5, method=refl, name="cut", resume="cut")
     again = run(model, done)
     assert same(again.tensors, whole.tensors) and again.session.seen is None
-    assert "**5 steps of 2 pictures**" in module("studio.critic_training.critic_training_report").report(again, done)
+    report = module("studio.critic_training.critic_training_report").report
+    told = report(again, done)
+    assert "**5 steps of 2 pictures**" in told and "- Distance from the start: the weights moved by " in told
+    assert "Nothing was trained: 5 steps were done before, and steps is 5. Set it higher to go on." in told
+    assert "- File: loras/cut.safetensors" in told and str(output_folder) not in told
+    assert "in the last step's pictures); the weights moved by " in report(more, done) and "Nothing was" not in report(
+        more, done)
     assert module("studio.critic_training.critic_training_report").contact_sheet(again).shape[0] == 1
     other = run(model, request_of(model, steps=5, method=refl, name="other", seed=4))
     assert not same(other.tensors, whole.tensors)
+
+
+@pytest.mark.parametrize("judged, words", [
+    (5, "**Ended after 1 of 4 pictures**, which were judged once more: memory was full (no room)."),
+    (4, "Not measured after the training: memory was full (no room).")])
+def test_full_memory_while_pictures_are_judged_again_costs_those_alone(run, request_of, output_folder, module,
+                                                                      monkeypatch, measured_small, judged, words):
+    from training_models import tiny_sd3
+    train, calls = module("studio.critic_training.critic_training_run"), []
+    judge = train.judge_picture
+
+    def full(*given):
+        calls.append(1)
+        if len(calls) > judged:
+            raise torch.OutOfMemoryError("no room.")
+        return judge(*given)
+
+    monkeypatch.setattr(train, "judge_picture", full)
+    model = tiny_sd3()
+    request = request_of(model, steps=1, seeds=1)._replace(sampling=request_of(model).sampling._replace(vae=Colours()))
+    done = run(model, request)
+    told = module("studio.critic_training.critic_training_report").report(done, request)
+    assert words in told and len(done.before) == 4 and len(done.after) == judged - 4 and not done.cancelled
+    assert [path.name for path in (output_folder / "loras").iterdir()] == ["critic.safetensors"]
+
+
+class Colours:
+    """Stands for a VAE: what it makes of latents does not matter."""
+
+    def decode(self, latent):
+        return torch.full((1, 64, 64, 3), 0.5)
 
 
 @pytest.mark.parametrize("changes, told", [

@@ -95,7 +95,7 @@ def test_a_cancel_after_the_last_step_keeps_the_whole_lora(host, starter, studio
 
 
 @pytest.mark.parametrize("call, told", [(3, "Not measured after the training, because it was cancelled."),
-                                        (4, "Cancelled after 1 of 2 pictures were judged once more.")])
+                                        (4, "Cancelled after 1 of 2 pictures; these were judged once more.")])
 def test_a_cancel_while_pictures_are_judged_again_keeps_the_lora_and_those_that_were(
         host, starter, studio, cancel_at, latent, output_folder, call, told):
     before = latent()

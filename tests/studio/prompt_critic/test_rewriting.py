@@ -87,6 +87,14 @@ def test_the_model_is_told_what_was_measured_and_what_failed(bench):
     assert f"Tried before, and not better:\n- {HARM} [cfg 3, steps 4]: -" in second
 
 
+def test_a_prompt_of_several_lines_is_one_row_of_the_table_and_quoted_whole(bench):
+    done = bench([answer(prompt=LIGHT.replace(", ", "\nBREAK\n"))], rounds=1)
+    row, = (line for line in done.report.splitlines() if line.startswith("| in full "))
+    assert "white background BREAK flat style" in row and row.count("|") == 6
+    best = done.search.best[0].prompt.splitlines()
+    assert all(f"> {line}\n" in done.report.partition("### Round 1")[0] for line in best)
+
+
 def test_a_critic_is_introduced_with_the_thesis_of_the_book(bench):
     done = bench(["?", "?"], rubric="@Dow")
     assert "You judge as Arthur Wesley Dow does in Composition: " in done.questions[0]

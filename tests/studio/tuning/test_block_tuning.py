@@ -232,16 +232,18 @@ def test_the_search_stops_early_when_nothing_gets_better(run):
 
 
 def test_full_memory_keeps_the_best_so_far_and_a_fault_of_the_program_is_raised(run, studio):
-    def end(error, at=4):
+    def end(error, at=4, **settings):
         def show(picture, done):
             if done == at:
                 raise error
-        return run(show=show)
+        return run(show=show, **settings)
 
     tuned, goal = end(MemoryError("no room"))
     said = studio("tuning.tuning_report").report(tuned, goal)
     assert "**Ended early (memory was full (no room)): the best of 3 weights" in said
     assert "it ended because memory was full (no room)." in said
+    late = studio("tuning.tuning_report").report(*end(MemoryError("no room"), 8, held_out=3, budget=4))
+    assert "**Ended after 1 of 3 held-out pictures**, which were compared: memory was full (no room)." in late
     for error, at in ((MemoryError(), 1), (AttributeError(), 4)):
         with pytest.raises(type(error)):
             end(error, at)

@@ -27,6 +27,9 @@ def settled(pack, patcher, distilled="automatic", base_lora="", **samples):
 @pytest.mark.parametrize("family, file, steps, cfg, sampler, scheduler", [
     ("Flux.1", "flux1-schnell-fp8.safetensors", 4, 1, "euler", "simple"),
     ("Flux.1", "flux1-dev.safetensors", 20, 1, "euler", "simple"),
+    ("Flux.1", "flux1-dev-turbo-fp8.safetensors", 8, 1, "euler", "simple"),
+    ("Flux.1", "Hyper-flux1-dev-16steps.safetensors", 16, 1, "euler", "simple"),
+    ("Flux.1", "flux1-dev-hyperrealism.safetensors", 20, 1, "euler", "simple"),
     ("Flux.2", "flux-2-klein-9b-fp8.safetensors", 4, 1, "euler", "simple"),
     ("Z-Image", "z_image_turbo_bf16.safetensors", 8, 1, "res_multistep", "simple"),
     ("SDXL", "sdxl_lightning_8step_unet.safetensors", 8, 1, "euler", "sgm_uniform"),
@@ -39,7 +42,8 @@ def test_samples_are_drawn_as_the_model_of_that_file_is_used(pack, family, file,
 
 
 @pytest.mark.parametrize("family, file", [("Flux.2", "flux-2-klein-base-9b.safetensors"), ("Z-Image", "z_image.sft"),
-                                          ("SD1.5", "flux-schnell.safetensors")])
+                                          ("SD1.5", "flux-schnell.safetensors"),
+                                          ("SDXL", "hyperrealism_xl_v3.safetensors")])
 def test_a_model_that_is_not_called_so_is_none(pack, family, file):
     settings, _, notes = settled(pack, model(family, file))
     assert settings.recipe.samples == pack.nodes.training.plan.recipe.SamplePlan() and not notes
@@ -56,6 +60,7 @@ def test_what_was_set_stays_and_the_samplers_are_the_host_s(pack):
 
 
 def test_the_report_warns_of_plain_training_and_hints_at_a_file_s_name(pack):
+    assert "Better train on Flux.1 dev" in settled(pack, model("Flux.1", "flux1-dev-turbo.safetensors"))[2][0]
     turbo = model("Z-Image", "z_image_turbo_bf16.safetensors")
     assert "training it as it is undoes that" in settled(pack, turbo)[2][0]
     assert "is called like Z-Image-Turbo" in settled(pack, turbo, "no")[2][0]
