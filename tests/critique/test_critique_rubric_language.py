@@ -86,6 +86,26 @@ def test_quotes_tell_the_column_from_the_criterion_of_the_same_name(parse):
     assert column.id == "Balance" and column.weight == 3 and column.reading.kind == "most"
 
 
+@pytest.mark.parametrize("before", ["Balance=high", "Balance -> 80; Balance=low", "P*=high", "Unity=low"])
+def test_the_later_reading_wins_with_the_measures_that_it_is_read_from(parse, before):
+    name = before.split("=")[0].split(" ->")[0]
+    for later in (f"{name}=typical", f"{name}=high", f"{name}=2 > 70"):
+        first, second = parse(later), parse(f"{before}; {later}")
+        assert second.criteria == first.criteria
+
+
+@pytest.mark.parametrize("text", ["Tilt=1; Balance=high", "Balance=high; Tilt=1"])
+def test_a_measure_is_taken_out_of_its_criterion_whichever_is_named_first(parse, text):
+    assert named(parse(text))["Balance"].columns == ("DCM distance", "Balance")
+
+
+@pytest.mark.parametrize("off", ["Emphasis=0; Symmetry=0", "Symmetry=0 high", "Emphasis=1; *=0"])
+def test_a_star_does_not_bring_back_by_name_what_was_switched_off(parse, off):
+    for name in ("Emphasis", "Symmetry"):
+        assert not named(parse(f"{off}; P*=1"))[name].asked
+    assert named(parse("Emphasis=1; P*=2"))["Emphasis"].asked and named(parse("Emphasis=0; P4=low"))["Emphasis"].asked
+
+
 def test_a_critic_brings_the_concepts_of_the_book(critique, parse):
     rubric = parse("Dynamics=3; @arnheim")
     assert [c.id for c in rubric.criteria] == [c.id for c in critique.rubric.critic_cards.card("arnheim").concepts]

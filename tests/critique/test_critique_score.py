@@ -83,6 +83,13 @@ def test_a_star_leaves_out_nothing_that_counted_and_says_what_it_does_not_count(
     assert left_out(parse("*=0; Symmetry=1; P1=high"), reference) == [] == left_out(parse(""), reference)
 
 
+def test_what_a_rubric_switches_off_counts_after_a_star_as_if_it_had_not(judged):
+    plain = {v.criterion.name: v.weight for v in judged("*=0; P*=1").verdicts}
+    for off in ("Symmetry=0", "Emphasis=0", "Emphasis=1; *=0", "Balance=high; P*=typical"):
+        assert {v.criterion.name: v.weight for v in judged(f"*=0; {off}; P*=1").verdicts
+                if v.criterion.name in plain} == plain
+
+
 def test_with_a_reference_a_star_says_what_it_leaves_out(critique):
     paintings, parse = critique.reference.distributions.paintings(), critique.rubric.rubric_language.parse
     own = paintings._replace(name="mine", quantiles={column: list(map(float, range(101)))

@@ -159,25 +159,28 @@ def _change(criterion: Criterion, statement: Statement, star: str) -> Criterion:
                          "which never counts; only what has less and more can")
     weight = (criterion.weight or 1.0) if statement.weight is None else statement.weight
     signals, reading, aiming = criterion.signals, criterion.reading, criterion.aiming
+    usual = criterion.usual or signals
     if statement.reading is not None:
-        signals, reading = tuple(signal._replace(reading=None) for signal in signals), statement.reading
-        aiming = bool(criterion.aimed) and reading.kind != "typical"
-        signals = criterion.aimed if aiming else signals
-    return criterion._replace(weight=weight, reading=reading, signals=signals, aiming=aiming, star=star,
-                              asked=criterion.asked or not star)
+        reading, aiming = statement.reading, bool(criterion.aimed) and statement.reading.kind != "typical"
+        signals = criterion.aimed if aiming else tuple(signal._replace(reading=None) for signal in usual)
+    return criterion._replace(weight=weight, reading=reading, signals=signals, usual=usual, aiming=aiming, star=star,
+                              asked=weight > 0 and (criterion.asked or not star))
 
 
 def _taken_out(column: str, statement: Statement, criteria: list[Criterion]) -> list[Criterion]:
     """The criteria with a column judged on its own, and no longer in those that it spoke for."""
-    alone = Criterion(column, column, "", (Signal(column),), asked=True,
-                      weight=1.0 if statement.weight is None else statement.weight,
+    weight = 1.0 if statement.weight is None else statement.weight
+    alone = Criterion(column, column, "", (Signal(column),), asked=weight > 0, weight=weight,
                       reading=statement.reading or TYPICAL)
-    def without(signals):
-        return tuple(signal for signal in signals if signal.column != column)
+    return [*(each if each.bipolar else _without(each, column) for each in criteria), alone]
 
-    others = [each if each.bipolar else each._replace(signals=without(each.signals), aimed=without(each.aimed))
-              for each in criteria]
-    return [*others, alone]
+
+def _without(criterion: Criterion, column: str) -> Criterion:
+    signals, aimed, usual = (tuple(signal for signal in each if signal.column != column)
+                             for each in (criterion.signals, criterion.aimed, criterion.usual))
+    aiming = criterion.aiming and bool(aimed)
+    return criterion._replace(signals=usual if criterion.aiming and not aiming else signals, aimed=aimed, usual=usual,
+                              aiming=aiming)
 
 
 def _column(name: str, statement: Statement, criteria: list[Criterion]) -> str:
