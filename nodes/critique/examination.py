@@ -167,6 +167,10 @@ def measure_columns(picture: Picture, depth: Tensor | None = None,
 
 def _changes(own, critique, request):
     # A depth map does not follow a crop, so space keeps its numbers: nothing of it is ever counted.
-    session = counterfactuals.EditSearch(own, critique, request.reference, lambda picture: {**critique.measures,
-                                     **measure_columns(picture)}, CANONICAL, request.step)
+    def remeasure(picture):
+        image = picture.rgb.movedim(1, -1).float() / 255
+        return {**critique.measures, **measure_picture(picture)[1],
+                **learned_measure(image, request.reference, request.rubric)}
+
+    session = counterfactuals.EditSearch(own, critique, request.reference, remeasure, request.step)
     return counterfactuals.counterfactuals(session)

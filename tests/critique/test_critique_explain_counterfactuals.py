@@ -23,11 +23,12 @@ def session(critique, rgb):
     median = {column: values[50] for column, values in reference.quantiles.items()}
 
     def remeasure(picture):
-        return {**median, **{column: critique.measures.MEASURES[column](picture).item() for column in cheap}}
+        measured = picture.at_longer_side(SIDE)
+        return {**median, **{column: critique.measures.MEASURES[column](measured).item() for column in cheap}}
 
     picture = critique.picture.planes.Picture(rgb)
     judged = critique.score.judge.judge(remeasure(picture), reference)
-    return critique.explain.counterfactuals.EditSearch(picture, judged, reference, remeasure, SIDE, lambda: None)
+    return critique.explain.counterfactuals.EditSearch(picture, judged, reference, remeasure, lambda: None)
 
 
 def criterion(session, name):
@@ -60,7 +61,8 @@ def test_what_is_found_moves_the_criterion_when_it_is_done_again(critique, sessi
     assert found
     for each in found:
         edit = next(edit for edit in critique.explain.edits.EDITS if edit.say(each.amount) == each.edit)
-        again = judge(session.remeasure(session.edited(edit, each.amount)), session.reference)
+        edited = critique.explain.counterfactuals.apply(session.picture, edit, each.amount)
+        again = judge(session.remeasure(edited), session.reference)
         assert points_of(again, criterion(session, name)) == pytest.approx(each.points[1])
         assert each.points[1] >= each.points[0] + 5
         assert again.score == pytest.approx(each.score[1]) and each.score[0] == session.critique.score
@@ -68,6 +70,28 @@ def test_what_is_found_moves_the_criterion_when_it_is_done_again(critique, sessi
             before, after = (next(v.points for v in c.verdicts if v.criterion.name == other)
                              for c in (session.critique, again))
             assert after - before == pytest.approx(change) and abs(change) >= 2
+
+
+def test_what_is_told_is_the_score_of_the_edited_picture_at_its_own_size_and_with_its_learned_score(
+        critique, rgb, monkeypatch, measured_small):
+    examination, module = critique.examination, critique.explain.counterfactuals
+    learned, paintings = critique.learned.learned_score, critique.reference.distributions.paintings()
+    reference = learned.with_learned(paintings, lambda image: 10 * image.mean().item(), learned.scale(0, 10))
+    rubric = critique.rubric.rubric_language.parse("learned=high")
+    own = critique.picture.planes.Picture(rgb.repeat_interleave(16, 2).repeat_interleave(16, 3))
+    every_side = next(edit for edit in critique.explain.edits.EDITS if "every side" in edit.say(0.25))
+    edited = module.apply(own, every_side, 0.25)
+
+    def judged(picture):
+        image = picture.rgb.movedim(1, -1).float() / 255
+        measures = examination.measure_picture(picture)[1] | examination.learned_measure(image, reference, rubric)
+        return critique.score.judge.judge(measures, reference, rubric)
+
+    monkeypatch.setattr(module, "counterfactuals", lambda search: search)
+    search = examination._changes(own, judged(own), examination.CritiqueRequest(reference, rubric))
+    assert max(edited.size) < 1024 == max(own.size)
+    told, true = search.judged(search.remeasure(edited)), judged(edited)
+    assert told.measures == true.measures and told.score == true.score != search.critique.score
 
 
 def test_what_cannot_be_reached_has_no_entry_and_every_try_is_a_step(critique, session):
@@ -105,8 +129,7 @@ def test_before_and_after_stand_beside_each_other(critique, session):
 def test_a_crop_that_leaves_too_little_is_no_answer(critique, session):
     narrow = session._replace(picture=critique.picture.planes.Picture(session.picture.rgb[..., :17, :]))
     crop = critique.explain.edits.EDITS[4]
-    assert narrow.edited(crop, 0.25) is None and critique.explain.counterfactuals.apply(
-        narrow.picture, crop, 0.25) is None
+    assert critique.explain.counterfactuals.apply(narrow.picture, crop, 0.25) is None
 
 
 def test_a_finding_reads_as_a_sentence(critique):

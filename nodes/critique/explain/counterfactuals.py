@@ -36,18 +36,13 @@ class Counterfactual(NamedTuple):
 
 
 class EditSearch(NamedTuple):
-    """What a search starts from; `remeasure` gives the measures of an edited picture by column, at `side` pixels."""
+    """What a search starts from; `remeasure` gives the measures of an edited picture by column, as its critique has
+    them."""
     picture: Picture
     critique: Critique
     reference: Reference
     remeasure: Callable[[Picture], dict[str, float]]
-    side: int
     step: Callable[[], None]
-
-    def edited(self, edit: Edit, amount: float) -> Picture | None:
-        """The picture after an edit, at the size of the reference; None where nothing measurable is left."""
-        changed = apply(self.picture, edit, amount)
-        return changed and changed.at_longer_side(self.side)
 
     def judged(self, measures: dict[str, float]) -> Critique:
         return judge({**self.critique.measures, **measures}, self.reference, self.critique.rubric)
@@ -176,7 +171,7 @@ def _paintable(verdict) -> bool:
 def _measured(search: EditSearch, criterion: Criterion, edit: Edit, amount: float) -> Counterfactual | None:
     """The edit done to the picture itself, everything measured again."""
     search.step()
-    before, changed = search.critique, search.edited(edit, amount)
+    before, changed = search.critique, apply(search.picture, edit, amount)
     if changed is None:
         return None
     after = search.judged(search.remeasure(changed))

@@ -73,9 +73,9 @@ class Criterion(NamedTuple):
     `low` and `high` say what little and much of it look like. A bipolar criterion is a position between two poles and
     never counts. `asked` is set where a rubric names the criterion with a weight, so that leaving it out is an error.
     `aimed` are the signals that speak for it where a rubric wants more, less or a place of it, or names it though none
-    of its signals counts by itself; none: the same signals. `aiming` is set where a rubric does want that of it: the signals
-    are then the aimed ones and weigh alike; `usual` are those that it has otherwise, once a rubric has spoken of it.
-    `star` is the name with a star, such as P*, by which a rubric counts it.
+    of its signals counts by itself; none: the same signals. `aiming` is set where a rubric does want that of it: the
+    signals are then the aimed ones and weigh alike; `usual` are those that it has otherwise, once a rubric has spoken
+    of it. `star` is the name with a star, such as P*, by which a rubric counts it.
     `said` is what a critic says of little and of much of it, where `low` and `high` claim more than was measured.
     """
     id: str
