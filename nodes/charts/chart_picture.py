@@ -44,7 +44,7 @@ def _scene(parsed: Spec, rows, frame, theme):
     kept = known(parsed.chart_type.kind, columns, rows)
     if len(kept) < len(rows):
         notes = [*notes, f"{len(rows) - len(kept)} of {len(rows)} rows have no value there and are not drawn"]
-    drawn = form.draw(kept, frame._replace(h=frame.h - NOTE * len(notes)), theme, **columns)
+    drawn = form.draw(rows if form.ordered else kept, frame._replace(h=frame.h - NOTE * len(notes)), theme, **columns)
     return _noted(drawn, notes, frame, theme)
 
 

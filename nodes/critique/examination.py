@@ -95,7 +95,8 @@ def _evidence(picture: Picture, critique: Critique, request: CritiqueRequest) ->
     found = reasons.evidence(critique)
     if not request.heat:
         return found, exact(picture, found.column)
-    drawn = heat_map(picture, request.heat, step=request.step)
+    told = reasons.columns_told(critique).get(request.heat.id)
+    drawn = heat_map(picture, request.heat, step=request.step, told=told)
     return reasons.Evidence(drawn.column, found.first, drawn.exact, True), drawn
 
 

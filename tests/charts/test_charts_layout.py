@@ -129,6 +129,51 @@ CRITIQUES = json.dumps([{"score": 30.0 + i, "measures": {"Permutation entropy": 
                          "contributions": {"Line": 2.0 + i, "Shape": -3.0}} for i in range(2)])
 
 
+@pytest.mark.parametrize("spec", ["plane(by=picture)", "timeline(x=picture, y=score)",
+                                  "frame(rows=criteria); radar(label=name, value=points, by=picture)",
+                                  "frame(rows=criteria, picture=2); radar(label=name, value=points, by=picture)"])
+def test_what_is_drawn_by_picture_is_drawn_of_a_single_one_too(charts, spec):
+    record = json.loads(CRITIQUES)[0] | {"criteria": {name: {"points": 9.0} for name in ("Line", "Shape", "Value")}}
+    data = json.dumps([record] * (2 if "picture=2" in spec else 1))
+    assert charts.chart_picture.picture(data, spec, 512, 400, "light").shape[2] == 512
+
+
+def test_the_number_of_a_single_record_takes_no_column_s_place(charts):
+    read, record = charts.grammar.rows.read, '[{"picture": "mine", "a": {"b": 1}, "rows": [{"n": "x"}]}]'
+    assert read(record)[0]["picture"] == "mine"
+    assert list(read('[{"n": "x", "a": {"b": 1}}]')[0]) == ["n", "a.b", "picture"]
+    assert read(record, "rows") == [{"n": "x", "picture": "1"}]
+    assert [row["picture"] for row in read(CRITIQUES, "contributions", 2)] == ["2", "2"]
+
+
+def test_a_missing_value_opens_a_radar_and_moves_no_step(charts):
+    radar = importlib.import_module(f"{charts.__name__}.chart_types.radar")
+    assert radar._runs([1, 2, 3]) == [[1, 2, 3, 1]]
+    assert radar._runs([1, None, 3, 4]) == [[3, 4, 1]] and radar._runs([1, None, 3, None]) == []
+
+    def drawn(value):
+        rows = [{"n": n, "v": v, "r": r} for r, values in (("x", [50, 60, 70]), ("y", [40, value, 80]))
+                for n, v in zip("abc", values, strict=True)]
+        return charts.chart_picture.picture(json.dumps(rows), "radar(label=n, value=v, by=r)", 800, 600, "light")
+
+    middle = [drawn(value)[0, 250:330, 360:440] for value in (None, 0)]
+    assert (middle[0] - middle[1]).abs().max() > 0.1        # no dot at the middle
+
+    def points(values):
+        scene = charts.chart_types.loss([{"l": value} for value in values], charts.grammar.frame.Frame(),
+                                        charts.drawing.theme.LIGHT, "l")
+        lines = (mark.look["points"] for mark in flat(scene) if mark.kind == "line")
+        return next(found for found in lines if len(found) == 3)
+
+    def flat(node):
+        return [node, *(each for child in node.children for each in flat(child))]
+
+    first, second, last = (x for x, _ in points([5.0, 4.0, None, None, 1.0]))
+    assert last - first == pytest.approx(4 * (second - first))
+    words = '{"loss": [5, 4, null, null, 1]}'
+    assert charts.chart_picture.picture(words, "loss()", 480, 320, "light").shape[2] == 480
+
+
 def test_what_is_nested_in_a_record_becomes_its_columns(charts):
     rows = charts.grammar.rows.read(CRITIQUES)
     assert [row["picture"] for row in rows] == ["1", "2"] and rows[1]["measures.Statistical complexity"] == 1.1

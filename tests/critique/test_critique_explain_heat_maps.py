@@ -1,5 +1,6 @@
 """Heat maps: they sum to their measure, agree with captum, delete better than chance and find what was planted."""
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,6 +124,30 @@ def test_a_criterion_is_mapped_by_a_sum_where_it_has_one_and_by_occlusion_elsewh
     hidden = critique.explain.heat_maps.heat_map(picture, criterion_of(critique, "Slope Redies"), cells=3,
                                     step=lambda: steps.append(1))
     assert not hidden.exact and hidden.plane.shape == (3, 3) and len(steps) == 9
+
+
+def test_the_map_of_a_criterion_shows_what_its_reason_names_where_that_has_places(critique, crops, measured_small):
+    picture, heat_maps = critique.picture.planes.Picture(crops[0]), critique.explain.heat_maps
+    criteria = {criterion.id: criterion for criterion in critique.rubric.default_rubric.RUBRIC}
+    for name, told, shown in (("E1", None, "Edge density"), ("E1", "1st-order EOE", "1st-order EOE"),
+                              ("P3", "std S channel", "std S channel"), ("P8", "2nd-order EOE", "Color entropy")):
+        assert heat_maps.heat_map(picture, criteria[name], told=told).column == shown
+    image = crops[0][:1].permute(0, 2, 3, 1) / 255
+    request = critique.examination.default_request()._replace(drawn=False)
+    reasons = critique.explain.reasons.columns_told(critique.examination.criticise(image, request).critique.critique)
+    with_places = {name: column for name, column in reasons.items() if column in heat_maps.EXACT}
+    assert with_places
+    for name, column in with_places.items():
+        asked = request._replace(heat=next(each for each in request.rubric.criteria if each.id == name))
+        assert critique.examination.criticise(image, asked).critique.evidence.column == column
+
+
+def test_the_page_names_the_criteria_whose_map_takes_long(critique):
+    file = Path(__file__).resolve().parents[2] / "docs" / "measures.md"
+    page = " ".join(file.read_text(encoding="utf-8").split())
+    slow = [criterion.name for criterion in critique.rubric.default_rubric.RUBRIC if not {*criterion.columns} & {
+        *critique.explain.heat_maps.EXACT} and {*criterion.columns} & {*critique.measures.MEASURES}]
+    assert f"{', '.join(slow[:-1])} and {slow[-1]} are mapped by hiding one place after another" in page
 
 
 def test_a_map_of_what_is_not_measured_is_refused(critique, crops):

@@ -16,11 +16,13 @@ from .waterfall import waterfall
 class ChartType(NamedTuple):
     """`draw(rows, frame, theme, **columns)` -> scene; `columns` it takes, each of kind "name", "number" or "any".
 
-    `usual` are the columns that other nodes give for an option, looked for before any that fits."""
+    `usual` are the columns that other nodes give for an option, looked for before any that fits. `ordered` forms are
+    given rows without a value too: the place of a row says something there."""
     draw: Callable
     columns: dict[str, str]
     optional: frozenset[str] = frozenset()
     usual: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    ordered: bool = False
 
 
 CHART_TYPES = {
@@ -29,7 +31,7 @@ CHART_TYPES = {
     "waterfall": ChartType(waterfall, {"label": "name", "value": "number"}),
     "palette": ChartType(palette, {"colour": "name", "share": "number"}),
     "blocks": ChartType(blocks, {"block": "name", "energy": "number"}),
-    "loss": ChartType(loss, {"value": "number", "by": "name"}, frozenset({"by"})),
+    "loss": ChartType(loss, {"value": "number", "by": "name"}, frozenset({"by"}), ordered=True),
     "timeline": ChartType(timeline, {"x": "any", "y": "number", "by": "name"}, frozenset({"by"}),
                      {"x": ("year", "seed", "picture"), "y": ("score",)}),
     "plane": ChartType(plane, {"entropy": "number", "complexity": "number", "by": "name"}, frozenset({"by"}),

@@ -15,7 +15,9 @@ FEWEST = 3
 
 
 def radar(rows, frame: Frame, theme: Theme, label: str, value: str, by: str | None = None) -> Node:
-    """One outline for each value of column `by`. Raises ValueError for fewer than three labels or negative values."""
+    """One outline for each value of column `by`, open where it has no value.
+
+    Raises ValueError for fewer than three labels or negative values."""
     rows = rows if by else numbered(rows, label)
     labels = list(dict.fromkeys(str(row[label]) for row in rows))
     if len(labels) < FEWEST:
@@ -60,10 +62,22 @@ def _web(count, flat, radius, theme) -> list[Node]:
 
 
 def _outline(rows, labels, label, value, scale, flat, radius, colour) -> Node:
+    """A dot for each label that these rows have, joined to the next one; nothing is drawn where they have none."""
     held = {str(row[label]): row[value] for row in rows}
-    points = [point(i, flat.h - scale(held.get(name, 0.0)), flat, radius) for i, name in enumerate(labels)]
-    dots = [place(x - 6, y - 6, scene.circle(6, colour)) for x, y in points]
-    return scene.layer([scene.line([*points, points[0]], colour, 4), *dots], 2 * radius, 2 * radius)
+    points = [point(i, flat.h - scale(held[name]), flat, radius) if name in held else None
+              for i, name in enumerate(labels)]
+    dots = [place(x - 6, y - 6, scene.circle(6, colour)) for x, y in filter(None, points)]
+    return scene.layer([*(scene.line(run, colour, 4) for run in _runs(points)), *dots], 2 * radius, 2 * radius)
+
+
+def _runs(points: list) -> list[list]:
+    """The points that follow one another around the circle: one closed run, or those between the gaps."""
+    if None not in points:
+        return [[*points, points[0]]]
+    gap, runs = points.index(None), [[]]
+    for each in points[gap:] + points[:gap]:
+        runs[-1].append(each) if each else runs.append([])
+    return [run for run in runs if len(run) > 1]
 
 
 def _numbers(scale, radius, size, theme) -> list[Node]:

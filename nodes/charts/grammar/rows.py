@@ -15,8 +15,8 @@ def read(data: str, inside: str | None = None, picture=None) -> list[dict[str, A
     """A list of objects; an object of equally long lists; or, with `inside`, the lists of that name in every record.
 
     An object inside a row gives a column for each of its entries, "measures.RMS contrast". Rows that were nested, or
-    have objects inside, carry the number of their record as `picture`, from 1, where there are several. With `inside`
-    an object gives a row `name`, `value` for each of its entries, and `picture` takes one record.
+    have objects inside, carry the number of their record as `picture`, from 1. With `inside` an object gives a
+    row `name`, `value` for each of its entries, and `picture` takes one record.
     Raises ValueError with one sentence for anything else."""
     try:
         found = json.loads(data)
@@ -74,8 +74,17 @@ def _record(row, number: int, count: int) -> dict:
     row = _row(row, number)
     nested = {name: inner for name, inner in row.items() if isinstance(inner, Mapping)}
     flat = {name: value for name, value in row.items() if name not in nested}
-    tag = {"picture": str(number)} if nested and count > 1 else {}
-    return {**tag, **flat, **{f"{name}.{key}": value for name, inner in nested.items() for key, value in inner.items()}}
+    wide = {**flat, **{f"{name}.{key}": value for name, inner in nested.items() for key, value in inner.items()}}
+    return _tagged(wide, number, count, first=True) if nested else wide
+
+
+def _tagged(row: dict, number: int, count: int, first: bool = False) -> dict:
+    """A row with the number of its record. Of a single record the number comes last and gives way to a column of that
+    name, so that a chart which looks for columns finds the row's own ones."""
+    tag = {"picture": str(number)}
+    if count == 1:
+        return {**row, **({} if "picture" in row else tag)}
+    return {**tag, **row} if first else {**row, **tag}
 
 
 def _row(row, number: int) -> dict:
@@ -113,13 +122,13 @@ def _nested(found, inside: str, picture) -> list[dict]:
             raise ValueError(f"spec: picture expected a number from 1 to {len(records)}, got {picture!r}")
         records = records[picture - 1:picture]
     rows = []
-    for number, record in enumerate(records, 1):
+    for number, record in enumerate(records, picture or 1):
         if not isinstance(record, Mapping) or inside not in record:
             has = listed(record) if isinstance(record, Mapping) else type(record).__name__
             raise ValueError(f"spec: rows expected a name inside every record of data, got "
                              f"{shorten(repr(inside), 48)}; record {number} has {has}")
-        tag = {"picture": str(number)} if len(records) > 1 else {}
-        rows += [{**_row(row, i), **tag} for i, row in enumerate(_inner(record[inside], inside, number), 1)]
+        rows += [_tagged(_row(row, i), number, len(records))
+                 for i, row in enumerate(_inner(record[inside], inside, number), 1)]
     return rows
 
 

@@ -48,14 +48,15 @@ def ends(column: str) -> tuple[str, str]:
 
 
 def heat_map(picture: Picture, criterion: Criterion, cells: int = HIDDEN_CELLS,
-             step: Callable[[], None] = lambda: None) -> HeatMap:
-    """The heat map of a criterion of one picture, of its first column that is a sum over places.
+             step: Callable[[], None] = lambda: None, told: str | None = None) -> HeatMap:
+    """The heat map of a criterion of one picture: of the column that words name, `told`, where that is a sum over
+    places, else of its first column that is.
 
     Where none is, the first one is mapped by occlusion, which measures the picture again for every cell: seconds for
     most, half a minute for 2nd-order EOE. `step` is called after each of them. Raises ValueError where nothing of the
     criterion can be mapped.
     """
-    column = mapped(criterion.name, criterion.columns)
+    column = told if told in EXACT else mapped(criterion.name, criterion.columns)
     if column in EXACT:
         return exact(picture, column)
     return HeatMap(column, occlusion(picture, MEASURES[column], cells, step), False)
