@@ -2,6 +2,7 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import comfy.model_management
@@ -15,7 +16,9 @@ from .averaging.average import EMA, MEAN, POST_HOC, Averaged, Weighted, average,
 from .averaging.power_function_ema import LONGEST
 from .averaging.snapshots import Snapshot
 from .data.dataset import TEXT, TrainingSet, outlines
+from .model.base_lora import load_base_lora
 from .model.loading import check_sizes, check_videos, load, load_for_training
+from .plan.experts import for_expert
 from .plan.families import settle
 from .plan.recipe import Recipe
 from .plan.settings import Settings
@@ -28,6 +31,8 @@ LAST = "last checkpoint"
 LENGTHS = (0.02, 0.05, 0.1, 0.15, 0.2, LONGEST)
 EVENLY = 0.2887     # the length at which every step counts alike: where the mean stands in the chart
 ROWS = 4
+NO_SEED = ("The files do not tell the seed of their training, so the noise is not that of its own validation: compare "
+           "these losses with each other, and not with those of the training.")
 
 
 class Choice(NamedTuple):
@@ -54,11 +59,14 @@ class Judge:
         """Raises ValueError for a data set that the model does not take, or that is of pairs or of a concept."""
         self.dataset, self.clip = held.dataset, clip
         _check(held, model)
-        patcher, settings, _ = for_prediction(model, Settings(1, ROWS, 0.0, 0, seed, held.recipe), self.dataset)
+        settings = for_expert(Settings(1, ROWS, 0.0, 0, seed, held.recipe), model).settings
+        patcher, settings, _ = for_prediction(model, settings, self.dataset)
         self.patcher = load_for_training(patcher, self.dataset, ROWS)
         sampling = self.patcher.get_model_object("model_sampling")
         recipe = settle(settings, model.model, prediction_kind(sampling) == "flow")[0].recipe
         self.denoiser = Denoiser(self.patcher, recipe.guidance)
+        base_lora = load_base_lora(recipe.base_lora, self.patcher)
+        self.beside = base_lora.on if base_lora else nullcontext
         chosen = held_out(list(outlines(self.dataset.samples)), held.pictures)
         samples = [self.denoiser.encode(self.dataset.samples[i]) for i in chosen]
         self.knows_words = all(TEXT in sample.conds.options for sample in samples)
@@ -66,13 +74,18 @@ class Judge:
                                      recipe.validation.quantiles, seed)
 
     def loss(self, tensors: dict[str, Tensor]) -> float:
-        """Raises ValueError for one that is no finite number, among which none is the lowest."""
+        """Raises ValueError for one that is no finite number, among which none is the lowest, and MemoryError where
+        one picture has no room."""
         clip = self.clip if self.knows_words else None
         model, encoders, result = apply_lora(self.patcher, clip, LoraFile(tensors, {}), 1.0, 1.0, ())
         load(model, self.dataset, ROWS)
         self.denoiser.clip = None if encoders is clip else encoders
         self.left_out |= bool(result.unused)
-        found = self.validation.measure(0, ROWS).loss
+        with self.beside():
+            measured = self.validation.measure_if_it_fits(0, ROWS)
+        if measured is None:
+            raise MemoryError("dataset: memory is full with one picture in a pass; smaller pictures may fit.")
+        found = measured.loss
         if not math.isfinite(found):
             raise ValueError("loras: expected checkpoints with which the model gives finite numbers, got the "
                              f"validation loss {found}. Set last before the step where the training broke.")
@@ -121,7 +134,8 @@ def compare(held: Held, snapshots: Sequence[Snapshot], length: float, kept_lengt
     """Measures every choice. Raises what Judge raises, and ValueError without a model. Honours Cancel in between."""
     if model is None:
         raise ValueError("model: expected the model that was trained on, to measure the validation loss on, got none.")
-    judge = Judge(model, clip, held, _seed_of(snapshots[-1]))
+    seed = _seed_of(snapshots[-1])
+    judge = Judge(model, clip, held, seed or 0)
     every, rows, best = choices(snapshots, length, kept_length), [], None
     bar = comfy.utils.ProgressBar(len(every))
     for name, own, chosen in every:
@@ -131,10 +145,10 @@ def compare(held: Held, snapshots: Sequence[Snapshot], length: float, kept_lengt
         best = made if rows[-1].loss <= min(row.loss for row in rows) else best
         bar.update(1)
     last, rows = rows[0], sorted(rows, key=lambda row: row.loss)
-    return Compared(rows, best, _report(rows, last, judge))
+    return Compared(rows, best, _report(rows, last, judge, [] if seed is not None else [NO_SEED]))
 
 
-def _report(rows: Sequence[Choice], last: Choice, judge: Judge) -> str:
+def _report(rows: Sequence[Choice], last: Choice, judge: Judge, notes: Sequence[str] = ()) -> str:
     gain = 1 - rows[0].loss / last.loss
     below = "no average is below it" if rows[0] == last else f"{gain:.2%} below the last checkpoint"
     said = (f"**Lowest validation loss: {rows[0].name}**, {rows[0].loss:.6f} on {len(judge.validation.samples)} "
@@ -143,10 +157,11 @@ def _report(rows: Sequence[Choice], last: Choice, judge: Judge) -> str:
                "Training Set.")
     lines = [f"| {row.name} | {row.loss:.6f} | {row.loss / last.loss - 1:+.2%} |" for row in rows]
     table = "\n".join(["| average | validation loss | against the last |", "|---|---:|---:|", *lines])
-    return "\n\n".join([said, *([missing] if judge.left_out else []), table])
+    return "\n\n".join([said, *([missing] if judge.left_out else []), *notes, table])
 
 
-def _seed_of(snapshot: Snapshot) -> int:
-    """Of the training, so that the noise is that of its own validation."""
+def _seed_of(snapshot: Snapshot) -> int | None:
+    """Of the training, so that the noise is that of its own validation; None where the file does not say it."""
     written = header(snapshot.path).get("ss_seed", "")
-    return int(written) if written.isascii() and written.isdigit() and len(written) < 20 else 0
+    number = int(written) if written.isascii() and written.isdigit() and len(written) <= 20 else None
+    return None if number is None or number >= 2**64 else number

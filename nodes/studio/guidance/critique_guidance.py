@@ -8,7 +8,7 @@ from torch import Tensor
 from ...shared.host_capabilities import require
 from ..gradient.latent_decoder import Decoder
 from ..gradient.reward import Reward
-from .early_push import Push, push
+from .early_push import NOT_UNDER, Push, push
 from .reward_gradient import RewardSlope, norm, per_picture, reward_slope
 from .sampler_position import follow, lies_between
 
@@ -151,7 +151,7 @@ def report(reward: Reward, decoder: Decoder, settings: GuidanceSettings) -> str:
     if settings.pushes:
         parts.append(f"Each step from {PUSH_START:.0%} to {settings.push_end:.0%} pushes the noisy latent by "
                      f"{settings.push:.1%} of its norm, along the gradient through the model; such a step takes more "
-                     "than twice as long.")
+                     f"than twice as long. {NOT_UNDER}")
     parts.append(f"Steered:\n{reward}")
     if reward.left_out:
         parts.append("Not steered:\n" + "\n".join(f"* {why}" for why in reward.left_out))

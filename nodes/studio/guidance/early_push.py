@@ -36,6 +36,7 @@ KEY = "bottega_push"
 NO_ADAPTERS = SimpleNamespace(layers={})
 NOT_CHECKED = ("push: the gradient of this model is not compared with a plain reference, because memory is too short "
                "to compute it twice; the push uses it as it is.")
+NOT_UNDER = "Under a noise mask, as for inpainting, and with the sampler lcm no push is made."
 _checked = weakref.WeakSet()     # networks whose gradient was found right
 
 
@@ -64,7 +65,8 @@ class Pushes(NamedTuple):
     def __call__(self, executor, noisy: Tensor, timestep: Tensor, model_options=None, seed=None):
         due = [part for part in self.parts
                if lies_between(timestep, part.last, part.first, model_options, with_low=False)]
-        if not due:
+        wanted = ((model_options or {}).get("transformer_options") or {}).get(KEY, True)
+        if not due or not wanted:
             return executor(noisy, timestep, model_options, seed)
         comfy.model_management.throw_exception_if_processing_interrupted()
 
@@ -72,9 +74,21 @@ class Pushes(NamedTuple):
             return executor(own, timestep.clone(), _options(model_options), seed)
 
         clean, directions = predict_with_gradients(predict, noisy, due, executor.class_obj.model_patcher)
-        # The sampler goes on from this very tensor: it has no other door for a change of what it holds.
+        # The sampler goes on from this very tensor (if not, see _without_what_is_forgotten): it has no other door for a
+        # change of what it holds.
         noisy.copy_(moved_along(noisy, directions, [part.share for part in due]))
         return clean
+
+
+def _without_what_is_forgotten(executor, guider, sigmas, extra_args, callback, noise, latent_image=None,
+                               denoise_mask=None, *rest):
+    """A wrapper of the host around a sampler: no pushes where it would not go on from what is pushed. Under a mask the
+    host shows the model a mixture made anew, and lcm goes on from the prediction alone."""
+    function = getattr(getattr(executor.class_obj, "sampler_function", None), "__name__", "")
+    if denoise_mask is not None or function.startswith("sample_lcm"):
+        logging.warning("push: %s", NOT_UNDER)
+        extra_args["model_options"].setdefault("transformer_options", {})[KEY] = False
+    return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *rest)
 
 
 def moved_along(noisy: Tensor, directions: list[Tensor], shares: list[float]) -> Tensor:
@@ -171,3 +185,5 @@ def push(model, part: Push) -> None:
     others = [part for pushes in model.get_wrappers(WrappersMP.PREDICT_NOISE, KEY) for part in pushes.parts]
     model.remove_wrappers_with_key(WrappersMP.PREDICT_NOISE, KEY)
     model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, Pushes((*others, part)))
+    if not others:
+        model.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, _without_what_is_forgotten)

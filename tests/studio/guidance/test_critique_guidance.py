@@ -211,6 +211,26 @@ def test_without_a_push_nothing_changes_to_the_last_bit(loaded, draw, plain, gui
     assert torch.equal(draw(never, 2), plain)
 
 
+@pytest.mark.parametrize("sampler, mask", [("lcm", None), ("euler", 1.0)])
+def test_what_a_sampler_would_not_go_on_from_is_not_pushed_and_the_log_says_so(loaded, guided, studio, caplog, sampler,
+                                                                              mask):
+    import comfy.sample
+    push, noise = studio("guidance.early_push"), torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(5))
+    words, empty = loaded.encode("a red circle"), loaded.encode("")
+
+    def sampled(model, sampler=sampler, mask=mask):
+        with torch.inference_mode():
+            return comfy.sample.sample(
+                model, noise, 4, 1.0, sampler, "simple", words, empty, torch.zeros_like(noise), disable_pbar=True,
+                seed=5, noise_mask=None if mask is None else torch.full((1, 1, 64, 64), mask)).clone()
+
+    pushing = guided(loaded.model, start=0.5, end=0.5, push=0.1)
+    assert torch.equal(sampled(pushing), sampled(loaded.model))
+    assert caplog.messages.count(f"push: {push.NOT_UNDER}") == 1
+    assert (sampled(pushing, "euler", None) - sampled(loaded.model, "euler", None)).abs().max() > 0.1
+    assert caplog.messages.count(f"push: {push.NOT_UNDER}") == 1
+
+
 @pytest.fixture
 def pass_of(loaded, studio, parse, paintings):
     """(predict, noisy [2, ...], a Push): one pass of the starter as a push sees it, at sigma 0.9."""
