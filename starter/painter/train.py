@@ -150,8 +150,8 @@ def halved(net: torch.nn.Module) -> torch.nn.Module:
 class Run:
     """A model in training with all that a resumed run needs: optimisers, averaged weights, noise generator, step."""
 
-    def __init__(self, seed: int):
-        self.net, self.step = build(seed), 0
+    def __init__(self, seed: int, fine: float = 0.0):
+        self.net, self.step, self.fine = build(seed), 0, fine
         self.quick = halved(self.net)
         self.optimisers = optimisers(self.net)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
@@ -179,7 +179,10 @@ class Run:
         part.replace(path)
 
     def levels(self, count: int, shift: float) -> torch.Tensor:
+        """[count] shares of noise; a share `fine` of them is not shifted to the noisy end: marks are decided there."""
         u = torch.sigmoid(torch.randn(count, generator=self.generator))
+        if self.fine:
+            shift = torch.where(torch.rand(count, generator=self.generator) < self.fine, 1.0, shift)
         return (shift * u / (1 + (shift - 1) * u)).to(DEVICE)
 
     def learn(self, rate: float, picture, context, weight, pooled) -> float:
@@ -219,7 +222,7 @@ class Run:
 
 
 def train(options):
-    run, data, began, losses = Run(options.seed), Data(options.pool, options.seed), time.time(), []
+    run, data, began, losses = Run(options.seed, options.fine), Data(options.pool, options.seed), time.time(), []
     if options.resume.exists():
         run.load(options.resume)
     elif options.weights:
@@ -250,6 +253,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=5200)
     parser.add_argument("--until", type=int, help="stop after this many steps, before the schedule ends")
     parser.add_argument("--small", type=float, default=0.577, help="share of the steps at half the size")
+    parser.add_argument("--fine", type=float, default=0.0, help="share of the draws of noise that are not shifted up")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this long; a later call goes on")
     parser.add_argument("--rate", type=float, default=2e-3, help="for the matrices of the blocks")
     parser.add_argument("--seed", type=int, default=0)

@@ -64,13 +64,14 @@ def test_light_falls_from_the_side_that_is_named():
 
 
 def test_the_judge_accepts_what_is_painted_and_refuses_a_wrong_word():
+    """On pictures that it was not fitted on."""
     examiner, rng, accepted, refused = judge.Judge(), np.random.default_rng(1), [], []
     for seed in range(40):
-        picture, true = pictures.picture(2_000_000 + seed, media=scenes.MEDIA + scenes.HELD_OUT_MEDIA)
+        picture, true = pictures.picture(7_000_000 + seed, media=scenes.MEDIA + scenes.HELD_OUT_MEDIA)
         accepted.append(not examiner.wrong(picture, true))
         name, false = judge.changed(true, rng)
         refused.append(name in examiner.wrong(picture, false))
-    assert np.mean(accepted) >= 0.75 and np.mean(refused) >= 0.6, (np.mean(accepted), np.mean(refused))
+    assert np.mean(accepted) >= 0.85 and np.mean(refused) >= 0.8, (np.mean(accepted), np.mean(refused))
 
 
 def test_the_measures_are_those_of_the_pack_and_lie_among_the_paintings():
