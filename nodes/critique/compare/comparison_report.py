@@ -78,8 +78,13 @@ def _versions(found: Comparison) -> str:
     beside = "version 1" if found.refused else f"version {found.order[0] + 1}"
     return "\n".join([*rows, "", f"Light and colour in log-odds, 0 where nothing is held against a version; less than "
                       f"{light_and_colour.least():g} is no difference. Typicality is a place among the pictures of the "
-                      f"reference, 0 to 100; its change is from {beside}, and edits that leave a picture as it is move "
-                      f"it by up to {noise().typicality:.1f}."])
+                      f"reference, 0 to 100; its change is from {beside}, and {_typicality_noise(found)}."])
+
+
+def _typicality_noise(found: Comparison) -> str:
+    if not found.reference.is_paintings:
+        return "how far edits that leave a picture as it is move it is known among the paintings alone"
+    return f"edits that leave a picture as it is move it by up to {noise().typicality:.1f}"
 
 
 def _why(found: Comparison) -> list[str]:
@@ -101,7 +106,8 @@ def _criteria(found: Comparison) -> str:
     rows = differences.criteria(found)
     if not rows:
         return "The rubric holds positions between opposites only; the measures are below."
-    return "\n".join(["### What differs, by criterion", "", f"Points, 0 to 100. Noise: {_neutral()}", "",
+    usual = _neutral() if found.reference.is_paintings else "not known of points among these pictures."
+    return "\n".join(["### What differs, by criterion", "", f"Points, 0 to 100. Noise: {usual}", "",
                       *_table("criterion", [(row.name, f"{row.low:.0f}", f"{row.high:.0f}", f"{row.range:.0f}",
                                              None if row.noise is None else f"{row.noise:.0f}", row) for row in rows])])
 

@@ -1,9 +1,11 @@
 """What differs between versions, criterion by criterion and measure by measure, beside the noise of neutral edits."""
 from typing import NamedTuple
 
-from ..rubric.default_rubric import default
+from ..reference.distributions import Reference
+from ..rubric.criteria import TYPICAL
+from ..score.judge import judge
 from .neutral_noise import noise
-from .versions import Comparison
+from .versions import Comparison, Version
 
 
 class Difference(NamedTuple):
@@ -35,17 +37,27 @@ class Difference(NamedTuple):
 def criteria(found: Comparison) -> list[Difference]:
     """Of the points of every criterion, 0..100, in the order of the rubric.
 
-    The noise is that of the default rubric's criteria; a criterion that a rubric asks for otherwise has none."""
-    usual = {criterion.id: criterion for criterion in default().criteria}
+    The noise is that of the default rubric's criteria among the paintings: a criterion that a rubric asks for
+    otherwise, or reads from other measures, has none, nor has any among other pictures."""
+    usual = [_usual(version, found.reference) for version in found.versions]
     rows = []
     for place, verdict in enumerate(found.versions[0].critique.verdicts):
         points = [each.critique.verdicts[place].points for each in found.versions]
         if None not in points:
-            known = usual.get(verdict.criterion.id)
-            alike = known is not None and known.reading == verdict.criterion.reading
+            alike = verdict.criterion.reading == TYPICAL and points == [
+                each.get(verdict.criterion.id) for each in usual]
             rows.append(_over(verdict.criterion.name, points, noise().criteria.get(verdict.criterion.id)
                               if alike else None))
     return rows
+
+
+def _usual(version: Version, reference: Reference) -> dict[str, float | None]:
+    """The points by the default rubric, by the ids of its criteria, where their noise is known."""
+    if not reference.is_paintings:
+        return {}
+    if version.critique.rubric.plain:
+        return {verdict.criterion.id: verdict.points for verdict in version.critique.verdicts}
+    return {verdict.criterion.id: verdict.points for verdict in judge(version.critique.measures, reference).verdicts}
 
 
 def columns(found: Comparison) -> list[Difference]:

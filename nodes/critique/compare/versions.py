@@ -32,10 +32,12 @@ class Comparison(NamedTuple):
     """The versions in the order they came; `order` are their places, the least spoiled first.
 
     Versions that do not differ from the best keep the order they came in. `refused` is why light and colour were not
-    read, "" where they were; where they were not all keep it."""
+    read, "" where they were; where they were not all keep it. `reference` are the pictures that they were placed
+    among."""
     versions: list[Version]
     order: list[int]
     refused: str
+    reference: Reference
 
     @property
     def best(self) -> Version:
@@ -76,7 +78,8 @@ def compare(pictures: Sequence[Tensor], reference: Reference, rubric: Rubric | N
     refused = (different_picture(sizes, measures)
                or unknown_kind([each.picture for each in versions], [each.light for each in versions]))
     places = list(range(len(versions)))
-    return Comparison(versions, places if refused else least_spoiled_first([each.light for each in versions]), refused)
+    order = places if refused else least_spoiled_first([each.light for each in versions])
+    return Comparison(versions, order, refused, reference)
 
 
 def least_spoiled_first(readings: Sequence[Reading]) -> list[int]:

@@ -138,6 +138,27 @@ def test_a_rubric_of_positions_alone_compares_by_measures(critique, landscape):
     assert json.loads(told["data"])[0]["score"] is None and json.loads(told["data"])[0]["typicality"] > 0
 
 
+def test_the_noise_of_points_is_known_among_the_paintings_and_by_their_measures_alone(compare, critique, landscape):
+    parse, brighter = critique.rubric.rubric_language.parse, DAMAGE["oversaturated"](landscape)
+
+    def known(both):
+        return {row.name for row in compare.differences.criteria(both) if row.noise is not None}
+
+    plain = found(compare, critique, landscape, brighter)
+    usual, report = known(plain), compare.comparison_report.write(plain)
+    assert {"Colour richness", "Symmetry"} <= usual and "move it by up to" in report and "95 % of edits" in report
+    for rubric, lost in (("Balance=2", set()), ("Color entropy=1", {"Colour richness", "Variety"}),
+                         ("RMS contrast=1", {"Value", "Contrast"}), ("Value=high", {"Value"})):
+        asked = found(compare, critique, landscape, brighter, rubric=parse(rubric))
+        assert known(asked) == usual - lost
+    own = critique.reference.distributions.paintings()._replace(name="mine", source="mine")
+    other = compare.versions.compare(images(landscape, brighter), own)
+    report = compare.comparison_report.write(other)
+    assert not known(other) and any(row.is_real for row in compare.differences.columns(other))
+    assert "known among the paintings alone" in report and "Noise: not known of points among these" in report
+    assert "95 % of edits" not in report
+
+
 def test_the_node_takes_a_batch_in_the_executor(host, critique):
     outputs, _ = host.run({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0x806040}},
