@@ -1,6 +1,5 @@
 """Several LoRAs as one value that nodes pass on, and their patches put on a model together."""
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -154,12 +153,14 @@ def joined_entries(components: Sequence[Component], how: Combination) -> list[En
     """As `entries`; where several LoRAs change one weight, and they are not just added, one entry that joins them."""
     if how.method == SUM:
         return entries(components)
-    layers = [[entry for entry in entries([component]) if not is_config(entry.patch)] for component in components]
-    keys = Counter(key for layer in layers for key in {entry.key for entry in layer})
-    alone = [entry for entry in entries(components) if keys[entry.key] < 2 or is_config(entry.patch)]
-    by_key = {key: [[host_row(entry) for entry in layer if entry.key == key] for layer in layers]
-              for key, count in keys.items() if count > 1}
-    return alone + [Entry(key, combined(how, key, filter(None, rows)), 1.0, 1.0) for key, rows in by_key.items()]
+    every, by_key = [entries([component]) for component in components], {}
+    for number, layer in enumerate(every):
+        for entry in layer:
+            if not is_config(entry.patch):
+                by_key.setdefault(entry.key, {}).setdefault(number, []).append(host_row(entry))
+    shared = {key: rows for key, rows in by_key.items() if len(rows) > 1}
+    alone = [entry for layer in every for entry in layer if is_config(entry.patch) or entry.key not in shared]
+    return alone + [Entry(key, combined(how, key, rows.values()), 1.0, 1.0) for key, rows in shared.items()]
 
 
 def host_row(entry: Entry) -> tuple:

@@ -16,7 +16,7 @@ from ..patches.adapter_parts import part
 from ..patches.peft_dora import PeftDora
 from ..patches.shape_check import own_problem
 from . import architecture_detection as detection
-from .key_endings import module_of, unknown_endings
+from .key_endings import HALF, module_of, unknown_endings
 from .loading import BIASES, TrackedTensors, converted, host_patches, unread_reasons
 
 UNET = re.compile(r"(down|up)_blocks[._](\d+)[._](resnets|attentions|downsamplers|upsamplers)[._](\d+)[._](.+)")
@@ -29,19 +29,33 @@ ENCODER_ROOTS = re.compile(r"(text_encoders\.(?P<name>\w+)|text_encoder(?P<numbe
 def file_patches(tensors: Mapping[str, Tensor]) -> dict[str, object]:
     """The patches of a LoRA as the host reads them, each under the name that the file gives its module.
 
-    Without those whose parts do not fit together. Raises ValueError for half an adapter."""
+    Without those whose parts do not fit together, and without halves of adapters."""
     return tracked_patches(converted(tensors))
 
 
 def tracked_patches(tensors: TrackedTensors) -> dict[str, object]:
     """file_patches of converted tensors, which remember what was read of them."""
-    patches = host_patches(tensors, {name: f"{name}.weight" for name in module_names(tensors)})
+    patches = _whole_patches(tensors, [(name, f"{name}.weight") for name in module_names(tensors)])
     for target in list(patches):
         if problem := own_problem(patches[target]):
             del patches[target]
             own = tensors.of(target.removesuffix(".weight"))
             tensors.lose(problem, (key for key in own if not key.endswith(BIASES)))
     return patches
+
+
+def _whole_patches(tensors: TrackedTensors, names: list[tuple[str, str]]) -> dict[str, object]:
+    """host_patches, where the loader is asked in halves until it is known which modules are half an adapter."""
+    read = set(tensors.read)
+    try:
+        return host_patches(tensors, dict(names))
+    except ValueError:
+        tensors.read = read
+    if len(names) < 2:
+        tensors.lose(HALF, (key for name, _ in names for key in tensors.of(name)))
+        return {}
+    middle = len(names) // 2
+    return _whole_patches(tensors, names[:middle]) | _whole_patches(tensors, names[middle:])
 
 
 def unread_keys(tensors: TrackedTensors) -> dict[str, str]:

@@ -22,6 +22,7 @@ NOT_APPLIED = {
     "vera_": "VeRA", "lora_embedding_": "a LoRA of an embedding", "hra_": "HRA", "lora_E": "AdaLoRA",
     "lora_ranknum": "AdaLoRA", "randlora_": "RandLoRA", "lora_magnitude_vector": "a magnitude of DoRA without its LoRA",
 }
+HALF = "half an adapter, whose other half is missing"
 LAST = re.compile(r"(.*?)((\.|_lora\.)(ia3_l|on_input|oft_[Rr]|boft_|vera_|lora_|hra_|randlora_)[^/]*)$")
 
 
@@ -41,6 +42,11 @@ def module_of(key: str) -> str:
     return key[:match.start()] if match else ""
 
 
+def is_adapters(key: str) -> bool:
+    """Whether a key has the ending of an adapter, also of one that nobody here applies or with an adapter's name."""
+    return bool(KNOWN.search(key) or LAST.fullmatch(key))
+
+
 def overruled(name: str, keys: Sequence[str]) -> list[str]:
     """The keys of one module that are of another form than the one the host keeps."""
     forms = {key: form for key in keys for form, pattern in _FORMS.items() if pattern.fullmatch(key[len(name):])}
@@ -54,8 +60,7 @@ def reason(ending: str, twice: bool) -> str:
         return f"{format}, which neither ComfyUI nor this pack applies"
     if not is_known(ending):
         return f'ComfyUI knows no ending "{ending[:40]}" of a LoRA'
-    return ("the file has the same change in another spelling" if twice else
-            "half an adapter, whose other half is missing")
+    return "the file has the same change in another spelling" if twice else HALF
 
 
 def unknown_endings(keys: Iterable[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from ...shared.atomic_write import write_whole
 from ...shared.text_syntax import shorten
+from .key_endings import is_adapters
 from .peft_format import readable
 
 SAFETENSORS = (".safetensors", ".sft")
@@ -127,7 +128,7 @@ def check(tensors: Mapping[str, torch.Tensor], name: str) -> None:
     for key, tensor in tensors.items():
         if not isinstance(key, str):
             raise ValueError(f"{name} is damaged: a tensor has the name {shorten(repr(key))}, which is no text.")
-        if _is_integer_matrix(tensor):
+        if _is_integer_matrix(tensor) and is_adapters(key):
             raise ValueError(f"{name} cannot be used: {shorten(key)} holds {tensor.dtype}. ComfyUI reads factors of "
                              "floating-point numbers alone, none that are quantised to integers.")
         if problem := _problem(key, tensor):

@@ -49,7 +49,7 @@ def inspect(lora: LoraFile, model=None) -> Inspection:
     component = result.components[0]
     fits = [change for change in component.changes if not change.problem and not is_config(change.patch)]
     rows = [(c.alias, c.patch, lambda target=c.target: own_weight(model, target)) for c in fits]
-    found, encoders = _energies(rows), _encoders(lora, result.unused)
+    found, encoders = _energies(rows), _encoders(lora, (*result.unused, *lora.implied))
     blocks = {alias: found.get(alias) for alias in component.aliases} | dict(sorted(_energies(encoders).items()))
     whole = {c.target: c.patch for c in component.changes if not own_problem(c.patch)}
     patches = whole | {number: row[1] for number, row in enumerate(encoders)}
@@ -68,8 +68,9 @@ def _energies(rows: Sequence[tuple]) -> dict[str, Energy]:
     return block_energies(counted())
 
 
-def _encoders(lora: LoraFile, unused: Iterable[str]) -> list[tuple]:
-    patches = file_patches({key: lora.tensors[key] for key in unused if key in lora.tensors})
+def _encoders(lora: LoraFile, keys: Iterable[str]) -> list[tuple]:
+    patches = file_patches({key: lora.tensors[key] for key in keys
+                            if key.startswith(apply_report.ENCODER_NAMES) and key in lora.tensors})
     return [(place.alias, patches[name], None) for name, place in file_places(patches).items()
             if place.alias.startswith("TE.")]
 

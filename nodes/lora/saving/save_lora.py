@@ -160,8 +160,8 @@ def _encoders_alone(source: Source, unused: Iterable[str], style: str,
                     sources: Sequence[Source]) -> tuple[list[SavedPatch], Collection[str]]:
     """The text encoders of a LoRA when there is a model and no CLIP: they keep their names. And the keys of `unused`
     that are in these parts."""
-    encoders = (*apply_report.ENCODER_NAMES, "text_encoders.")
-    keys = [key for key in (*unused, *source.lora.implied) if key.startswith(encoders) and key in source.lora.tensors]
+    keys = [key for key in (*unused, *source.lora.implied)
+            if key.startswith(apply_report.ENCODER_NAMES) and key in source.lora.tensors]
     if not keys or not source.strength_clip:
         return [], ()
     tensors = converted({key: source.lora.tensors[key] for key in keys})
@@ -211,7 +211,8 @@ def under_its_name(target: str, patch, style: str, missing: str) -> SavedPatch:
 
 def _storage(sources: Sequence[Source]) -> torch.dtype:
     """What resized factors are stored in: half precision when every source is."""
-    matrices = [t for source in sources for t in source.lora.tensors.values() if t.ndim > 1]
+    matrices = [t for source in sources for t in source.lora.tensors.values()
+                if t.ndim > 1 and t.is_floating_point()]
     return torch.float16 if matrices and all(t.dtype.itemsize <= 2 for t in matrices) else torch.float32
 
 

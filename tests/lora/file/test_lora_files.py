@@ -138,3 +138,17 @@ def test_a_number_of_windows_is_not_read_as_one_of_another_system(system, words,
         with pytest.raises(OSError) as caught:
             files.write_tensors("x", sample(), {})
     assert caught.value.strerror == words
+
+
+@pytest.mark.parametrize("key", ["text_model.embeddings.position_ids", "logit_table.weight"])
+def test_integers_that_are_no_factors_do_not_keep_a_lora_from_being_read(key, tmp_path, files):
+    factors = {"a.lora_up.weight": torch.ones(4, 2), "a.lora_down.weight": torch.ones(2, 4)}
+    save_file(factors | {key: torch.arange(77)[None]}, tmp_path / "ids.safetensors")
+    assert key in files.read_lora(tmp_path / "ids.safetensors").tensors
+
+
+@pytest.mark.parametrize("ending", ["lora_up.weight", "lora_A.style.weight", "hada_w1_a", "lokr_w2", "diff", "vera_A"])
+def test_integers_that_are_factors_are_refused(ending, tmp_path, files):
+    save_file({f"a.{ending}": torch.ones(4, 2, dtype=torch.int8)}, tmp_path / "packed.safetensors")
+    with pytest.raises(ValueError, match=f"cannot be used: a.{ending} holds torch.int8"):
+        files.read_lora(tmp_path / "packed.safetensors")

@@ -207,3 +207,39 @@ def test_what_lora_name_says_does_not_matter_beside_a_lora_from_memory(host, nam
         "trained": {"class_type": "TrainedForTest", "inputs": {}},
         "1": {"class_type": "BottegaInspectLora", "inputs": {"lora": ["trained", 0], "lora_name": name}}})
     assert outputs["1"]["text"][0].startswith("LoRA from memory: ")
+
+
+def te_and_model():
+    """PEFT's factors for a weight of the model and one of a text encoder, whose alpha stands in the header alone."""
+    sides = {"diffusion_model.joint_blocks.0.x_block.attn.proj": 64,
+             "text_encoder.text_model.encoder.layers.0.mlp.fc1": 8}
+    tensors = {f"{name}.lora_{side}.weight": torch.ones((4, wide) if side == "A" else (wide, 4))
+               for name, wide in sides.items() for side in "AB"}
+    return tensors, {"lora_adapter_metadata": json.dumps({"r": 4, "lora_alpha": 1})}
+
+
+def test_a_text_encoder_whose_alpha_is_in_the_header_has_the_same_norm_with_a_model(room, pack, tmp_path):
+    tensors, header = te_and_model()
+    save_file(tensors, tmp_path / "te.safetensors", header)
+    file = pack.nodes.lora.file.lora_files.read_lora(tmp_path / "te.safetensors")
+    for model in (None, small_model("SD3-medium")):
+        encoders = [found.norm for name, found in room.inspect(file, model).blocks.items() if name.startswith("TE.")]
+        assert encoders == pytest.approx([8.0])      # 64 numbers of 4 * alpha / rank
+
+
+@pytest.mark.parametrize("stray", ["unknown.thing.lora_up.weight",
+                                   "lora_te_text_model_encoder_layers_7_mlp_fc1.hada_w1_a"])
+def test_half_an_adapter_elsewhere_hides_nothing_that_loads(stray, look, pack, tmp_path):
+    good = small.lora_for(small_model("SD3-medium"), "lora")
+    tensors, model = good | {stray: torch.ones(8, 4)}, small_model("SD3-medium")
+    lora = pack.nodes.lora
+    assert lora.applying.patching.apply_lora(model, None, lora.file.lora_files.LoraFile(tensors, {}), 1, 1, ())[2]
+    for own in (None, model):
+        (found, text), (wanted, _) = look(tensors, own), look(good, own)
+        assert {name: energy for name, energy in found.blocks.items() if energy} == {
+            name: energy for name, energy in wanted.blocks.items() if energy} and stray in text
+        assert own or "- not applied, half an adapter, whose other half is missing: 1 key" in text
+    save_file(tensors, tmp_path / "stray.safetensors")
+    save_file(good, tmp_path / "good.safetensors")
+    seen = [lora.inspection.editor_overview.overview(tmp_path / f"{name}.safetensors") for name in ("stray", "good")]
+    assert seen[0] == seen[1]

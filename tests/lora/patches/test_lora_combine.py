@@ -144,6 +144,24 @@ def test_a_stack_joins_by_the_rule_and_leaves_what_one_lora_changes(pack, combin
     assert max(share_off(weights(stack.apply_stack(model, None, layers)[0]), wanted).values()) > 0.5
 
 
+def test_the_work_before_the_patching_grows_with_the_entries_and_not_with_their_square(pack, combine, monkeypatch):
+    stack, patching, asked = pack.nodes.lora.applying.stack, pack.nodes.lora.applying.patching, []
+
+    class Counted(stack.Entry):
+        @property
+        def key(self):
+            asked.append(1)
+            return super().key
+    monkeypatch.setattr(stack, "Entry", Counted)
+    changes = [patching.Change(f"k{number}.weight", ("diff", (torch.ones(2, 2),)), "B00", 1.0, "", False, (2, 2))
+               for number in range(100)]
+    layers = [patching.Component("model", [], changes[start:], 1.0) for start in (0, 10, 50)]
+    found = stack.joined_entries(layers, how(combine, "ties"))
+    assert [entry.target for entry in found] == [change.target for change in changes]
+    assert [len(entry.patch.weights) - 2 for entry in found[10:]] == [2] * 40 + [3] * 50
+    assert len(asked) <= 4 * sum(len(layer.changes) for layer in layers)
+
+
 @pytest.mark.parametrize("turn, cosine, apart", [(1.0, 1.0, 0.0), (-1.0, -1.0, 1.0)])
 def test_the_report_of_a_stack_tells_the_conflict_of_each_block(turn, cosine, apart, pack, stock, layers):
     report = pack.nodes.lora.applying.conflict_report
