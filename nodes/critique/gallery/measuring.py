@@ -13,7 +13,7 @@ from ..picture.planes import CANONICAL, Picture
 from ..reference.distributions import LEARNED, OWN_SIDE, Reference, paintings
 from ..rubric.criteria import Rubric
 from ..rubric.rubric_language import parse
-from ..score.judge import check_measured, judge, points, position
+from ..score.judge import check_measured, judge, told
 from .entries import Entry
 
 ALL, COLOUR_AND_VALUE = "all", "colour and value"
@@ -66,7 +66,11 @@ class Measurer:
 
     @property
     def _measured(self) -> list[str]:
-        return self.wanted or [*MEASURES, *pictorial_depth.BY_HEIGHT, *(FILTERED if self.bank else ())]
+        return self.wanted or self._all
+
+    @property
+    def _all(self) -> list[str]:
+        return [*MEASURES, *pictorial_depth.BY_HEIGHT, *(FILTERED if self.bank else ())]
 
     def row(self, entry: Entry) -> dict:
         """What the table holds of a picture. A picture that cannot be measured has a sentence in `error`."""
@@ -90,21 +94,15 @@ class Measurer:
 
     def _judged(self, found: dict[str, float]) -> dict[str, float]:
         critique = judge(found, self.reference, self.rubric, total=False)
-        told = {verdict.criterion.name: verdict.points for verdict in critique.verdicts}
-        told |= {place.criterion.name: place.place for place in critique.positions}
+        numbers = {verdict.criterion.name: verdict.points for verdict in critique.verdicts}
+        numbers |= {place.criterion.name: place.place for place in critique.positions}
         return {"score": float("nan") if critique.positions_only else critique.score,
-                **{CRITERION + name: number for name, number in told.items() if number is not None}}
+                **{CRITERION + name: number for name, number in numbers.items() if number is not None}}
 
     def _known_points(self, found: dict[str, float]) -> dict[str, float]:
         """Of measures of colour and value alone there is no score, and of criteria only those that need no others."""
-        reference = self.reference.at_size(found[OWN_SIDE])
-        known = {name: reference.percentile(name, value) for name, value in found.items()
-                 if name in reference.quantiles}
-        whole = [criterion for criterion in self.rubric.criteria
-                 if criterion.signals and known.keys() >= {*criterion.columns} & reference.quantiles.keys()
-                 and known.keys() & {*criterion.columns}]
-        return {CRITERION + criterion.name: (position if criterion.bipolar else points)(criterion, known)
-                for criterion in whole}
+        known = told(found, self.reference, self.rubric, self._all)
+        return {CRITERION + name: number for name, number in known.items()}
 
 
 def pixels_of(entry: Entry) -> np.ndarray:

@@ -113,11 +113,10 @@ def judge(measures: dict[str, float], reference: Reference, rubric: Rubric | Non
     if not counting:
         return Critique(0.0, 0.0, 0.0, 0.0, False, measures, percentiles, typicalities, (), positions, rubric,
                         usual, reference.estimated)
-    uses = Counter(column for criterion in counting for column in criterion.columns)
+    uses = _uses(counting)
     weighted = [weighted_signals(criterion, percentiles, reference, uses) for criterion in counting]
     weights = weights_of(counting, weighted, rubric)
-    readings = [(each.mean(lambda signal, at, c=criterion: reading_of(signal, c).of(signal.place(at))),
-                 each.mean(lambda signal, at, c=criterion: reading_of(signal, c).average))
+    readings = [(points_of(criterion, each), each.mean(lambda signal, at, c=criterion: reading_of(signal, c).average))
                 for criterion, each in zip(counting, weighted, strict=True)]
     parts = np.array([weight * (points - average) if weight else 0.0
                       for weight, (points, average) in zip(weights, readings, strict=True)])
@@ -161,7 +160,7 @@ def _known(reference: Reference, rubric: Rubric) -> list[tuple[Criterion, Weight
     """The criteria that can count, what speaks for each in this reference, and its share of the total."""
     check_total(rubric)
     counting = [criterion for criterion in rubric.criteria if not criterion.bipolar]
-    uses = Counter(column for criterion in counting for column in criterion.columns)
+    uses = _uses(counting)
     known = dict.fromkeys(reference.quantiles, AVERAGE)
     weighted = [weighted_signals(criterion, known, reference, uses) for criterion in counting]
     return list(zip(counting, weighted, weights_of(counting, weighted, rubric), strict=True))
@@ -182,8 +181,35 @@ def position(criterion: Criterion, percentiles: dict[str, float]) -> float | Non
 
 def points(criterion: Criterion, percentiles: dict[str, float]) -> float | None:
     """What the columns say to a criterion on its own, 0..100; None where none of them was measured."""
-    return measured_signals(criterion, percentiles).mean(
-        lambda signal, at: reading_of(signal, criterion).of(signal.place(at)))
+    return points_of(criterion, measured_signals(criterion, percentiles))
+
+
+def points_of(criterion: Criterion, weighted: WeightedSignals) -> float | None:
+    """0..100; None where there are no signals."""
+    return weighted.mean(lambda signal, at: reading_of(signal, criterion).of(signal.place(at)))
+
+
+def told(measures: dict[str, float], reference: Reference, rubric: Rubric,
+         columns: Collection[str]) -> dict[str, float]:
+    """The points, and of positions the places, that `judge` gives where all `columns` are measured, by the name of the
+    criterion: of those that rest on `measures` alone."""
+    reference = reference.at_size(measures.get(OWN_SIDE, FULL))
+    known = {column: reference.percentile(column, measures[column]) if column in measures else AVERAGE
+             for column in columns if column in reference.quantiles}
+    steady = {column: at for column, at in known.items() if not reference.unsteady(column)}
+    uses = _uses([criterion for criterion in rubric.criteria if not criterion.bipolar])
+    found = {}
+    for criterion in rubric.criteria:
+        each = (measured_signals(criterion, steady) if criterion.bipolar
+                else weighted_signals(criterion, known, reference, uses))
+        if each.signals and all(signal.column in measures for signal in each.used):
+            found[criterion.name] = position(criterion, steady) if criterion.bipolar else points_of(criterion, each)
+    return found
+
+
+def _uses(criteria) -> Counter:
+    """How many criteria each column speaks for."""
+    return Counter(column for criterion in criteria for column in criterion.columns)
 
 
 def measured_signals(criterion: Criterion, percentiles: dict[str, float],

@@ -130,6 +130,24 @@ def test_all_measures_are_those_of_art_critique_bit_for_bit(pack, folder, alone)
     assert measurer.columns[0] == "score" and row.keys() <= {"path", "size", "mtime_ns", "error", *measurer.columns}
 
 
+@pytest.mark.parametrize("among", ["paintings", "everything"])
+@pytest.mark.parametrize("rubric", ["", "*=0; Colour richness=high", "Contrast=high; Texture=1", "Color entropy=1",
+                                    "@Albers", "@Wölfflin"])
+def test_criteria_of_colour_and_value_alone_are_those_of_all_measures_bit_for_bit(alone, monkeypatch, rubric, among):
+    measuring, distributions = alone("critique.gallery.measuring"), alone("critique.reference.distributions")
+    paintings, measures = distributions.paintings(), alone("critique.measures").MEASURES
+    own = paintings._replace(quantiles={each: list(map(float, range(101))) for each in measures} | paintings.quantiles)
+    reference = None if among == "paintings" else measuring.plain(own)
+    monkeypatch.setattr(measuring, "CANONICAL", 96)
+    pixels = np.random.default_rng(3).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    quick, whole = (measuring.Measurer(measuring.Settings(kind, rubric, reference)).numbers(pixels)
+                    for kind in (QUICK, "all"))
+    assert quick == {name: whole[name] for name in quick} and "score" not in quick
+    named = {name.removeprefix("criterion ") for name in quick if name.startswith("criterion ")}
+    if not rubric:
+        assert {"Colour richness", "Value", "Contrast"} <= named and not {"Texture", "Balance", "Proportion"} & named
+
+
 def test_tar_files_parquet_lists_and_addresses_hold_the_same_pictures(folder, alone, settings, tmp_path):
     pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow reads lists and addresses")
     import pyarrow as pa
