@@ -1,7 +1,8 @@
 """Teaches the painter a medium that it never saw, with the pack's own training, and tells what came of it.
 
     COMFYUI_PATH=... python starter/painter/style.py MODELS_DIR woodcut|dots [--steps 200] [--sheet sheet.png]
-                                                    [--rate 0.001] [--rank 8] [--noisiest 0.6]
+                                                    [--rate 0.001] [--rank 8] [--batch 4] [--pictures 16]
+                                                    [--noisiest 0.4]
 
 MODELS_DIR is what install.py filled. Prints one JSON object: how like the medium the samples are before and after, as
 Tune Blocks reads likeness to a Critique Reference of 60 other pictures of it, and how many have what their captions
@@ -10,6 +11,7 @@ name, the medium set aside, by the judge. The LoRA goes to MODELS_DIR/loras.
 import argparse
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +26,33 @@ from safetensors.torch import save_file  # noqa: E402
 from painter import evaluate, judge, pictures, spread  # noqa: E402
 from painter.scenes import HELD_OUT_MEDIA, random_scene  # noqa: E402
 
-LEARNT, REFERENCE, FIRST_SEED = 16, 60, 3_000_000
+LEARNT, REFERENCE, FIRST_SEED = 16, range(16, 76), 3_000_000
 BATCH, RATE, RANK = 4, 1e-3, 8
 
 
-def painted(medium: str, first: int, count: int) -> tuple[torch.Tensor, list]:
-    """(IMAGE [count, 256, 256, 3], their scenes)."""
-    made = [pictures.picture(FIRST_SEED + first + k, media=(medium,)) for k in range(count)]
+def to_learn(count: int) -> list[int]:
+    """Numbers of pictures to learn from: none of those that samples are compared with."""
+    return [k for k in range(count + len(REFERENCE)) if k not in REFERENCE][:count]
+
+
+def painted(medium: str, numbers: Iterable[int]) -> tuple[torch.Tensor, list]:
+    """(IMAGE [N, 256, 256, 3], their scenes)."""
+    made = [pictures.picture(FIRST_SEED + k, media=(medium,)) for k in numbers]
     return torch.from_numpy(np.stack([picture for picture, _ in made])).float() / 255, [scene for _, scene in made]
 
 
-def asked(steps: int, rate: float, rank: int, noisiest: float | None):
+def asked(steps: int, rate: float, rank: int, noisiest: float | None, batch: int = BATCH):
     """What Train LoRA is asked to do. noisiest: the share of noise, 0 to 1, up to which it trains, all alike; None: the
     family's own choice of shares."""
     recipe = spread.pack("training.plan.recipe")
     even = recipe.TimestepPlan(density="uniform", shift=1.0, high=noisiest or 1.0)
     plan = recipe.Recipe() if noisiest is None else recipe.Recipe(timesteps=even)
-    return spread.pack("training.plan.settings").Settings(steps, BATCH, rate, rank, 1, plan)
+    return spread.pack("training.plan.settings").Settings(steps, batch, rate, rank, 1, plan)
 
 
-def learn(painter: evaluate.Painter, medium: str, settings, name: str) -> dict[str, torch.Tensor]:
-    """The LoRA that Train LoRA makes of LEARNT pictures of the medium."""
-    images, scenes = painted(medium, 0, LEARNT)
+def learn(painter: evaluate.Painter, medium: str, settings, name: str, count: int = LEARNT) -> dict[str, torch.Tensor]:
+    """The LoRA that Train LoRA makes of `count` pictures of the medium."""
+    images, scenes = painted(medium, to_learn(count))
     latents = evaluate.nodes.VAEEncode().encode(painter.vae, images)[0]
     words = [painter.encode(scene.caption) for scene in scenes]
     dataset = spread.pack("training.data.dataset").from_core_nodes([latents], words)
@@ -55,7 +62,7 @@ def learn(painter: evaluate.Painter, medium: str, settings, name: str) -> dict[s
 
 def likeness(medium: str):
     """Of measures, how like the medium a picture is, 0 to 100."""
-    images, _ = painted(medium, LEARNT, REFERENCE)
+    images, _ = painted(medium, REFERENCE)
     own = spread.critique("reference.collection").collect(images, None, medium, lambda: None).reference
     return spread.pack("studio.tuning.likeness").style(own, spread.critique("reference.distributions").paintings())
 
@@ -74,8 +81,8 @@ def main(options):
     logging.getLogger().setLevel(logging.ERROR)
     evaluate.comfy.utils.PROGRESS_BAR_ENABLED = False
     painter, examiner, rng = evaluate.Painter(options.models), judge.Judge(), np.random.default_rng(options.seed)
-    settings = asked(options.steps, options.rate, options.rank, options.noisiest)
-    lora = learn(painter, options.medium, settings, f"bottega_painter_{options.medium}")
+    settings = asked(options.steps, options.rate, options.rank, options.noisiest, options.batch)
+    lora = learn(painter, options.medium, settings, f"bottega_painter_{options.medium}", options.pictures)
     (options.models / "loras").mkdir(exist_ok=True)
     half = {name: value.half().contiguous() for name, value in lora.items()}
     save_file(half, options.models / "loras" / f"bottega_painter_{options.medium}.safetensors")
@@ -104,6 +111,8 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--rank", type=int, default=RANK)
+    parser.add_argument("--batch", type=int, default=BATCH, help="pictures a step")
+    parser.add_argument("--pictures", type=int, default=LEARNT, help="pictures to learn from")
     parser.add_argument("--noisiest", type=float, help="train on shares of noise up to this one, all alike")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--sheet")

@@ -38,7 +38,7 @@ class Workshop(OnStarter):
         self.own, self.starter.guidance = self.starter.model, 1.0
         self.distilled, = nodes.UNETLoader().load_unet(MODEL, "default")
         self.starter.model = self.distilled
-        images, scenes = style.painted("woodcut", 0, style.LEARNT)
+        images, scenes = style.painted("woodcut", range(style.LEARNT))
         self.woodcuts = self.dataset(self.latents(images.movedim(-1, 1)), self.encoded(scenes))
         self.asked = {"woodcut": self.starter.unseen(options.prompts, 2, media=("woodcut",)),
                       "other": self.starter.unseen(options.prompts, 3)}

@@ -53,8 +53,14 @@ def test_the_pictures_to_learn_from_are_of_a_medium_that_training_never_shows(tm
 
 def test_a_style_is_learnt_at_the_shares_of_noise_that_are_asked_for(host):
     from painter import style
-    usual, fine = style.asked(200, 1e-3, 8, None), style.asked(200, 2e-3, 16, 0.6)
+    usual, fine = style.asked(200, 1e-3, 8, None), style.asked(200, 2e-3, 16, 0.6, 12)
     assert (usual.recipe.timesteps.density, usual.recipe.timesteps.high) == (None, 1.0)
-    assert (fine.learning_rate, fine.rank) == (2e-3, 16)
+    assert (fine.learning_rate, fine.rank, usual.batch_size, fine.batch_size) == (2e-3, 16, style.BATCH, 12)
     shares = fine.recipe.timesteps
     assert (shares.density, shares.shift, shares.high) == ("uniform", 1.0, 0.6)
+
+
+def test_no_picture_that_a_style_is_compared_with_is_learnt(host):
+    from painter import style
+    assert style.to_learn(style.LEARNT) == [*range(16)]
+    assert len(set(style.to_learn(48)) - set(style.REFERENCE)) == 48
