@@ -17,6 +17,7 @@ from ..critique.score.judge import judge, needed
 from ..lora.applying.patching import apply_lora, dry_run
 from ..lora.block_weights.block_language import parse
 from ..lora.file.lora_files import LoraFile
+from ..shared.markdown_table import cell as table_cell
 from ..shared.text_syntax import lines, shorten
 from . import cut_short
 from .sampling import Sampling, shrunk_for_sheet
@@ -260,7 +261,8 @@ def report(grid: Grid, cells: Sequence[Judged], by: Judge, ended: str, notes: Se
     marked = any(cell.spoiled for cell in cells)
     head = ("| LoRA | strength | blocks | score |" + (" likeness |" if by.likeness else "")
             + (" looks spoiled |" if marked else ""))
-    rows = [f"| {grid.names[cell.setting.lora]} | {cell.setting.strength:g} | {cell.setting.blocks or 'all at 1'} | "
+    names = [*map(table_cell, grid.names)]
+    rows = [f"| {names[cell.setting.lora]} | {cell.setting.strength:g} | {cell.setting.blocks or 'all at 1'} | "
             f"{cell.score:.1f}" + (f" ± {cell.error:.1f}" if cell.error is not None else "") + " |"
             + (f" {cell.likeness:.1f} |" if by.likeness else "") + (f" {cell.spoiled} |" if marked else "")
             for cell in sorted(cells, key=by.value, reverse=True)]

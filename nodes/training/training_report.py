@@ -1,6 +1,7 @@
 """The report of a training run, in Markdown."""
 import math
 
+from ..shared.markdown_table import cell
 from .adapters.lora_shape import ALGORITHMS
 from .data.dataset import TrainingSet
 from .disk.checkpoint import shown
@@ -80,7 +81,7 @@ def _weights(run):
         return []
     ordered = sorted(run.picture_weights, key=lambda w: -w.score)
     return ["", "What each picture counts:", "", "| picture | score | weight |", "|---|---:|---:|",
-            *(f"| {w.name} | {w.score:.4g} | {w.weight:.2f} |" for w in ordered)]
+            *(f"| {cell(w.name)} | {w.score:.4g} | {w.weight:.2f} |" for w in ordered)]
 
 
 def _defaults(run, asked):

@@ -88,6 +88,16 @@ def test_positions_between_poles_cannot_be_ranked(host, pictures):
     assert "expected something that can count, got only positions between two poles" in str(errors["nodes"]["2"])
 
 
+def test_a_file_has_its_whole_name_in_the_table_whatever_letters_that_has(pack):
+    critique = pack.nodes.critique
+    paintings = critique.reference.distributions.paintings()
+    measures = {column: levels[40] for column, levels in paintings.quantiles.items()}
+    judged = critique.score.judge.judge(measures, paintings)
+    names = ["picture 1.png", "a|b.png", "picture 2"]
+    rows = critique.report.ranking.write([judged] * 3, [0, 1, 2], 3, paintings, names).splitlines()[-3:]
+    assert [row.split(" | ")[1] for row in rows] == ["picture 1.png", r"a\|b.png", "2"]
+
+
 def test_a_faulty_rubric_is_refused_before_anything_runs(host, pictures):
     _, errors = host.validate({"1": pictures[0], "2": ranked("1", rubric="Valeu=2"), "3": previewed("2", 0)})
     assert "did you mean" in str(errors["nodes"]["2"])

@@ -120,6 +120,10 @@ def test_every_picture_has_a_row_with_the_year_in_its_name(critique, pack, tmp_p
         None, pack.nodes.shared.picture_folder.list_folder(tmp_path), "dated", lambda: None))
     assert {row["file"]: row["year"] for row in rows} == names
     assert all(0 <= row["score"] <= 100 and row["RMS contrast"] >= 0 for row in rows)
+    batch = critique.reference.collection.collect(torch.rand(1, 20, 20, 3), None, "batch", lambda: None)
+    (label, measures), = batch.pictures
+    later = batch._replace(pictures=[(label.replace("1", "1500"), measures)])
+    assert critique.report.reference_report.records(later)[0]["year"] is None
 
 
 def test_a_picture_that_cannot_be_measured_stops_it_unless_told(critique, pack, tmp_path, monkeypatch):

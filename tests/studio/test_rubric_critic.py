@@ -52,10 +52,11 @@ def test_a_rubric_that_cannot_be_read_is_refused_before_anything_runs(host, star
     assert "Beauty" in str(host.validate(prompt)[1])
 
 
-def test_what_the_reference_does_not_know_is_refused_before_the_training(host, starter):
+@pytest.mark.parametrize("name", ["Colour harmony", "Sparseness"])
+def test_what_cannot_be_placed_or_measured_is_refused_before_the_training(host, starter, name):
     from real_host import GraphError
     prompt = graph(starter)
-    prompt["critic"]["inputs"]["rubric"] = "Colour harmony=1"
-    with pytest.raises(GraphError, match="Colour harmony cannot count") as error:
+    prompt["critic"]["inputs"]["rubric"] = f'"{name}"=1' if name == "Sparseness" else f"{name}=1"
+    with pytest.raises(GraphError, match=f"{name} cannot count") as error:
         host.run(prompt)
     assert error.value.args[0]["node_id"] == "critic"

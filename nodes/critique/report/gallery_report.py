@@ -1,6 +1,8 @@
 """What is told of a gallery, in Markdown."""
 import numpy as np
 
+from ...shared.markdown_table import cell
+
 ENDS, ERRORS = 5, 20    # pictures at each end of the scores, and errors that are named
 
 
@@ -23,7 +25,7 @@ def _scores(table) -> list[str]:
         return []
     order = known[np.argsort(-scores[known], kind="stable")]
     low = order[max(ENDS, len(order) - ENDS):]
-    rows = [f"| {table.names[at]} | {scores[at]:.1f} |" for at in (*order[:ENDS], *low)]
+    rows = [f"| {cell(table.names[at])} | {scores[at]:.1f} |" for at in (*order[:ENDS], *low)]
     return ["\n".join(["| the highest and the lowest | score |", "|---|---:|", *rows])]
 
 

@@ -1,6 +1,8 @@
 """Pictures in the order of their scores."""
+import re
 from collections.abc import Sequence
 
+from ...shared.markdown_table import cell
 from ..explain.reasons import reasons
 from ..reference.distributions import Reference
 from ..score.judge import Critique
@@ -28,12 +30,17 @@ def write(critiques: Sequence[Critique], places: Sequence[int], keep: int, refer
     what = (f"Judged {best.rubric.manner}, each measured in the pixels and placed among {tradition(reference)}. A rank "
             "is a position in that tradition, not beauty.")
     rows = ["| rank | picture | score | strongest reason |", "|---:|---:|---:|---|"]
-    rows += [f"| {rank} | {names[place].removeprefix('picture ')} | {critiques[place].score:.1f} | "
+    rows += [f"| {rank} | {cell(_short(names[place]))} | {critiques[place].score:.1f} | "
              f"{_first_reason(critiques[place])} |" for rank, place in enumerate(places[:max(kept, ROWS)], 1)]
     more = len(places) - max(kept, ROWS)
     left_out = what_counts.left_out(best.rubric, reference)
     return "\n\n".join([lead, what, *left_out, *_close(critiques, places, kept, names, reference), "\n".join(rows),
                         *([f"And {more} more; scores has all of them."] if more > 0 else [])])
+
+
+def _short(name: str) -> str:
+    """The number of a picture of a batch, the name of a file."""
+    return re.sub(r"^picture (\d+)$", r"\1", name)
 
 
 def _close(critiques, places, kept, names, reference) -> list[str]:

@@ -8,6 +8,7 @@ from ..reference.distributions import SCORED, Reference, paintings, target
 from ..score.judge import judge
 
 YEAR = re.compile(r"(?<![0-9A-Za-z])(?:1[2-9]|20)\d\d(?![0-9A-Za-z])")  # 1872 and not 1280x720
+IN_BATCH = re.compile(r"picture \d+ of images")  # as a collection calls those that are no files
 
 
 def report(collection: Collection) -> str:
@@ -42,5 +43,5 @@ def records(collection: Collection) -> list[dict]:
 
 
 def _year(label: str) -> int | None:
-    found = YEAR.search(Path(label).stem)
+    found = None if IN_BATCH.fullmatch(label) else YEAR.search(Path(label).stem)
     return int(found[0]) if found else None

@@ -14,6 +14,7 @@ from ...charts.chart_types.contact_sheet import Cell, sheet, thumbnail
 from ...charts.drawing.draw import render
 from ...charts.drawing.theme import LIGHT
 from ...shared.atomic_write import write_unless_there, write_whole
+from ...shared.markdown_table import cell
 from ...shared.paired_files import captions_of, key, role
 from ...shared.picture_file import read_picture
 from ...shared.picture_folder import Listing, list_folder, require_pictures, shown, why_left_out
@@ -166,7 +167,7 @@ def report(listing: Listing, done: list[Captioned]) -> str:
 
 
 def _cell(text: str) -> str:
-    return shorten(text, 400).replace("|", "\\|")
+    return cell(shorten(text, 400))
 
 
 def contact_sheet(done: list[Captioned]) -> torch.Tensor:

@@ -14,6 +14,7 @@ from .shared_inputs import (
     check_numbers,
     check_rubric,
     devices_input,
+    measurable_rubric,
     preview,
 )
 
@@ -74,7 +75,6 @@ class BestOf(io.ComfyNode):
 
         from ...critique.picture.planes import check
         from ...critique.reference.distributions import paintings
-        from ...critique.rubric.rubric_language import parse
         from .. import best_of
         from ..shared_sampling import sharing
         parts = {"guider": guider, "sampler": sampler, "sigmas": sigmas, "latent_image": latent_image, "vae": vae}
@@ -90,7 +90,8 @@ class BestOf(io.ComfyNode):
         linked = asked_of(cls.hidden, devices, count=count, keep=keep, seed=seed, rubric=rubric, images=images,
                           sigmas=sigmas, latent_image=latent_image, reference=reference)
         graph, bar = best_of.SamplerInputs(guider, sampler, sigmas, latent_image, vae), comfy.utils.ProgressBar(asked)
-        rubric, reference = parse(rubric), reference or paintings()
+        reference = reference or paintings()
+        rubric = measurable_rubric(rubric, reference)
         with sharing(linked, count if images is None else 1, graph.answer) as group:
             candidates = best_of.from_batch(images) if images is not None else best_of.from_seeds(
                 graph, seed, count, group.map, best_of.measure_for(rubric, reference))

@@ -17,6 +17,7 @@ from .shared_inputs import (
     check_numbers,
     check_rubric,
     devices_input,
+    measurable_rubric,
     preview,
     sampling_inputs,
     sampling_of,
@@ -134,10 +135,10 @@ def _show(bar, sheet, cells):
 
 def _judge(rubric, reference, style, best_by):
     from ...critique.reference.distributions import paintings
-    from ...critique.rubric.rubric_language import parse
     from .. import lora_grid
     from ..tuning.likeness import style as likeness_to
     if best_by == lora_grid.LIKENESS and style is None:
         raise ValueError("best_by: expected style to be connected for likeness, got none")
     reference = reference or paintings()
-    return lora_grid.Judge(parse(rubric), reference, likeness_to(style, reference) if style else None, best_by)
+    return lora_grid.Judge(measurable_rubric(rubric, reference), reference,
+                           likeness_to(style, reference) if style else None, best_by)

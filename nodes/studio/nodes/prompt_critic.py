@@ -6,7 +6,16 @@ from comfy_api.v0_0_2 import io
 
 from ...shared.node_display import picture_and_text
 from . import interrupted
-from .shared_inputs import REFERENCE, RUBRIC, ReferenceType, check_numbers, check_rubric, preview, sampling_inputs
+from .shared_inputs import (
+    REFERENCE,
+    RUBRIC,
+    ReferenceType,
+    check_numbers,
+    check_rubric,
+    measurable_rubric,
+    preview,
+    sampling_inputs,
+)
 
 RANGES = "cfg 1 to 12; steps 8 to 40"
 VISION = ("A vision-language text encoder, from Load CLIP: Qwen3-VL, Qwen3.5, Gemma 3 or Gemma 4 with their vision "
@@ -88,7 +97,6 @@ class Rewrite(io.ComfyNode):
         import torch
 
         from ...critique.reference.distributions import paintings
-        from ...critique.rubric.rubric_language import parse
         from ...shared.vision_model import Eye
         from ..prompt_critic import prompt_critic_report, rewriting
         from ..prompt_critic.revision import PromptCandidate, parameters
@@ -97,7 +105,8 @@ class Rewrite(io.ComfyNode):
         if not prompt.strip():
             raise ValueError("prompt: expected some words to begin with, got none")
         check_numbers(sampling_steps=(sampling_steps, 1, inf), seeds=(seeds, 1, inf), rounds=(rounds, 1, inf))
-        eye, asked, space, held_against = Eye(vision), parse(rubric), parameters(ranges), reference or paintings()
+        eye, space, held_against = Eye(vision), parameters(ranges), reference or paintings()
+        asked = measurable_rubric(rubric, held_against)
         bar = comfy.utils.ProgressBar(seeds * (3 + len(rewriting.SHARES) * rounds))
         sampling = Sampling([], [], latent_image, vae, sampling_steps, cfg, sampler_name, scheduler)
         sampler = PromptSampler(model, clip, sampling, negative, seed, seeds, asked, held_against,

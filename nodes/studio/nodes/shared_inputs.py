@@ -28,6 +28,17 @@ def check_rubric(rubric: str | None) -> bool | str:
     return True
 
 
+def measurable_rubric(text: str, reference):
+    """The rubric of a text. Raises ValueError where it names what cannot be measured here, or what the reference does
+    not know: before anything is drawn."""
+    from ...critique.examination import measurable
+    from ...critique.rubric.rubric_language import parse
+    from ...critique.score.judge import check_measured
+    rubric = parse(text)
+    check_measured(reference, rubric, measurable(reference))
+    return rubric
+
+
 def check_numbers(**numbers: tuple[float, float, float]) -> None:
     """name=(value, least, most). Raises ValueError for one that lies outside: the host checks widgets, not links."""
     for name, (value, least, most) in numbers.items():

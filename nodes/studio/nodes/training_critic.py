@@ -1,7 +1,7 @@
 """The node that makes a critic for Train LoRA."""
 from comfy_api.v0_0_2 import io
 
-from .shared_inputs import REFERENCE, RUBRIC, ReferenceType, check_rubric
+from .shared_inputs import REFERENCE, RUBRIC, ReferenceType, check_rubric, measurable_rubric
 
 
 class TrainingCritic(io.ComfyNode):
@@ -31,6 +31,6 @@ class TrainingCritic(io.ComfyNode):
     @classmethod
     def execute(cls, rubric, reference=None):
         from ...critique.reference.distributions import paintings
-        from ...critique.rubric.rubric_language import parse
         from .. import rubric_critic
-        return io.NodeOutput(rubric_critic.TrainingCritic(parse(rubric), reference or paintings()))
+        reference = reference or paintings()
+        return io.NodeOutput(rubric_critic.TrainingCritic(measurable_rubric(rubric, reference), reference))

@@ -15,6 +15,7 @@ from .shared_inputs import (
     check_numbers,
     check_rubric,
     devices_input,
+    measurable_rubric,
     preview,
     sampling_inputs,
     sampling_of,
@@ -93,7 +94,6 @@ class TuneBlocks(io.ComfyNode):
     def execute(cls, model, strength_model, groups, budget, seeds, held_out, seed, lora=None, lora_name=None,
                 rubric="", closeness=0.5, reference=None, target=None, critic="", method="auto", patience=20,
                 devices="1", **sampling):
-        from ...critique.rubric.rubric_language import parse
         from ..block_groups import group_blocks
         from ..shared_sampling import sharing
         from ..tuning import block_tuning, tuning_report
@@ -105,8 +105,8 @@ class TuneBlocks(io.ComfyNode):
                       closeness=(closeness, 0, 1))
         tradition, style = _traditions(reference)
         likeness = _likeness(style, target, critic, tradition)
-        goal = block_tuning.TuningGoal(sampling_of(**sampling), seed, seeds, held_out, tradition, parse(rubric),
-                                       likeness, closeness)
+        goal = block_tuning.TuningGoal(sampling_of(**sampling), seed, seeds, held_out, tradition,
+                                       measurable_rubric(rubric, tradition), likeness, closeness)
         grouped = group_blocks(model, lora_file(lora, lora_name)[0], strength_model, groups)
         total = budget * len(goal.search_samples) + 4 * len(goal.held_out_samples)
         bar = comfy.utils.ProgressBar(total)

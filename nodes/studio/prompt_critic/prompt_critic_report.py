@@ -12,6 +12,7 @@ from ...critique.report.critique_report import tradition
 from ...critique.rubric.criteria import Rubric
 from ...critique.rubric.critic_cards import cards
 from ...critique.score.judge import Verdict
+from ...shared.markdown_table import cell
 from .revision import MEANINGS, Parameter, PromptCandidate
 from .rewriting import JudgedPictures, PromptSearch, Round, Trial
 
@@ -150,7 +151,7 @@ def _quoted(text: str) -> list[str]:
 
 def _trial(trial: Trial) -> str:
     error = "" if trial.gain.error is None else f" ± {trial.gain.error:.1f}"
-    prompt = " ".join(trial.candidate.prompt.split()).replace("|", "\\|")     # of one line, as a table needs it
+    prompt = cell(trial.candidate.prompt)
     return (f"| {'in full' if trial.share == 1 else 'halved'} | {prompt} ({_numbers(trial.candidate)}) | "
             f"{trial.judged.score:.1f} | {trial.gain.mean:+.1f}{error} | "
             f"{'accepted' if trial.accepted else 'rejected'} |")

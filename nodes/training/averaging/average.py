@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ...shared.markdown_table import cell
 from ...shared.text_syntax import shorten
 from .averaged_lora import at_rank, of_changes, of_factors, parts_of, read, tensors_of
 from .power_function_ema import before_first, weights_of_averages, weights_of_plain
@@ -85,7 +86,7 @@ def average(chosen: Weighted, how: str, rank: int, model=None, clip=None) -> Ave
 def _report(chosen: Weighted, lines: Sequence[str]) -> str:
     """Markdown."""
     steps = [each.step for each in chosen.snapshots]
-    rows = [f"| {each.step} | {each.name} | {weight:.4f} |"
+    rows = [f"| {each.step} | {cell(each.name)} | {weight:.4f} |"
             for each, weight in zip(chosen.snapshots, chosen.weights, strict=True)]
     head = f"**{len(steps)} checkpoints of steps {steps[0]} to {steps[-1]}.** {chosen.told}"
     table = "\n".join(["| step | file | weight |", "|---:|---|---:|", *rows])
