@@ -67,7 +67,7 @@ def test_a_rubric_takes_every_measure_but_those_that_need_a_depth_map(critique, 
     phrases, parse = critique.explain.phrases, critique.rubric.rubric_language.parse
     for column in phrases.PHRASES:
         if "needs `depth`" in rows[phrases.called(column)][0]:
-            with pytest.raises(ValueError, match=f'"{column}"" in .* is only told: it needs a depth map'):
+            with pytest.raises(ValueError, match=f'^rubric: "{column}" in .* is only told: it needs a depth map'):
                 parse(f'"{column}"=high')
         else:
             assert column in parse(f'"{column}"=high').criteria[-1].columns

@@ -188,11 +188,12 @@ def _column(name: str, statement: Statement, criteria: list[Criterion]) -> str:
     column = _spelled(name, COLUMNS)
     if column:
         return column
+    said = shorten(name.strip('"'))
     if _spelled(name, BY_DEPTH):
-        raise ValueError(f'rubric: "{shorten(name)}" in "{shorten(statement.piece)}" is only told: it needs a depth '
+        raise ValueError(f'rubric: "{said}" in "{shorten(statement.piece)}" is only told: it needs a depth '
                          "map, and no reference has any")
     counting = [criterion for criterion in criteria if not criterion.bipolar]
-    raise ValueError(f'rubric: "{shorten(name)}" in "{shorten(statement.piece)}" is not judged{_known(name, counting)}')
+    raise ValueError(f'rubric: "{said}" in "{shorten(statement.piece)}" is not judged{_known(name, counting)}')
 
 
 def _known(name: str, criteria: Sequence[Criterion]) -> str:
