@@ -2,7 +2,7 @@
 
     COMFYUI_PATH=... python starter/painter/style.py MODELS_DIR woodcut|dots [--steps 200] [--sheet sheet.png]
                                                     [--rate 0.001] [--rank 8] [--batch 4] [--pictures 16]
-                                                    [--noisiest 0.4]
+                                                    [--noisiest 0.4] [--trained]
 
 MODELS_DIR is what install.py filled. Prints one JSON object: how like the medium the samples are before and after, as
 Tune Blocks reads likeness to a Critique Reference of 60 other pictures of it, and how many have what their captions
@@ -21,7 +21,7 @@ if __package__ in (None, ""):
     import sys
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from painter import evaluate, judge, pictures, spread  # noqa: E402
 from painter.scenes import HELD_OUT_MEDIA, random_scene  # noqa: E402
@@ -82,10 +82,12 @@ def main(options):
     evaluate.comfy.utils.PROGRESS_BAR_ENABLED = False
     painter, examiner, rng = evaluate.Painter(options.models), judge.Judge(), np.random.default_rng(options.seed)
     settings = asked(options.steps, options.rate, options.rank, options.noisiest, options.batch)
-    lora = learn(painter, options.medium, settings, f"bottega_painter_{options.medium}", options.pictures)
-    (options.models / "loras").mkdir(exist_ok=True)
-    half = {name: value.half().contiguous() for name, value in lora.items()}
-    save_file(half, options.models / "loras" / f"bottega_painter_{options.medium}.safetensors")
+    file = options.models / "loras" / f"bottega_painter_{options.medium}.safetensors"
+    if not options.trained:
+        lora = learn(painter, options.medium, settings, file.stem, options.pictures)
+        file.parent.mkdir(exist_ok=True)
+        save_file({name: value.half().contiguous() for name, value in lora.items()}, file)
+    lora = load_file(file)
     styled = evaluate.comfy.sd.load_lora_for_models(painter.model, None, lora, 1.0, 0.0)[0]
     scenes = [random_scene(rng, test=True, media=(options.medium,)) for _ in range(options.captions)]
     like = likeness(options.medium)
@@ -113,6 +115,7 @@ if __name__ == "__main__":
     parser.add_argument("--rank", type=int, default=RANK)
     parser.add_argument("--batch", type=int, default=BATCH, help="pictures a step")
     parser.add_argument("--pictures", type=int, default=LEARNT, help="pictures to learn from")
+    parser.add_argument("--trained", action="store_true", help="measure the LoRA of MODELS_DIR, train none")
     parser.add_argument("--noisiest", type=float, help="train on shares of noise up to this one, all alike")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--sheet")
