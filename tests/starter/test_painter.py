@@ -173,7 +173,7 @@ def test_the_transformer_learns_resumes_and_is_the_hosts_sd3(painted, tmp_path):
     from painter import install, train
     from safetensors.torch import load_file
     settings = {"pool": painted, "seed": 0, "minutes": 9, "rate": 1e-3, "small": 0.5, "every": 9, "steps": 4,
-                "until": None, "weights": None}
+                "until": None, "weights": None, "fine": 0.5}
     arguments = lambda **more: types.SimpleNamespace(**{**settings, **more})
     train.BATCH.update({16: 2, 32: 1})
     train.train(arguments(out=tmp_path / "a.safetensors", resume=tmp_path / "a.pt"))
