@@ -268,7 +268,7 @@ def test_go_on_says_what_it_resumes_and_runs_on_from_there(page, trained):
     assert int(page.evaluate(WORDS).split(" ")[0]) > stopped_at(trained)
     page.evaluate("async () => (await import('/scripts/api.js')).api.interrupt()")
     page.wait_for_function(f"() => ({WORDS}).includes('Cancelled')")
-    assert button.inner_text() == "Go on"
+    button.filter(has_text="Go on").wait_for(state="attached")      # written after the words
 
 
 def test_the_whole_sentence_of_an_error_stands_on_the_node_until_the_next_run(page):
