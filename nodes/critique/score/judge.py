@@ -252,8 +252,10 @@ def weights_of(criteria, weighted, rubric) -> list[float]:
     for criterion, each in zip(criteria, weighted, strict=True):
         if criterion.asked and criterion.weight > 0 and not each.signals:
             raise ValueError(
-                f"rubric: {criterion.name} cannot count: the reference has no distribution of what was measured for "
-                f"it ({', '.join(criterion.columns) or 'nothing'}); connect a reference that has")
+                f"rubric: {criterion.name} cannot count: of what speaks for it ({', '.join(criterion.columns)}) "
+                "nothing is both measured here and known of the pictures of the reference; connect a reference that "
+                "knows it, or what measures it, such as a filter file" if criterion.columns else
+                f"rubric: {criterion.name} cannot count: nothing that is measured speaks for it")
         own = sum(each.weights)
         weights.append(criterion.weight * (own if rubric.shared else float(own > 0)))
     total = sum(weights)
