@@ -1,6 +1,7 @@
 """Checks the painter through the host's own nodes, on captions whose combination training never saw.
 
     COMFYUI_PATH=... python starter/painter/evaluate.py MODELS_DIR [--captions 64] [--seed 1] [--sheet sheet.jpg]
+                                                     [--guidance 2] [--judge judge.safetensors]
 
 MODELS_DIR is what install.py filled. Prints one JSON object: how many samples have what their captions name, by the
 judge, what is missing where, the quartiles of the scored columns' critique, and how well the VAE gives pictures back.
@@ -40,7 +41,8 @@ STEPS, GUIDANCE, SAMPLER, SCHEDULER, SIZE = 24, 2.0, "euler", "simple", 256
 class Painter:
     """The painter behind the host's loaders, encoder, sampler and decoder."""
 
-    def __init__(self, models: Path):
+    def __init__(self, models: Path, guidance: float = GUIDANCE):
+        self.guidance = guidance
         for kind in ("diffusion_models", "vae", "text_encoders"):
             folder_paths.add_model_folder_path(kind, str(models / kind), is_default=True)
         self.model, = nodes.UNETLoader().load_unet(MODEL, "default")
@@ -54,7 +56,7 @@ class Painter:
     def sample(self, caption: str, seed: int, model=None) -> np.ndarray:
         """[256, 256, 3] uint8."""
         latent, = nodes.EmptyLatentImage().generate(SIZE, SIZE, 1)
-        latent, = nodes.KSampler().sample(model or self.model, seed, STEPS, GUIDANCE, SAMPLER, SCHEDULER,
+        latent, = nodes.KSampler().sample(model or self.model, seed, STEPS, self.guidance, SAMPLER, SCHEDULER,
                                           self.encode(caption), self.empty, latent)
         return as_bytes(nodes.VAEDecode().decode(self.vae, latent)[0])
 
@@ -81,7 +83,8 @@ def decibels(painter: Painter, seeds) -> float:
 @torch.inference_mode()
 def main(options):
     comfy.utils.PROGRESS_BAR_ENABLED = False
-    painter, examiner, rng = Painter(options.models), judge.Judge(), np.random.default_rng(options.seed)
+    painter, examiner = Painter(options.models, options.guidance), judge.Judge(options.judge)
+    rng = np.random.default_rng(options.seed)
     missing, right, scores, shown = Counter(), [], [], []
     for k in range(options.captions):
         scene = random_scene(rng, test=True)
@@ -102,6 +105,8 @@ if __name__ == "__main__":
     parser.add_argument("models", type=Path)
     parser.add_argument("--captions", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1, help="2 and so on: other captions and other noises")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
+    parser.add_argument("--judge", type=Path, default=judge.FILE, help="another file of judge.py fit")
     parser.add_argument("--sheet")
     parser.add_argument("--side", type=int, default=256, help="pixels of each on the sheet")
     main(parser.parse_args())

@@ -2,7 +2,7 @@
 
     COMFYUI_PATH=... python starter/painter/style.py MODELS_DIR woodcut|dots [--steps 200] [--sheet sheet.png]
                                                     [--rate 0.001] [--rank 8] [--batch 4] [--pictures 16]
-                                                    [--noisiest 0.4] [--trained]
+                                                    [--noisiest 0.4] [--trained] [--guidance 2]
 
 MODELS_DIR is what install.py filled. Prints one JSON object: how like the medium the samples are before and after, as
 Tune Blocks reads likeness to a Critique Reference of 60 other pictures of it, and how many have what their captions
@@ -80,7 +80,8 @@ def judged(painter, model, scenes, like, examiner) -> tuple[list, list[float], l
 def main(options):
     logging.getLogger().setLevel(logging.ERROR)
     evaluate.comfy.utils.PROGRESS_BAR_ENABLED = False
-    painter, examiner, rng = evaluate.Painter(options.models), judge.Judge(), np.random.default_rng(options.seed)
+    painter, examiner = evaluate.Painter(options.models, options.guidance), judge.Judge()
+    rng = np.random.default_rng(options.seed)
     settings = asked(options.steps, options.rate, options.rank, options.noisiest, options.batch)
     file = options.models / "loras" / f"bottega_painter_{options.medium}.safetensors"
     if not options.trained:
@@ -115,6 +116,7 @@ if __name__ == "__main__":
     parser.add_argument("--rank", type=int, default=RANK)
     parser.add_argument("--batch", type=int, default=BATCH, help="pictures a step")
     parser.add_argument("--pictures", type=int, default=LEARNT, help="pictures to learn from")
+    parser.add_argument("--guidance", type=float, default=evaluate.GUIDANCE)
     parser.add_argument("--trained", action="store_true", help="measure the LoRA of MODELS_DIR, train none")
     parser.add_argument("--noisiest", type=float, help="train on shares of noise up to this one, all alike")
     parser.add_argument("--seed", type=int, default=2)
