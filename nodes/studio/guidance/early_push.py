@@ -36,7 +36,7 @@ KEY = "bottega_push"
 NO_ADAPTERS = SimpleNamespace(layers={})
 NOT_CHECKED = ("push: the gradient of this model is not compared with a plain reference, because memory is too short "
                "to compute it twice; the push uses it as it is.")
-NOT_UNDER = "Under a noise mask, as for inpainting, and with the sampler lcm no push is made."
+NOT_UNDER = "Under a noise mask, as for inpainting, and with the samplers lcm and sa_solver no push is made."
 _checked = weakref.WeakSet()     # networks whose gradient was found right
 
 
@@ -83,9 +83,10 @@ class Pushes(NamedTuple):
 def _without_what_is_forgotten(executor, guider, sigmas, extra_args, callback, noise, latent_image=None,
                                denoise_mask=None, *rest):
     """A wrapper of the host around a sampler: no pushes where it would not go on from what is pushed. Under a mask the
-    host shows the model a mixture made anew, and lcm goes on from the prediction alone."""
+    host shows the model a mixture made anew, lcm goes on from the prediction alone, and sa_solver from what it held
+    before."""
     function = getattr(getattr(executor.class_obj, "sampler_function", None), "__name__", "")
-    if denoise_mask is not None or function.startswith("sample_lcm"):
+    if denoise_mask is not None or function == "sample_sa_solver" or function.startswith("sample_lcm"):
         logging.warning("push: %s", NOT_UNDER)
         extra_args["model_options"].setdefault("transformer_options", {})[KEY] = False
     return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *rest)

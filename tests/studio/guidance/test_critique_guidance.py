@@ -8,19 +8,6 @@ from studio_graphs import loaders, node
 
 
 @pytest.fixture(scope="module")
-def guided(studio, parse, paintings):
-    """A MODEL under guidance by a rubric of the paintings."""
-    def guided(model, text="Balance=high", points=5.0, limit=0.1, start=0.0, end=1.0, vae=None, push=0.0, push_end=0.6,
-               pixels=1.0):
-        guidance, rewards = studio("guidance.critique_guidance"), studio("gradient.reward")
-        found = studio("gradient.latent_decoder").decoder(model, "auto", vae)
-        earned = rewards.reward(rewards.named(parse(text)), paintings, found.detail)
-        settings = guidance.GuidanceSettings(points, limit, start, end, push, push_end, pixels)
-        return guidance.guide(model, earned, found, settings)
-    return guided
-
-
-@pytest.fixture(scope="module")
 def earned(studio, parse, paintings):
     """Points of latents as a sampler returns them."""
     def earned(model, latent, text="Balance=high"):
@@ -209,26 +196,6 @@ def test_without_a_push_nothing_changes_to_the_last_bit(loaded, draw, plain, gui
         assert torch.equal(draw(guided(loaded.model, push=push, push_end=push_end)), draw(guided(loaded.model)))
     never = guided(loaded.model, start=0.9999, push=0.1, push_end=0.1)  # between the first and the second of four steps
     assert torch.equal(draw(never, 2), plain)
-
-
-@pytest.mark.parametrize("sampler, mask", [("lcm", None), ("euler", 1.0)])
-def test_what_a_sampler_would_not_go_on_from_is_not_pushed_and_the_log_says_so(loaded, guided, studio, caplog, sampler,
-                                                                              mask):
-    import comfy.sample
-    push, noise = studio("guidance.early_push"), torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(5))
-    words, empty = loaded.encode("a red circle"), loaded.encode("")
-
-    def sampled(model, sampler=sampler, mask=mask):
-        with torch.inference_mode():
-            return comfy.sample.sample(
-                model, noise, 4, 1.0, sampler, "simple", words, empty, torch.zeros_like(noise), disable_pbar=True,
-                seed=5, noise_mask=None if mask is None else torch.full((1, 1, 64, 64), mask)).clone()
-
-    pushing = guided(loaded.model, start=0.5, end=0.5, push=0.1)
-    assert torch.equal(sampled(pushing), sampled(loaded.model))
-    assert caplog.messages.count(f"push: {push.NOT_UNDER}") == 1
-    assert (sampled(pushing, "euler", None) - sampled(loaded.model, "euler", None)).abs().max() > 0.1
-    assert caplog.messages.count(f"push: {push.NOT_UNDER}") == 1
 
 
 @pytest.fixture
