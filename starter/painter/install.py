@@ -26,9 +26,16 @@ from painter.scenes import HELD_OUT_MEDIA  # noqa: E402
 MODEL, VAE = "bottega_painter.safetensors", "bottega_painter_vae.safetensors"
 PICTURES, STYLE, LEARNT, FIRST_SEED = "bottega_painter_woodcut", "woodcut", 12, 3_000_000
 WEIGHTS, AUTOENCODER = HERE / "painter.safetensors", HERE / "vae.safetensors"
-LORAS = tuple(HERE / f"bottega_painter_{medium}.safetensors" for medium in HELD_OUT_MEDIA)
 SHOWN_SEED = 77_041                      # of the picture that examples of the critique open
 READ_BY = {"context_embedder.weight": 4096, "y_embedder.mlp.0.weight": 2048}
+
+
+def lora_of(medium: str) -> str:
+    """The file name of the LoRA of a medium that the painter never saw."""
+    return f"bottega_painter_{medium.replace(' ', '_')}.safetensors"
+
+
+LORAS = tuple(HERE / lora_of(medium) for medium in HELD_OUT_MEDIA)
 
 
 def whole_model(narrow: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -181,14 +181,14 @@ def woodcut(plan, scene, rng):
     phase = (-x * np.sin(turn) + y * np.cos(turn)) * pitch + 0.5 * smooth(rng, 6, 6)
     wave = np.abs((phase % 1) - 0.5) * 2
     ink = step(0.84 - 1.2 * tones - (wave - 0.5) * 0.95, 0.36, 0.52)
-    ink = np.maximum(ink, rims(plan, 1.3))
+    ink = np.maximum(ink, borders(plan.region, 1.3))
     black = mix(palette.dark, palette.earth, 0.12)
     return mix(colour, black, ink * (1 - 0.12 * step(smooth(rng, 60, 60), 0.4, 0.8)))
 
 
-def rims(plan, radius: float):
-    """Where one region meets another, as lines."""
-    change = (plan.region != np.roll(plan.region, 1, 0)) | (plan.region != np.roll(plan.region, 1, 1))
+def borders(numbers: np.ndarray, radius: float) -> np.ndarray:
+    """Where one number of [256, 256] meets another, as lines of 0..1."""
+    change = (numbers != np.roll(numbers, 1, 0)) | (numbers != np.roll(numbers, 1, 1))
     change[0], change[:, 0] = False, False
     sheet = Image.fromarray((change * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius))
     return step(np.asarray(sheet, np.float32) / 255, 0.12, 0.3)
@@ -203,4 +203,29 @@ def dots(plan, scene, rng):
     return surface.array()
 
 
-MEDIUM = {"oil": oil, "gouache": gouache, "ink wash": ink_wash, "pastel": pastel, "woodcut": woodcut, "dots": dots}
+def stained_glass(plan, scene, rng):
+    """Panes of one clear colour each, lit from behind, cut along the forms and held by dark leads."""
+    pane = panes(plan.region, rng)
+    base, count = blurred(plan.rgb, 1.5), np.bincount(pane.ravel())
+    mean = np.stack([np.bincount(pane.ravel(), base[..., c].ravel()) / count for c in range(3)], -1)
+    luma = (mean @ WEIGHTS)[:, None]
+    clear = np.clip(1.25 * luma + 2.4 * (mean - luma), 0.02, 1)
+    glass = jitter(clear, rng, 0.1, 0.02)[pane].astype(np.float32) * (1 + 0.06 * clouds(rng, 20, 20, 2))[..., None]
+    return mix(glass, PALETTES[scene.palette].dark * 0.35, borders(pane, rng.uniform(1.7, 2.2)))
+
+
+def panes(region: np.ndarray, rng, across: float = 24.0) -> np.ndarray:
+    """[256, 256] numbers from 0 on, one a pane: cells about `across` pixels wide, cut once more where regions meet."""
+    x, y = spots(rng, across)
+    cell, nearest, line = np.zeros((SIZE, SIZE), np.int64), np.full((SIZE, SIZE), np.inf), np.arange(SIZE)
+    near = lambda centre: slice(max(0, int(centre - 2 * across)), max(0, int(centre + 2 * across)))
+    for number, (column, row) in enumerate(zip(x, y, strict=True)):
+        where = near(row), near(column)
+        far = np.add.outer((line[where[0]] - row) ** 2, (line[where[1]] - column) ** 2)
+        closer = far < nearest[where]
+        nearest[where][closer], cell[where][closer] = far[closer], number
+    return np.unique(cell + len(x) * region.astype(np.int64), return_inverse=True)[1].reshape(cell.shape)
+
+
+MEDIUM = {"oil": oil, "gouache": gouache, "ink wash": ink_wash, "pastel": pastel, "woodcut": woodcut, "dots": dots,
+          "stained glass": stained_glass}

@@ -17,7 +17,7 @@ SIDES = ("left", "right")
 PLANS = {"landscape": ("high horizon", "low horizon"), "still life": ("on the left", "centred", "on the right"),
          "abstract": ("symmetric", "diagonal", "scattered")}
 MEDIA = ("oil", "gouache", "ink wash", "pastel")
-HELD_OUT_MEDIA = ("woodcut", "dots")                    # the starter never sees them; a LoRA learns them
+HELD_OUT_MEDIA = ("woodcut", "dots", "stained glass")   # the starter never sees them; a LoRA learns them
 SHARES = {"landscape": 0.5, "still life": 0.3, "abstract": 0.2}
 
 

@@ -1,12 +1,12 @@
 """Teaches the painter a medium that it never saw, with the pack's own training, and tells what came of it.
 
-    COMFYUI_PATH=... python starter/painter/style.py MODELS_DIR woodcut|dots [--steps 200] [--sheet sheet.png]
+    COMFYUI_PATH=... python starter/painter/style.py MODELS_DIR MEDIUM [--steps 200] [--sheet sheet.png]
                                                     [--rate 0.001] [--rank 8] [--batch 4] [--pictures 16]
                                                     [--noisiest 0.4] [--trained] [--guidance 2]
 
-MODELS_DIR is what install.py filled. Prints one JSON object: how like the medium the samples are before and after, as
-Tune Blocks reads likeness to a Critique Reference of 60 other pictures of it, and how many have what their captions
-name, the medium set aside, by the judge. The LoRA goes to MODELS_DIR/loras.
+MEDIUM is woodcut, dots or "stained glass"; MODELS_DIR is what install.py filled. Prints one JSON object: how like the
+medium the samples are before and after, as Tune Blocks reads likeness to a Critique Reference of 60 other pictures of
+it, and how many have what their captions name, the medium set aside, by the judge. The LoRA goes to MODELS_DIR/loras.
 """
 import argparse
 import json
@@ -24,6 +24,7 @@ if __package__ in (None, ""):
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from painter import evaluate, judge, pictures, spread  # noqa: E402
+from painter.install import lora_of  # noqa: E402
 from painter.scenes import HELD_OUT_MEDIA, random_scene  # noqa: E402
 
 LEARNT, REFERENCE, FIRST_SEED = 16, range(16, 76), 3_000_000
@@ -83,7 +84,7 @@ def main(options):
     painter, examiner = evaluate.Painter(options.models, options.guidance), judge.Judge()
     rng = np.random.default_rng(options.seed)
     settings = asked(options.steps, options.rate, options.rank, options.noisiest, options.batch)
-    file = options.models / "loras" / f"bottega_painter_{options.medium}.safetensors"
+    file = options.models / "loras" / lora_of(options.medium)
     if not options.trained:
         lora = learn(painter, options.medium, settings, file.stem, options.pictures)
         file.parent.mkdir(exist_ok=True)

@@ -14,7 +14,8 @@ EVEN = 0.5        # how far the tones are spread over the scale
 # Which part of the keys a light may have.
 RANK = {"night": (0.0, 0.4), "dusk": (0.15, 0.65), "day": (0.5, 1.0),
         "dark wall": (0.0, 0.5), "bright wall": (0.5, 1.0), "dark ground": (0.0, 0.5), "light ground": (0.55, 1.0)}
-MEDIUM_LIFT = {"oil": 0.0, "gouache": 0.05, "ink wash": 0.15, "pastel": 0.05, "woodcut": 0.1, "dots": 0.0}
+MEDIUM_LIFT = {"oil": 0.0, "gouache": 0.05, "ink wash": 0.15, "pastel": 0.05, "woodcut": 0.1, "dots": 0.0,
+               "stained glass": 0.0}
 
 
 def tune(rgb: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:

@@ -4,7 +4,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from painter import judge, latents, pictures, pool, scenes, spread, train_vae, vae
+from painter import judge, latents, media, pictures, pool, scenes, spread, train_vae, vae
 
 
 def scene(kind="still life", **words):
@@ -28,6 +28,16 @@ def test_every_medium_leaves_marks_of_its_own(medium):
     picture = pictures.paint(found, 11).astype(float)
     others = [pictures.paint(found._replace(medium=m), 11) for m in scenes.MEDIA if m != medium]
     assert picture.std() > 15 and min(np.abs(picture - other).mean() for other in others) > 4
+
+
+def test_a_pane_of_glass_holds_what_is_nearest_to_its_middle_within_one_region():
+    region = np.arange(256)[None].repeat(256, 0) // 100
+    found = media.panes(region, np.random.default_rng(3))
+    x, y = media.spots(np.random.default_rng(3), 24.0)
+    line = np.arange(256)
+    nearest = np.argmin([np.add.outer((line - b) ** 2, (line - a) ** 2) for a, b in zip(x, y, strict=True)], 0)
+    pairs = {(pane, whole) for pane, whole in zip(found.ravel(), (nearest * 3 + region).ravel(), strict=True)}
+    assert len(pairs) == found.max() + 1 == len({whole for _, whole in pairs})
 
 
 def test_every_subject_and_thing_is_painted():
