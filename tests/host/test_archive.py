@@ -30,10 +30,38 @@ def test_what_only_developers_use_is_not(name, ignored):
     assert ignored(name)
 
 
+def told_to_use(page):
+    """Files of the repository that a page links to, and scripts that it has run, as paths from the pack's folder."""
+    text = page.read_text(encoding="utf-8")
+    links = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)\s#]+)", text) if "://" not in link}
+    scripts = re.findall(r"\bpython[\w.]* (?:\S*bottega[/\\])?([\w/\\]+\.py)\b", text)
+    return {path.relative_to(PACK).as_posix() for path in links} | {path.replace("\\", "/") for path in scripts}
+
+
+def test_what_the_pages_use_is_in_it_or_said_to_be_in_the_repository_alone(ignored):
+    readme = PACK / "README.md"
+    said, = re.findall(r"no more: (.+?) are in the repository\s+alone", readme.read_text(encoding="utf-8"), re.DOTALL)
+    alone = tuple(re.findall("`([^`]+)`", said))
+    pages = [readme, *(PACK / f"{name}.md" for name in ("SECURITY", "MEASURED")), *PACK.glob("docs/*.md"),
+             *PACK.glob("web/docs/*.md")]
+    missing = {path for page in pages for path in told_to_use(page)
+               if ignored(path) or (PACK / path).is_dir() and ignored(f"{path}/x")}
+    assert {"starter/install.py", "dev.py"} <= missing and len(missing) > 8
+    assert [path for path in missing if not f"{path}/".startswith(alone)] == []
+    assert [name for name in alone if not ignored(f"{name}x" if name.endswith("/") else name)] == []
+
+
 def test_every_place_that_the_map_names_is_there():
     text = "".join((PACK / name).read_text(encoding="utf-8") for name in ("ARCHITECTURE.md", "CONTRIBUTING.md"))
     named = set(re.findall(r"`([\w.]+/[\w./]+)`", text))
     assert len(named) > 50 and not [name for name in named if not (PACK / name).exists()]
+
+
+def test_every_folder_of_a_room_has_a_row_in_the_map():
+    rows = re.findall(r"^\| `([\w/]+)` \|", (PACK / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rooms = [PACK / "nodes" / room for room in ("lora", "training", "critique", "studio")]
+    folders = {path.parent.relative_to(PACK).as_posix() for room in rooms for path in room.glob("*/__init__.py")}
+    assert len(folders) > 30 and folders - {f"nodes/{room.name}/nodes" for room in rooms} - set(rows) == set()
 
 
 @pytest.mark.parametrize("name, width, height", [("icon", 400, 400), ("banner", 1260, 540)])
