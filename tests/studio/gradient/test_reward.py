@@ -1,4 +1,7 @@
 """The reward follows the score, moves wherever more can be had, and says what it cannot move."""
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -6,6 +9,14 @@ import torch
 @pytest.fixture(scope="module")
 def rewards(studio):
     return studio("gradient.reward")
+
+
+@pytest.fixture(scope="module")
+def own(module):
+    """A reference of 30 pictures with a distribution of every measure."""
+    columns = list(module("critique.measures").MEASURES)
+    rows = torch.rand(30, len(columns), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return module("critique.reference.distributions").fit("mine", "", columns, rows)
 
 
 def pictures(count=2, size=48, dtype=torch.float64, seed=3):
@@ -91,16 +102,33 @@ def test_a_rubric_of_which_nothing_can_be_moved_is_refused_with_what_can(rewards
         of(rewards, parse, paintings, text)
 
 
+def test_the_help_page_says_what_of_each_criterion_can_be_steered(rewards, module, parse, paintings, own):
+    """Row by row: the paintings through any decoder, the paintings where detail shows, pictures of one's own, nothing."""
+    def row(text):
+        for at, (reference, detail) in enumerate([(paintings, False), (paintings, True), (own, True)]):
+            try:
+                rewards.reward(parse(text), reference, detail)
+                return at
+            except ValueError:
+                pass
+        return 3
+
+    found = [set(), set(), set(), set()]
+    for name in (each.name for each in module("critique.rubric.default_rubric").RUBRIC):
+        typical, high = row(f"*=0; {name}=1"), row(f"*=0; {name}=high")
+        assert typical == high, name
+        found[typical].add(name)
+    page = (Path(__file__).parents[3] / "web" / "docs" / "BottegaSteer.md").read_text(encoding="utf-8")
+    table = page.partition("## What can be steered")[2].partition("\n\nWhat of")[0].strip().splitlines()[2:]
+    assert [set(re.findall(r"\*([^*]+)\*", line.split("|")[2])) for line in table] == found
+
+
 def test_only_what_a_rubric_names_is_steered(rewards, module, parse):
     assert [each.name for each in rewards.named(parse("Balance=2; Symmetry=0")).criteria] == ["Balance"]
     assert rewards.named(parse("@Arnheim")) == parse("@Arnheim") and rewards.named(parse("Line=0")) == parse("Line=0")
 
 
-def test_a_reference_of_pictures_makes_harmony_steerable(rewards, module, parse, paintings):
-    generator = torch.Generator().manual_seed(1)
-    columns = list(module("critique.measures").MEASURES)
-    rows = torch.rand(30, len(columns), dtype=torch.float64, generator=generator)
-    own = module("critique.reference.distributions").fit("mine", "", columns, rows)
+def test_a_reference_of_pictures_makes_harmony_steerable(rewards, parse, own):
     reward = rewards.reward(parse("*=0; Colour harmony=high"), own)
     assert {term.column for term in reward.criteria[0].terms} == {f"Harmony {each}" for each in "iVLIY"}
 
