@@ -103,7 +103,7 @@ def test_a_rubric_of_which_nothing_can_be_moved_is_refused_with_what_can(rewards
 
 
 def test_the_help_page_says_what_of_each_criterion_can_be_steered(rewards, module, parse, paintings, own):
-    """Row by row: the paintings through any decoder, the paintings where detail shows, pictures of one's own, nothing."""
+    """Row by row: the paintings through any decoder, the paintings in detail, pictures of one's own, nothing."""
     def row(text):
         for at, (reference, detail) in enumerate([(paintings, False), (paintings, True), (own, True)]):
             try:
