@@ -133,6 +133,20 @@ def lora_for_clip(clip) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def fused_lora(model, prefix):
+    """A LoRA with diffusers' names, which the host key_maps to slices of fused weights."""
+    import comfy.lora
+    names = comfy.lora.model_lora_keys_unet(model.model, {})
+    shapes = {key: weight.shape for key, weight in model.model.state_dict().items()}
+    tensors = {}
+    for seed, (name, target) in enumerate(names.items()):
+        if name.startswith(prefix) and isinstance(target, tuple) and target[1] and target[0] in shapes:
+            shape = (target[1][2], shapes[target[0]][1])
+            for suffix, tensor in adapter("lora", shape, seed).items():
+                tensors[name + suffix] = tensor
+    return tensors
+
+
 def stock(host, **loras):
     """The host with a small SD3 among its models (SMALL_FILE) and these LoRAs: name=(tensors, metadata)."""
     import folder_paths
@@ -158,6 +172,18 @@ def off(found, wanted):
     """The weights that differ by more than a rounding."""
     gaps = {key: float((found[key].double() - wanted[key].double()).abs().max()) for key in wanted}
     return {key: gap for key, gap in gaps.items() if gap > 3e-6 * max(1.0, float(wanted[key].abs().max()))}
+
+
+def assert_same(found: dict, expected: dict, keys=None):
+    """Holds that the weights are equal bit for bit, all of them or those named by keys."""
+    assert found.keys() == expected.keys(), found.keys() ^ expected.keys()
+    different = [key for key in keys or found if not torch.equal(found[key], expected[key])]
+    assert not different, different
+
+
+def changed(before: dict, after: dict) -> set[str]:
+    """The names of the weights that differ."""
+    return {key for key in before if not torch.equal(before[key], after[key])}
 
 
 def metadata_of(path):
