@@ -4,7 +4,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from gallery_runs import COUNT, PACK, command
+from gallery_runs import COUNT, PACK, QUICK, command
 from PIL import Image
 
 
@@ -12,6 +12,12 @@ from PIL import Image
 def alone():
     """module(name): the pack's modules without the host, as a worker imports them."""
     return runpy.run_path(str(PACK / "nodes" / "shared" / "pack_alone.py"))["module"]
+
+
+@pytest.fixture
+def settings(alone):
+    """What the table of colour and value is measured with."""
+    return alone("critique.gallery.measuring").Settings(QUICK)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +43,7 @@ def folder(tmp_path_factory):
 def made(folder, tmp_path_factory):
     """The table of colour and value of the pictures, by the command, and what it said."""
     out = tmp_path_factory.mktemp("galleries") / "quick"
-    run = command(folder, "--out", out, "--workers", 2, "--measures", "colour and value", stdout=subprocess.PIPE)
+    run = command(folder, "--out", out, "--workers", 2, "--measures", QUICK, stdout=subprocess.PIPE)
     said, error = run.communicate(timeout=300)
     assert run.returncode == 0, error
     return out, said

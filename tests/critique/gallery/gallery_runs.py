@@ -5,6 +5,7 @@ from pathlib import Path
 
 PACK = Path(__file__).resolve().parents[3]
 COMMAND = PACK / "nodes" / "critique" / "gallery"
+QUICK = "colour and value"
 COUNT, BROKEN = 24, {"a/03.png", "a/05.png", "b/07.png", "b/09.png"}
 
 

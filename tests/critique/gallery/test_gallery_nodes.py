@@ -6,9 +6,8 @@ import tarfile
 import unicodedata
 
 import pytest
+from gallery_runs import QUICK
 from real_host import GraphError
-
-QUICK = "colour and value"
 
 
 def gallery(folder, name, **inputs):
