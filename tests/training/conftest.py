@@ -27,6 +27,22 @@ def train(pack, output_folder):
 
 
 @pytest.fixture
+def model():
+    """A model, and at the end of the test the proof that nothing is left on it: it samples bit for bit as before."""
+    import comfy.model_management
+    import torch
+    from training_graphs import output
+    from training_models import tiny_sd3
+    patcher = tiny_sd3()
+    before = output(patcher)
+    yield patcher
+    assert torch.equal(output(patcher), before)
+    assert not any("forward" in vars(module) for module in patcher.model.modules())
+    assert torch.overrides._get_current_function_mode_stack() == []
+    assert not comfy.model_management.in_training
+
+
+@pytest.fixture
 def watched_texts(host, monkeypatch):
     """The lines that were shown on the node, in order."""
     texts = []

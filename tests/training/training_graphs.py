@@ -5,6 +5,7 @@ from safetensors import safe_open
 from training_models import caption, latents
 
 STEPS = 12
+CANCEL = comfy.model_management.InterruptProcessingException
 
 
 def graph(feed, model, pictures=None, captions=None, **inputs):
@@ -34,6 +35,11 @@ def output(patcher):
 
 def files(folder):
     return sorted(path.name for path in (folder / "loras").glob("*"))
+
+
+def no_halves(folder):
+    """Whether no half-written file is left anywhere in it."""
+    return not [path for path in folder.rglob("*") if path.suffix == ".tmp"]
 
 
 def tensors(path):

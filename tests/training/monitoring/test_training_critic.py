@@ -1,13 +1,10 @@
 """Train LoRA with a critic: the best step's LoRA is the result, and pictures count as the critic sees them."""
-import comfy.model_management
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from training_graphs import plan, same
+from training_graphs import CANCEL, plan, same
 from training_models import caption, latents, tiny_sd3
-
-CANCEL = comfy.model_management.InterruptProcessingException
 
 
 class Redness:
