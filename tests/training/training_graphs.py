@@ -55,5 +55,11 @@ def plan(pack, **parts):
             for name, value in parts.items()}
 
 
+def shape_of(pack, algorithm="LoRA", settings=None, **parts):
+    """The LoraShape of rank 4 of an algorithm with these settings of its own."""
+    kind = pack.nodes.training.adapters.lora_shape.ALGORITHMS[algorithm].settings
+    return pack.nodes.training.adapters.LoraShape(algorithm, 4, settings=kind(**settings or {}), **parts)
+
+
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

@@ -169,6 +169,11 @@ def test_dropout_leaves_out_ranks_and_layers_and_ends_with_the_step(pack):
     assert torch.equal(state, generator.get_state())
 
 
+def test_a_step_whose_layers_are_all_left_out_is_passed(pack, train, output_folder):
+    shape = pack.nodes.training.adapters.LoraShape(rank=2, targets="J00.attn=2; default=0", layer_dropout=0.9)
+    assert len(train(tiny_sd3(), 8, shape=shape).losses) == 8
+
+
 def test_disabled_adapters_give_the_base_model(pack):
     t, patcher, adapters = family(pack, "SD3", algorithm="LoKr")
     adapters.flat.normal_(std=0.2, generator=torch.Generator().manual_seed(2))
