@@ -47,6 +47,17 @@ def tensors(path):
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
 
 
+def changes(lora):
+    """The change of every layer of a LoRA, alpha included, in float64."""
+    found = {}
+    for key in lora:
+        if key.endswith(".lora_up.weight"):
+            stem = key.removesuffix(".lora_up.weight")
+            up, down = lora[key].double().flatten(1), lora[f"{stem}.lora_down.weight"].double().flatten(1)
+            found[stem] = up @ down * float(lora.get(f"{stem}.alpha", torch.tensor(len(down)))) / len(down)
+    return found
+
+
 def plan(pack, **parts):
     """Keyword arguments of a Recipe from {field: {its values}}."""
     kinds = {"optimizer": "OptimizerPlan", "schedule": "SchedulePlan", "validation": "ValidationPlan",
