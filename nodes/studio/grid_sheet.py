@@ -65,10 +65,10 @@ def _name(name: str) -> Node:
 
 def _cell(cell: Judged, by: Judge, chosen: bool) -> Node:
     picture = image(cell.small.float() / 255)
-    colour = LIGHT.loss if cell.spoiled else LIGHT.gain if chosen else None
+    colour = LIGHT.loss if cell.spoiled else LIGHT.gain if chosen and not cell.nothing else None
     frame = [place(-FRAME, -FRAME, rect(picture.w + 2 * FRAME, picture.h + 2 * FRAME, colour))] if colour else []
     near = "" if cell.likeness is None else f", likeness {cell.likeness:.1f}"
     words = [place(0, picture.h + 6, fitted(f"{cell.score:.1f}{near}", SIZE, LIGHT.ink, SIDE))]
-    if cell.spoiled:
-        words.append(place(0, picture.h + 22, fitted(f"spoiled: {cell.spoiled}", SIZE, LIGHT.loss, SIDE)))
+    if below := "nothing is applied" if cell.nothing else cell.spoiled and f"spoiled: {cell.spoiled}":
+        words.append(place(0, picture.h + 22, fitted(below, SIZE, LIGHT.loss, SIDE)))
     return layer([*frame, place(0, 0, picture), *words], SIDE, SIDE + 44)

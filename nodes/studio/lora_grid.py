@@ -14,7 +14,9 @@ from ..critique.reference.distributions import Reference
 from ..critique.report import what_counts
 from ..critique.rubric.criteria import Rubric
 from ..critique.score.judge import judge, needed
+from ..lora.applying.apply_report import why_nothing
 from ..lora.applying.patching import apply_lora, dry_run
+from ..lora.block_weights import presets
 from ..lora.block_weights.block_language import parse
 from ..lora.file.lora_files import LoraFile
 from ..shared.markdown_table import cell as table_cell
@@ -26,6 +28,7 @@ from .tuning.likeness import Likeness
 
 SCORE, LIKENESS = BEST_BY = ("score", "likeness")
 MOST = 1000         # cells of a grid
+NAMED = 5           # LoRAs of a sentence
 LOOKED_AT = 4       # pictures of a setting, at most, that are held against those without the LoRA
 
 
@@ -59,7 +62,8 @@ class Judged(NamedTuple):
 
     small: its first picture for the sheet, uint8 [h, w, 3]; picture: the same, [1, H, W, C], a part of the grid's
     `images`. spoiled: what its pictures suffer from beside those without the LoRA, such as "too red"; "" where they do
-    not."""
+    not. nothing: why nothing of the LoRA is applied; "" where something is, and at strength 0, where nothing is meant
+    to be."""
     setting: Setting
     score: float
     likeness: float | None
@@ -67,6 +71,7 @@ class Judged(NamedTuple):
     small: Tensor
     picture: Tensor
     spoiled: str = ""
+    nothing: str = ""
 
 
 class Filled(NamedTuple):
@@ -136,20 +141,30 @@ def _strength(part: str) -> float:
 
 
 def variants(written: str) -> list[str]:
-    """Texts of block weights, one a line; nothing written: every block at 1. Raises ValueError for what is none."""
+    """Texts of block weights, one a line; nothing written: every block at 1. Raises ValueError for what is none, a
+    preset that there is not included."""
     found = list(dict.fromkeys(filter(None, map(str.strip, lines(written, "blocks"))))) or [""]
     for line in found:
-        parse(line)
+        presets.expand(parse(line))
     return found
 
 
 def check(grid: Grid, model) -> None:
-    """Raises ValueError before anything is drawn: for too many cells, and for blocks that the model does not have."""
+    """Raises ValueError before anything is drawn: for too many cells, for blocks that the model does not have, and
+    where no LoRA would change anything. Opens LoRAs until one does, which is the first as a rule."""
     if len(grid.settings) > MOST:
         raise ValueError(f"loras: expected at most {MOST} pictures of LoRAs, strengths and block weights together, got "
                          f"{len(grid.settings)}")
-    for blocks in grid.blocks:
-        dry_run(model, None, grid.open(0), 1.0, 1.0, parse(blocks))
+    told = []
+    for row, name in enumerate(grid.names):
+        lora = grid.open(row)
+        reasons = [why_nothing(dry_run(model, None, lora, 1.0, 1.0, parse(blocks))) for blocks in grid.blocks]
+        if not all(reasons) or not any(grid.strengths):
+            return
+        told.append(f"{name}: {reasons[0]}")
+    more = [f"{len(told) - NAMED} more LoRAs change nothing either"] if len(told) > NAMED else []
+    raise ValueError("loras: expected a LoRA that changes something of this model, got none: "
+                     + "; ".join([*told[:NAMED], *more]))
 
 
 class Job(NamedTuple):
@@ -163,9 +178,10 @@ class Job(NamedTuple):
 
 
 class DrawnJob(NamedTuple):
-    """pictures: those that are looked at; measures: of all."""
+    """pictures: those that are looked at; measures: of all; nothing: as `Judged` has it."""
     pictures: list[Tensor]
     measures: list[dict[str, float]]
+    nothing: str = ""
 
 
 class Drawing(NamedTuple):
@@ -176,11 +192,12 @@ class Drawing(NamedTuple):
     by: Judge
 
     def draw(self, job: Job) -> DrawnJob:
-        model, setting = self.model, job.setting
+        model, setting, nothing = self.model, job.setting, ""
         if setting:
-            model = apply_lora(model, None, self.grid.open(self.grid.names.index(job.name)), setting.strength, 1.0,
-                               parse(setting.blocks))[0]
-        done = DrawnJob([], [])
+            model, _, result = apply_lora(model, None, self.grid.open(self.grid.names.index(job.name)),
+                                          setting.strength, 1.0, parse(setting.blocks))
+            nothing = why_nothing(result) if setting.strength else ""
+        done = DrawnJob([], [], nothing)
         for prompt, seed in job.samples:
             picture = self.sampling.draw(model, prompt, seed).picture
             if setting:
@@ -232,7 +249,8 @@ def _judged(setting: Setting, drawn: DrawnJob, by: Judge, bases: Sequence[Base])
     found = [base.why_spoiled(picture[..., :3]) for base, picture in zip(bases, drawn.pictures, strict=True)]
     error = stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None
     first = drawn.pictures[0]
-    return Judged(setting, mean(scores), mean(near) if near else None, error, small(first), first, spoiled(found))
+    return Judged(setting, mean(scores), mean(near) if near else None, error, small(first), first, spoiled(found),
+                  drawn.nothing)
 
 
 def small(picture: Tensor) -> Tensor:
@@ -241,33 +259,60 @@ def small(picture: Tensor) -> Tensor:
 
 
 def best(cells: Sequence[Judged], by: Judge) -> Judged:
-    """The cell with the highest value of those that do not look spoiled, or of all where all do; of equals the first.
-    """
-    return max([cell for cell in cells if not cell.spoiled] or cells, key=by.value)
+    """The cell with the highest value of those that change something and do not look spoiled, or of all that change
+    something where all look so, or of all where none does; of equals the first."""
+    meant = _meant(cells)
+    return max([cell for cell in meant if not cell.spoiled] or meant or cells, key=by.value)
+
+
+def _meant(cells: Sequence[Judged]) -> list[Judged]:
+    """Without those where nothing of the LoRA is applied, which have the picture without it."""
+    return [cell for cell in cells if not cell.nothing]
 
 
 def report(grid: Grid, cells: Sequence[Judged], by: Judge, ended: str, notes: Sequence[str] = ()) -> str:
     """Markdown: the best cell in words that can be typed into Load LoRA, and every cell, the best first; then notes.
     ended: as `Filled` has it."""
-    top, pictures = best(cells, by), len(grid.settings)
-    told = [f"**{grid.names[top.setting.lora]} at strength {top.setting.strength:g}"
-            + (f" with {top.setting.blocks}" if top.setting.blocks else "") + f"**: {by.best_by} {by.value(top):.1f}, "
-            f"the highest of {_of_which(cells)}.", *_told_of_spoiled(cells, by),
+    told = [_headline(grid, cells, by), *_told_of_nothing(grid, cells), *_told_of_spoiled(_meant(cells), by),
             *what_counts.left_out(by.rubric, by.reference)]
     if ended:
-        told.append(cut_short.told(ended, len(cells), pictures, "settings", "drawn"))
-    if top.error is None:
+        told.append(cut_short.told(ended, len(cells), len(grid.settings), "settings", "drawn"))
+    if cells[0].error is None:
         told.append("Each setting was judged by one picture: raise seeds to know how much of a difference is luck.")
+    return "\n\n".join([*told, _table(grid, cells, by), *filter(None, notes)])
+
+
+def _headline(grid: Grid, cells: Sequence[Judged], by: Judge) -> str:
+    top = best(cells, by)
+    if top.nothing:
+        return f"**No setting is the best**: nothing of a LoRA is applied in the {len(cells)} that were drawn."
+    return (f"**{grid.names[top.setting.lora]} at strength {top.setting.strength:g}"
+            + (f" with {top.setting.blocks}" if top.setting.blocks else "") + f"**: {by.best_by} {by.value(top):.1f}, "
+            f"the highest of {_of_which(_meant(cells))}.")
+
+
+def _table(grid: Grid, cells: Sequence[Judged], by: Judge) -> str:
     marked = any(cell.spoiled for cell in cells)
     head = ("| LoRA | strength | blocks | score |" + (" likeness |" if by.likeness else "")
             + (" looks spoiled |" if marked else ""))
     names = [*map(table_cell, grid.names)]
-    rows = [f"| {names[cell.setting.lora]} | {cell.setting.strength:g} | {cell.setting.blocks or 'all at 1'} | "
+    ordered = sorted(cells, key=lambda cell: (not cell.nothing, by.value(cell)), reverse=True)
+    rows = [f"| {names[cell.setting.lora]} | {cell.setting.strength:g} | {cell.setting.blocks or 'all at 1'}"
+            f"{', nothing applied' * bool(cell.nothing)} | "
             f"{cell.score:.1f}" + (f" ± {cell.error:.1f}" if cell.error is not None else "") + " |"
             + (f" {cell.likeness:.1f} |" if by.likeness else "") + (f" {cell.spoiled} |" if marked else "")
-            for cell in sorted(cells, key=by.value, reverse=True)]
+            for cell in ordered]
     ruled = "|---|---:|---|---:|" + ("---:|" if by.likeness else "") + ("---|" if marked else "")
-    return "\n\n".join([*told, "\n".join([head, ruled, *rows]), *filter(None, notes)])
+    return "\n".join([head, ruled, *rows])
+
+
+def _told_of_nothing(grid: Grid, cells: Sequence[Judged]) -> list[str]:
+    """A sentence for each LoRA and text of blocks of which nothing is applied: its pictures are those without it."""
+    found = {(grid.names[cell.setting.lora], cell.setting.blocks): cell.nothing for cell in cells if cell.nothing}
+    told = [f"**{name}{f' with {blocks}' if blocks else ''}: {why}**. Its pictures are those without the LoRA, and it "
+            "is never the best." for (name, blocks), why in found.items()]
+    more = [f"The same holds for {len(told) - NAMED} more in the table."] if len(told) > NAMED else []
+    return [*told[:NAMED], *more]
 
 
 def _of_which(cells: Sequence[Judged]) -> str:
@@ -296,5 +341,5 @@ def data(grid: Grid, cells: Sequence[Judged]) -> str:
     """JSON: a row for each cell, for Chart."""
     return json.dumps([{"lora": grid.names[cell.setting.lora], "strength": cell.setting.strength,
                         "blocks": cell.setting.blocks, "score": cell.score, "likeness": cell.likeness,
-                        "spoiled": cell.spoiled}
+                        "spoiled": cell.spoiled, "nothing_applied": cell.nothing}
                        for cell in cells])

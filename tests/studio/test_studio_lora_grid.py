@@ -110,7 +110,8 @@ def test_strengths_that_are_none_get_a_sentence(written, grid_module):
 @pytest.mark.parametrize(("inputs", "said"), [
     ({"loras": "nowhere*"}, "which no file fits"),
     ({"loras": ""}, "expected at least one LoRA file"),
-    ({"blocks": "D00=0"}, "D00"),
+    ({"blocks": "D00=0"}, "D00"), ({"blocks": "NOSUCH"}, '"NOSUCH" is no preset'),
+    ({"blocks": "NONE\n*=0"}, "got none: .*nothing is applied, because .* the ratio of every block it has is 0"),
     ({"best_by": "likeness"}, "expected style to be connected"),
     ({"strengths": ", ".join(f"{number / 100}" for number in range(600))}, "at most 1000"),
 ])
@@ -139,9 +140,9 @@ def one_cell(grid_module, parse, paintings, monkeypatch):
     return fill
 
 
-def cell_of(grid_module, setting, score, spoiled="", level=0.5):
+def cell_of(grid_module, setting, score, spoiled="", level=0.5, nothing=""):
     picture = torch.full((1, 40, 30, 3), level)
-    return grid_module.Judged(setting, score, None, None, grid_module.small(picture), picture, spoiled)
+    return grid_module.Judged(setting, score, None, None, grid_module.small(picture), picture, spoiled, nothing)
 
 
 def test_cancel_keeps_the_cells_that_were_drawn(one_cell):
@@ -227,7 +228,8 @@ def test_what_looks_spoiled_is_marked_and_never_chosen(grid_module, module, pars
     shown |= {0.5: picture_edits.NEUTRAL["mirrored"](shown["plain"]),
               1.0: picture_edits.DAMAGE["clipped"](shown["plain"])}
     pixels = {model: torch.from_numpy(array.copy())[None].float() / 255 for model, array in shown.items()}
-    monkeypatch.setattr(grid_module, "apply_lora", lambda model, clip, lora, strength, *_: (strength,))
+    monkeypatch.setattr(grid_module, "apply_lora", lambda model, clip, lora, strength, *_: (strength, None, None))
+    monkeypatch.setattr(grid_module, "why_nothing", lambda result: "")
     sampling = SimpleNamespace(prompts=1, draw=lambda model, *_: SimpleNamespace(picture=pixels[model]))
     grid = grid_module.Grid(["ink"], lambda row: None, [0.5, 1.0], [""])
     by = grid_module.Judge(parse("*=0; mean L channel=high"), paintings, None, "score")
@@ -241,6 +243,32 @@ def test_what_looks_spoiled_is_marked_and_never_chosen(grid_module, module, pars
     told = grid_module.report(grid, cells, by, "")
     assert "the settings that do not look spoiled (1 of 2)" in told and "**1 of 2 settings look spoiled**" in told
     assert "Every setting looks spoiled" in grid_module.report(grid, cells[1:], by, "")
+
+
+def test_a_lora_that_changes_nothing_is_told_and_is_never_the_best(grid_module, module, loaded, parse, paintings):
+    lora = module("lora.file.lora_files").LoraFile(
+        {f"lora_unet_input_blocks_4_1_attn1_to_q.lora_{end}.weight": torch.ones(2, 2) for end in ("up", "down")}, {})
+    by = grid_module.Judge(parse("*=0; mean L channel=high"), paintings, None, "score")
+    grid = grid_module.Grid(["other"], lambda row: lora, [0.0, 1.0], ["default=1"])
+    with pytest.raises(ValueError, match="got none: other: nothing is applied, because no key of the file belongs to "):
+        grid_module.check(grid, loaded.model)
+    draw = grid_module.Drawing(loaded.model, grid, None, by).draw
+    reasons = [draw(grid_module.Job(setting, (), 0, "other")).nothing for setting in grid.settings]
+    assert not reasons[0] and reasons[1] == "nothing is applied, because no key of the file belongs to this model"
+    cells = [cell_of(grid_module, setting, 50.0, nothing=why)
+             for setting, why in zip(grid.settings[::-1], reasons[::-1], strict=True)]
+    told = grid_module.report(grid, cells, by, "")
+    assert grid_module.best(cells, by) is cells[1] and told.startswith("**other at strength 0 with default=1**")
+    assert f"**other with default=1: {reasons[1]}**" in told and told.endswith("| default=1, nothing applied | 50.0 |")
+    assert grid_module.report(grid, cells[:1], by, "").startswith("**No setting is the best**")
+
+
+def test_a_grid_is_drawn_again_when_the_users_presets_change(pack, monkeypatch):
+    node = pack.nodes.studio.nodes.lora_grid
+    monkeypatch.setattr(node.LoraGrid, "hidden", SimpleNamespace(unique_id="1"), raising=False)
+    before = node.LoraGrid.fingerprint_inputs()
+    monkeypatch.setattr(node.presets, "version", lambda: "written anew")
+    assert node.LoraGrid.fingerprint_inputs() != before
 
 
 @pytest.mark.parametrize(("found", "said"), [

@@ -52,17 +52,19 @@ def _headline(name: str, result: ApplyResult) -> str:
     used = f"{result.keys - len(result.unused) - lost} of {result.keys} keys used"
     counts = [f"{sum(not is_config(change.patch) for change in component.applied())} weights of the {component.name}"
               for component in result.components]
+    connected = "model or CLIP" if len(result.components) > 1 else "model, and no CLIP is connected"
+    if nothing := why_nothing(result, connected):
+        return f"{name}: {nothing}; {used}."
+    return f"{name}: changes {' and '.join(counts)}; {used}."
+
+
+def why_nothing(result: ApplyResult, connected: str = "model") -> str:
+    """That nothing of a LoRA is applied, and why; "" where something is. connected: what it could be applied to."""
     if any(component.applied() for component in result.components):
-        return f"{name}: changes {' and '.join(counts)}; {used}."
-    return f"{name}: nothing is applied, because {_why_nothing(result)}; {used}."
-
-
-def _why_nothing(result: ApplyResult) -> str:
+        return ""
     changes = [change for component in result.components for change in component.changes]
-    if not changes:
-        connected = "model or CLIP" if len(result.components) > 1 else "model, and no CLIP is connected"
-        return f"no key of the file belongs to this {connected}"
-    return why_none(changes)
+    why = why_none(changes) if changes else f"no key of the file belongs to this {connected}"
+    return f"nothing is applied, because {why}"
 
 
 def why_none(changes: Sequence[Change]) -> str:

@@ -5,6 +5,7 @@ import comfy.utils
 import folder_paths
 from comfy_api.v0_0_2 import io
 
+from ...lora.block_weights import presets
 from ...lora.file.listed_names import file_names
 from ...lora.file.lora_files import FROM_MEMORY, from_memory, listed_lora, listed_version
 from ...shared.node_display import picture_and_text
@@ -94,7 +95,7 @@ class LoraGrid(io.ComfyNode):
             names = file_names(loras or "", folder_paths.get_filename_list("loras"))
         except ValueError:
             names = []      # execute says what is wrong
-        return [listed_version(name) for name in names], interrupted.cuts(cls.hidden.unique_id)
+        return [listed_version(name) for name in names], presets.version(), interrupted.cuts(cls.hidden.unique_id)
 
     @classmethod
     def execute(cls, model, loras, strengths, blocks, seeds, seed, lora=None, rubric="", reference=None, style=None,
