@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
+from comfy.ops import CastWeightBiasOp
 from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, OFTAdapter
 from torch import Tensor
 
@@ -182,7 +183,7 @@ def branch_of(patch, strength: float, target, module: torch.nn.Module) -> Branch
     if function and function[0] is not None:
         return "rearranged by the host"
     if _options(module) is None and not _is_linear(module):
-        return f"of a layer that is neither linear nor a convolution ({type(module).__name__})"
+        return f"of a layer that is no plain linear layer or convolution ({type(module).__name__})"
     if getattr(module, "groups", 1) != 1:
         return "of a grouped convolution"
     reason = _no_branch(patch, offset) or _no_norm(patch, module)
@@ -218,7 +219,10 @@ def layer_of(module: torch.nn.Module, forward: Callable, weight: Callable[[], Te
 
 
 def _is_linear(module) -> bool:
-    return isinstance(module, torch.nn.Linear) or "linear" in type(module).__name__.lower()
+    """torch's and what stands for it in the host's operations, which is none of torch's where weights are quantised.
+    Others of that name may scale their weight, as the host's EqualLinear does, or hold several."""
+    hosts = isinstance(module, CastWeightBiasOp) and type(module).__name__ == "Linear"
+    return isinstance(module, torch.nn.Linear) or hosts
 
 
 def _options(module) -> dict | None:

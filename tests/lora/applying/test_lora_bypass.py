@@ -213,6 +213,18 @@ def test_a_model_with_branches_is_told_from_one_without(bypass, both):
     assert bypassed.model is model.model
 
 
+def test_a_layer_that_scales_its_weight_is_patched_and_a_quantised_linear_layer_is_not(pack):
+    import comfy.ops
+    from comfy.ldm.wan.model_animate import EqualLinear
+    from comfy.weight_adapter import LoRAAdapter
+    branch = pack.nodes.lora.patches.branch
+    patch = LoRAAdapter(set(), (torch.ones(8, 2), torch.ones(2, 16), *[None] * 4))
+    plain = [torch.nn.Linear(16, 8), comfy.ops.manual_cast.Linear(16, 8), comfy.ops.mixed_precision_ops().Linear(16, 8)]
+    assert all(isinstance(branch.branch_of(patch, 1.0, "a.weight", each), branch.Branch) for each in plain)
+    said = branch.branch_of(patch, 1.0, "a.weight", EqualLinear(16, 8))
+    assert said == "of a layer that is no plain linear layer or convolution (EqualLinear)"
+
+
 def test_training_asks_for_loras_in_the_weights(pack, bypass, both):
     model = small_model("SD3-medium")
     patched, bypassed, _ = both(model, small.lora_for(model, "lora"))
