@@ -71,6 +71,14 @@ def test_a_number_is_typed_for_the_bar_with_the_focus(node):
     assert node.value() == "S20=0.35"
     node.press("ArrowUp")
     assert node.value() == "S20=0.4"
+    node.press("0", "Enter")
+    assert node.value() == "S20=0"
+    for keys in (["Enter", "0", ".", "7"], ["5"]):
+        node.press(*keys, "Escape")
+        assert node.value() == "S20=0" and node.page.locator(".reading input").input_value() == "0"
+    node.press("1")
+    node.bar("S22").click(modifiers=["ControlOrMeta"])    # which leaves the field
+    assert node.value() == ""
 
 
 def test_keys_move_between_bars_and_change_them(node):
@@ -117,6 +125,10 @@ def test_several_are_selected_and_take_a_shape(node):
     node.shape("hump")
     assert node.value() == "D02,D06=0; D03,D05=0.71"
     assert node.page.locator(".bottega-blocks .selected").count() == 5
+    node = Node(node.page, blocks="D*=R")                 # of which the page knows no ratio
+    node.bar("D02").focus()
+    node.shape("fall")
+    assert node.value() == "D*=linear(1, 0)"
 
 
 def test_dragging_one_of_several_selected_moves_them_all(node):
@@ -132,6 +144,21 @@ def test_the_slider_of_a_family_sets_all_of_it(node):
     box = node.page.get_by_role("slider", name="all of S", exact=True).bounding_box()
     node.drag((box["x"] + box["width"] / 3 + 0.5, box["y"] + 6))
     assert node.value() == "S*=0.5"
+    node.page.evaluate("() => app.canvas.selectNode(app.graph.nodes[0])")
+    node.press("Delete")
+    assert node.value() == "" and node.page.evaluate("() => app.graph.nodes.length") == 1
+
+
+def test_a_field_keeps_what_is_typed_from_the_page_and_leaves_it_its_own_keys(node):
+    node.tool("Text")
+    node.page.evaluate("""() => { window.seen = []; window.queued ??= app.queuePrompt;
+        app.queuePrompt = () => seen.push("queued");
+        window.addEventListener("keydown", ({ key }) => seen.push(key)); }""")
+    node.page.locator(".bottega-blocks textarea").focus()
+    node.press("r", "Delete", "Control+z", "Control+a", "Control+ArrowUp", "Control+Enter")
+    node.page.wait_for_function("() => seen.includes('queued')")
+    assert set(node.page.evaluate("() => seen")) == {"Control", "Enter", "queued"}
+    node.page.evaluate("() => { app.queuePrompt = queued; }")
 
 
 def test_the_text_keeps_what_bars_cannot_express(node):

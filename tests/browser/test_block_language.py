@@ -10,7 +10,7 @@ SPECS = ["", "IN04=0.5", "in4 = .5", "IN*=0.5; MID=0", "IN00-IN08=linear(0, 1)",
          "IN*.1*=0.25", "BASE*=0.5", "TE.clip_l.00-TE.clip_l.03=0.5",
          "*.attn=0.3; OUT0*=0.7", "middle_block=-1e-1", "IN0*=linear(1,0); IN04=+.5",
          "0.5,1,0.9,0.8,0.7,0.6,0,0.1,0.2,0.3,0.4,0.5", "SDXL:1,0,0,0,0,0.5,0,0,0,0,0,0; MID=1", "HALF",
-         "SDXL-INALL\nMID=0.5", "default = 0.25; HALF; IN01=1",
+         "default=A", "default=b; IN04=a; MID=B", "SDXL-INALL\nMID=0.5", "default = 0.25; HALF; IN01=1",
          ",".join(f"{n / 20:g}" for n in range(20))]
 
 
@@ -45,10 +45,14 @@ def page(server_side, browser, server):
         const [language, editing, shapes, knowledge] = await Promise.all(
             ["language", "editing", "shapes", "knowledge"].map(from));
         const { layouts, texts } = knowledge.fitting(extra, blocks);
-        const book = { blocks, layouts, texts };
+        const rows = await import(module.replace("block_weights", "lora_rows") + "lines.js");
+        const book = { blocks, layouts, texts, letters: { A: 4, a: 2, B: 1, b: 0.5 } };
+        const of = text => language.resolve(text, { ...book, rowLetters: true });
         const ratios = text => Object.fromEntries([...language.resolve(text, book).ratios].map(
             ([alias, { value }]) => [alias, value]));
-        globalThis.test = { ratios, change: (text, edits) => editing.change(text, book, edits), shape: shapes.shape };
+        const row = text => [of(text).ratios.get("IN04").value, of(text).items.flatMap(({ lost }) => lost)];
+        globalThis.test = { ...rows, row, ratios, shape: shapes.shape,
+                            change: (text, edits) => editing.change(text, book, edits) };
     }""", [MODULE, blocks, extra])
     yield page
     page.close()
@@ -125,8 +129,28 @@ def test_shapes(name, text, page):
     ("IN04.attn=0; IN04=0.5; OUT00.mlp=0", (["IN04"], 0.7), "IN04.attn=0; IN04=0.7; OUT00.mlp=0"),
     ("IN04=R", (["IN03"], 0.5), "IN04=R; IN03=0.5"),
     ("HALF", (["MID"], 0), "HALF; MID=0"),
+    ("default=A", (["MID"], 1), "default=A; MID=1"),
+    ("default=A; MID=0", (["MID"], 4), "default=A"),
+    ("%default=1,in1-3=0.5\n", (["MID"], 0), "%default=1,in1-3=0.5; MID=0\n"),    # only ; ends what % begins
+    ("%default=1; MID=0\nIN04=0.5", (["IN05", "MID"], 0.5), "%default=1; IN04-IN05,MID=0.5"),
+    ("# a note;\nMID=0 # another", (["MID"], 1), "# a note;\n # another"),
 ])
 def test_changes_keep_what_a_person_wrote(text, edit, after, page):
     aliases, value = edit
     edits = [{"aliases": aliases, "value": value}]
     assert page.evaluate("([text, edits]) => test.change(text, edits)", [text, edits]) == after
+
+
+@pytest.mark.parametrize("text, ratio, lost", [
+    ("IN04=A", 4, []), ("IN04=a; A=0.5; B=1", 0.25, []), ("A=2; IN04=A; A=3", 3, []), ("IN04=B; B=x", 1, []),
+    ("a=0.5; IN04=a", 2, ["a"])])
+def test_a_row_may_say_itself_what_its_letters_are(text, ratio, lost, page):
+    assert page.evaluate("text => test.row(text)", text) == [ratio, lost]
+
+
+@pytest.mark.parametrize("text, typed, left", [
+    ("#D05=0.5; D06=0.2", "#D05=0.5; D06=0.2", ""), ("D05=0.5; D06=0.2:", "D05=0.5; D06=0.2", "D05=0.5; D06=0.2"),
+    ("D05=<0", "D05=0", "D05=0"), ("SDXL:1,0,1", "1,0,1", "1,0,1"),
+    ("D05=1 # a\nD06=2", "D05=1; D06=2", "D05=1; D06=2")])
+def test_a_sign_typed_into_the_text_of_a_row_takes_nothing_else_along(text, typed, left, page):
+    assert page.evaluate("text => [test.whileTyped(text), test.oneLine(text)]", text) == [typed, left]

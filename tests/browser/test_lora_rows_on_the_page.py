@@ -109,6 +109,19 @@ def test_a_row_has_bars_of_its_own(page):
     assert value(page) == f"<lora:{FLUX}:1:lbw=D09=0.95>\n{TWO}"
     field(page, "weigh", 1).click()
     field(page, "row", 1).locator('[data-alias="IN04"]').wait_for(state="visible")
+    make(page, f"<lora:{FLUX}:1:lbw=D05=A; D06=0.2; A=0.5>")
+    field(page, "weigh").click()
+    bar.wait_for(state="visible")
+    assert field(page, "row").locator('[data-alias="D05"]').get_attribute("aria-valuenow") == "0.5"
+    assert field(page, "row").locator(".also .bad").count() == 0
+    field(page, "row").get_by_role("button", name="Text", exact=True).click()
+    field(page, "row").locator("textarea").focus()
+    page.keyboard.press("Home")
+    page.keyboard.type(":#<")
+    assert value(page) == f"<lora:{FLUX}:1:lbw=#D05=A; D06=0.2; A=0.5>"
+    page.keyboard.press("Backspace")                # the #, where the caret still is
+    field(page, "add").focus()
+    assert value(page) == f"<lora:{FLUX}:1:lbw=D05=A; D06=0.2; A=0.5>"
 
 
 def test_rows_are_reordered_by_hand_and_by_keys(page):

@@ -1,6 +1,6 @@
 /** Changes of a text of block weights that leave alone what they are not about: its notes, its order, its spelling. */
 
-import { decides, numbers, resolve, stem } from "./language.js";
+import { decides, numbers, resolve, rest, stem, withOwnLetters } from "./language.js";
 
 /** The shortest usual form of a number: 0.7, not 0.7000000000000001. */
 export const plainNumber = (value) => String(Number(value.toFixed(4)) + 0);
@@ -45,7 +45,8 @@ function wholeFamily(alias, order, complete) {
 }
 
 /** The text with other ratios for some blocks. edits: [{aliases, value: number}] or {aliases, from, to} for a ramp. */
-export function change(text, book, edits) {
+export function change(text, known, edits) {
+  const book = withOwnLetters(text, known);
   const [now, left] = edits.every((edit) => edit.from === undefined) ? replace(text, book, edits) : [text, edits];
   return left.flatMap((edit) => split(edit, now, book)).reduce((sofar, edit) => changeOne(sofar, book, edit), now);
 }
@@ -62,7 +63,7 @@ function replace(text, book, edits) {
   const left = edits.map((edit) => ({ ...edit, aliases: edit.aliases.filter((alias) => !item.whole.has(alias)) }));
   const kept = inside.filter((edit) => edit.aliases.length && !droppable(items, index, edit, book));
   const words = kept.map((edit) => `${selectors(edit.aliases, book)}=${written(edit)}`).join("; ");
-  const now = words ? text.slice(0, item.start) + words + text.slice(item.end) : remove(text, item);
+  const now = words ? text.slice(0, item.start) + words + text.slice(item.end) : remove(text, items, index);
   return replace(now, book, left.filter(({ aliases }) => aliases.length));
 }
 
@@ -117,10 +118,10 @@ function byDecider(aliases, ratios) {
 /** Whether the blocks would get this number anyway if the item did not speak of them. */
 function droppable(items, index, edit, book) {
   if (edit.from !== undefined) return false;
-  const rest = items.findLast((item) => item.kind === "default")?.value.number ?? 1;
+  const usual = rest(items, book);
   return edit.aliases.every((alias) => {
     const lower = decides(items, alias, index);
-    const below = lower < 0 ? rest : items[lower].unknown ? null : numbers(items[lower], book)(alias);
+    const below = lower < 0 ? usual : items[lower].unknown ? null : numbers(items[lower], book)(alias);
     const between = items.some((item, i) => i > lower && i < index && item.parts.has(alias));
     return below === edit.value && !between;
   });
@@ -132,8 +133,7 @@ function rewrite(text, book, items, ratios, edit, point) {
   for (const aliases of byDecider(edit.aliases, ratios)) {
     const index = ratios.get(aliases[0]).decider;
     if (index < 0) {
-      const rest = items.findLast((item) => item.kind === "default")?.value.number ?? 1;
-      if (edit.value === rest) aliases.forEach((alias) => placed.delete(alias));
+      if (edit.value === rest(items, book)) aliases.forEach((alias) => placed.delete(alias));
       continue;
     }
     const shorter = without(items[index], aliases, book);
@@ -172,25 +172,31 @@ function place(items, spelled, aliases, edit, point, book) {
 }
 
 function render(text, items, spelled, insertion) {
-  const separator = /[\r\n]/.test(text) && !text.includes(";") ? "\n" : "; ";
+  const lined = /[\r\n]/.test(text) && !text.includes(";");
+  const separator = lined && !items.some((item) => item.text.startsWith("%")) ? "\n" : "; "; // only ; ends a % item
   let result = text;
   for (let i = items.length - 1; i >= -1; i--) {
     if (insertion?.after === i) result = insert(result, items[i], insertion.text, separator);
-    if (spelled.get(i) === "") result = remove(result, items[i]);
+    if (spelled.get(i) === "") result = remove(result, items, i);
     else if (spelled.has(i)) result = result.slice(0, items[i].start) + spelled.get(i) + result.slice(items[i].end);
   }
   return result;
 }
+
+/** Whether what follows on the next line may be read as more of the item: of a vector, a preset, an Inspire `%` text. */
+const isOpen = (item) => Boolean(item) && (item.kind === "other" || Boolean(item.borrowed));
 
 function insert(text, item, added, separator) {
   if (item) return text.slice(0, item.end) + separator + added + text.slice(item.end);
   return text.trim() ? added + separator + text : added;
 }
 
-function remove(text, item) {
-  const before = text.slice(0, item.start);
-  const after = text.slice(item.end);
-  if (/^\s*;/.test(after)) return before + after.replace(/^\s*;[^\S\r\n]*/, "");
-  if (/;\s*$/.test(before)) return before.replace(/;\s*$/, "") + after;
+function remove(text, items, index) {
+  const before = text.slice(0, items[index].start);
+  const after = text.slice(items[index].end);
+  const ends = /;\s*$/.test(before) && !/#[^\r\n]*;\s*$/.test(before); // that of a note ends nothing
+  const keeps = isOpen(items[index - 1]) && after.trim(); // the ; that stands between the two
+  if (/^\s*;/.test(after)) return before + (keeps && !ends ? after : after.replace(/^\s*;[^\S\r\n]*/, ""));
+  if (ends && !keeps) return before.replace(/;\s*$/, "") + after;
   return /^\s*$/.test(after) ? before.trimEnd() : before + after.replace(/^[^\S\r\n]*\r?\n/, "");
 }

@@ -1,5 +1,6 @@
 /** The editor of block weights: bars, tools and text on one string. It knows nothing of ComfyUI; `host` does. */
 
+import { keepTyping } from "../keys.js";
 import { Bars, element } from "./bars.js";
 import { change, plainNumber } from "./editing.js";
 import { family, resolve } from "./language.js";
@@ -20,19 +21,19 @@ const PARTIAL = "From the names in the file: the model may have more blocks. Run
  */
 export class Editor {
   constructor(root, host) {
-    Object.assign(this, { root, host, selection: new Set(), current: null, anchor: null, before: null });
+    Object.assign(this, { root, host, selection: new Set() });
     this.known = { blocks: [], message: "" };
     this.book = { blocks: [] };
-    this.remembered = new Map(); // ratios of muted blocks, for unmuting
+    this.#forget();
     this.tools = new Toolbar(this);
     this.bars = new Bars(this.#gestures());
     this.text = element("textarea", { spellcheck: false, placeholder: "IN04=0.5; MID=0; OUT*=0.8" });
     this.text.setAttribute("aria-label", "block weights as text");
     this.text.addEventListener("input", () => this.write(this.text.value, false));
-    this.text.addEventListener("change", () => this.write(this.text.value, true));
+    this.#onLeft(this.text, () => this.write(this.text.value, true));
     this.number = element("input", { type: "text", inputMode: "decimal" });
     this.number.setAttribute("aria-label", "ratio of the chosen blocks");
-    this.number.addEventListener("change", () => this.#typed());
+    this.#onLeft(this.number, () => this.#typed());
     this.number.addEventListener("keydown", (event) => this.#numberKey(event));
     this.note = element("span");
     this.reading = element("div", { className: "reading" }, this.number, this.note);
@@ -42,14 +43,31 @@ export class Editor {
       this.tools.root, this.hint, this.bars.root, this.text, this.also, this.reading);
     root.classList.add("bottega-blocks");
     root.append(this.content);
-    root.addEventListener("keydown", (event) => this.#inField(event) && event.stopPropagation());
+    root.addEventListener("keydown", (event) => this.#inField(event) && keepTyping(event));
     root.addEventListener("wheel", (event) => this.#scrolls(event) && event.stopPropagation());
     this.observer = new ResizeObserver(() => this.layout());
     this.observer.observe(root);
   }
 
   dispose() {
+    this.typing = null;
     this.observer.disconnect();
+  }
+
+  /** Calls `take()` when a field is left in which a person typed; `change` does not come for what a script wrote there. */
+  #onLeft(field, take) {
+    field.addEventListener("input", () => { this.typing = field; });
+    field.addEventListener("blur", () => {
+      if (this.typing !== field) return;
+      this.typing = null;
+      take();
+    });
+  }
+
+  /** What is about blocks that may be there no more. remembered: ratios of muted blocks, for unmuting. */
+  #forget() {
+    this.selection.clear();
+    Object.assign(this, { current: null, anchor: null, before: null, remembered: new Map(), typing: null });
   }
 
   #inField = ({ target }) => target === this.text || target === this.number;
@@ -64,7 +82,7 @@ export class Editor {
     this.most = Math.max(0, ...known.blocks.map(({ energy }) => energy ?? 0));
     this.whole = Math.hypot(...known.blocks.map(({ energy }) => energy ?? 0));
     if (!same) {
-      this.selection.clear();
+      this.#forget();
       this.bars.build(names, (name) => this.host.view.folded?.[name]);
     }
     this.tools.learn(known);
@@ -76,7 +94,7 @@ export class Editor {
     const text = (this.shown = this.host.read());
     const known = this.book.blocks.length > 0;
     const asText = this.host.view.text || !known;
-    if (this.text.value !== text) this.text.value = text;
+    showText(this.text, text);
     this.state = resolve(text, this.book);
     for (const part of [this.bars.root, this.reading]) part.hidden = asText;
     this.text.hidden = !asText;
@@ -127,7 +145,7 @@ export class Editor {
   #chip(item) {
     const lost = item.lost.length > 0 && this.book.blocks.length > 0;
     const bad = item.kind === "bad" || (lost && !this.known.partial);
-    const why = item.problem ?? (lost ? `not among the blocks known here: ${item.lost.join(", ")}`
+    const why = item.kind === "letter" ? "what this letter is in this row" : item.problem ?? (lost ? `not among the blocks known here: ${item.lost.join(", ")}`
       : item.borrowed ? "the bars show what this stands for" : "kept as it is; the bars do not show it");
     const chip = element("button", { type: "button", textContent: item.text.replace(/\s+/g, " "), title: why,
       className: bad ? "bad" : "" });
@@ -164,7 +182,8 @@ export class Editor {
 
   /** Gives blocks other ratios: edits as in `change`. */
   edit(edits, from = this.host.read()) {
-    this.write(change(from, this.book, edits), true);
+    const some = edits.filter(({ aliases }) => aliases.length);
+    if (some.length) this.write(change(from, this.book, some), true);
   }
 
   /** The selected blocks, else those that `otherwise` names: the current one, its family, or all. */
@@ -172,7 +191,7 @@ export class Editor {
     const all = this.book.blocks.map(({ block }) => block);
     if (this.selection.size) return all.filter((alias) => this.selection.has(alias));
     const current = this.current ?? all[0];
-    if (otherwise === "current") return [current];
+    if (otherwise === "current") return all.length ? [current] : [];
     return otherwise === "family" ? all.filter((alias) => family(alias) === family(current)) : all;
   }
 
@@ -193,7 +212,7 @@ export class Editor {
     if (this.before?.alone === alone && this.before.solo === text) return this.write(this.before.text, true);
     const others = this.book.blocks.map(({ block }) => block).filter((alias) => !aliases.includes(alias));
     const silent = aliases.filter((alias) => this.ratio(alias) === 0);
-    this.edit([{ aliases: others, value: 0 }, { aliases: silent, value: 1 }].filter((edit) => edit.aliases.length));
+    this.edit([{ aliases: others, value: 0 }, { aliases: silent, value: 1 }]);
     this.before = { alone, text, solo: this.host.read() };
   }
 
@@ -201,8 +220,9 @@ export class Editor {
 
   apply(name) {
     const aliases = this.chosen("family");
+    if (!aliases.length) return;
     const values = aliases.map(this.ratio).filter((value) => value !== null);
-    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1]; // R, which the server fills in
     this.edit(shape(name, aliases, low < high ? low : 0, name === "flat" ? this.ratio(this.current ?? aliases[0]) ?? 1 : high || 1));
   }
 
@@ -286,10 +306,12 @@ export class Editor {
 
   #allKey(event, aliases) {
     const step = { ...STEPS, ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
+    const isBack = event.key === "Delete" || event.key === "Backspace";
+    if (!step && !isBack) return;
     event.preventDefault();
-    event.stopPropagation();
-    this.#step(aliases, step * (event.shiftKey ? 0.01 : 0.05));
+    event.stopPropagation(); // the page would delete the node
+    if (isBack) this.reset(aliases);
+    else this.#step(aliases, step * (event.shiftKey ? 0.01 : 0.05));
   }
 
   #step(aliases, by) {
@@ -310,15 +332,16 @@ export class Editor {
   #startTyping(key) {
     this.number.focus();
     if (key === "Enter") this.number.select();
-    else this.number.value = key;
+    else Object.assign(this, { typing: this.number }).number.value = key;
     return true;
   }
 
   #numberKey(event) {
     if (event.key !== "Enter" && event.key !== "Escape") return;
-    if (event.key === "Escape") this.#read(this.current);
+    if (event.key === "Escape") this.typing = null;
     const back = this.current;
     this.number.blur();
+    this.#read(back);
     if (back) this.bars.focus(back);
   }
 
@@ -345,4 +368,12 @@ export class Editor {
     this.note.replaceChildren(element("b", { textContent: alias + many }),
       ` ${this.#describe(alias, state.value, state.text, state.parts)}`);
   }
+}
+
+/** Shows a text in its field; who types there stays at the same place before its end. */
+function showText(field, text) {
+  if (field.value === text) return;
+  const behind = field.value.length - field.selectionEnd;
+  field.value = text;
+  if (document.activeElement === field) field.setSelectionRange(text.length - behind, text.length - behind);
 }

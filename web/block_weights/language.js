@@ -192,7 +192,7 @@ function range(name, blocks) {
  * for, which are `borrowed`: all have the span of the one item.
  *
  * book: {blocks: [{block, path}], texts: Map of lower-case preset names to texts, layouts: {length: {words, rest}}}, the last two
- * where they are known, and letters: {A: number}.
+ * where they are known, letters: {A: number}, and rowLetters: whether the text itself may say what A and B are.
  */
 export function understand(text, book) {
   const found = new Map(); // what is written again means the same
@@ -201,7 +201,20 @@ export function understand(text, book) {
     return found.get(selector);
   };
   return parse(text).flatMap((item) => (item.kind === "other" && expand(item, book)) || [item])
+    .map((item) => (book.rowLetters && saysLetter(item) ? { ...item, kind: "letter", selectors: [] } : item))
     .map((item) => ({ ...item, ...reach(item, lookup) }));
+}
+
+/** Whether an item says what a letter is, as the Inspire Pack lets a tag: `1,0,A,...;A=2;B=1`. */
+const saysLetter = ({ kind, selectors, value }) => (
+  kind === "weights" && /^[AB]$/.test(selectors.join()) && value.number !== undefined);
+
+/** The book with the letters that the text of a row gives itself. */
+export function withOwnLetters(text, book) {
+  if (!book.rowLetters) return book;
+  const said = parse(text).filter(saysLetter).map(({ selectors: [letter], value: { number } }) => (
+    { [letter]: number, [letter.toLowerCase()]: number / 2 })); // as those of the node
+  return { ...book, letters: Object.assign({}, book.letters, ...said) };
 }
 
 function reach(item, lookup) {
@@ -242,21 +255,29 @@ export function numbers(item, { blocks, letters }) {
   return (alias) => from + ((to - from) * order.indexOf(alias)) / Math.max(order.length - 1, 1);
 }
 
+/** The number of the blocks that no item speaks of; null where only the server knows it. */
+export function rest(items, book) {
+  const said = items.findLast((item) => item.kind === "default");
+  return said ? numbers(said, book)() : 1;
+}
+
 /**
  * For each alias {value, decider, parts, text}: its ratio (null if only the server knows it), the index of the item
  * that decides it (-1 for none), the items that set parts of it, and what to show in place of an unknown ratio.
  */
-export function resolve(text, book) {
+export function resolve(text, known) {
+  const book = withOwnLetters(text, known);
   const items = understand(text, book);
-  const last = items.findLast((item) => item.kind === "default")?.value ?? { number: 1 };
+  const usual = rest(items, book);
+  const last = items.findLast((item) => item.kind === "default")?.value;
   const valueOf = items.map((item) => numbers(item, book));
   const ratios = new Map();
   for (const { block } of book.blocks) {
     const decider = decides(items, block, items.length);
     const item = items[decider];
-    const value = item ? (item.whole.has(block) ? valueOf[decider](block) : null) : (last.number ?? null);
+    const value = item ? (item.whole.has(block) ? valueOf[decider](block) : null) : usual;
     const parts = items.filter((other, i) => i > decider && other.parts.has(block));
-    ratios.set(block, { value, decider, parts, text: item?.value?.letter ?? last.letter ?? "?" });
+    ratios.set(block, { value, decider, parts, text: item?.value?.letter ?? last?.letter ?? "?" });
   }
   return { items, ratios };
 }

@@ -1,6 +1,7 @@
 /** Rows of LoRAs on one string. It knows nothing of ComfyUI; `host` does. */
 
 import { element } from "../block_weights/bars.js";
+import { keepTyping } from "../keys.js";
 import { canStand, listed, readRows, writeRows } from "./lines.js";
 import { Row, tool } from "./row.js";
 
@@ -28,7 +29,7 @@ export class RowsEditor {
     this.content = element("div", { className: "content" }, this.list, this.heads, this.body, this.text, this.#foot());
     root.classList.add("bottega-rows");
     root.append(this.content);
-    root.addEventListener("keydown", (event) => event.target.matches("input, textarea") && event.stopPropagation());
+    root.addEventListener("keydown", (event) => event.target.matches("input, textarea") && keepTyping(event));
     root.addEventListener("wheel", (event) => this.#scrolls(event) && event.stopPropagation());
     this.observer = new ResizeObserver(() => this.layout());
     this.observer.observe(this.content);

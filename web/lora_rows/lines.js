@@ -33,10 +33,16 @@ function writeRow({ line, name, muted, model, clip, blocks }) {
 /** The shortest form of a number that reads as the same one. */
 export const plain = (value) => String(value);
 
-/** Block weights on one line, without what would end a row: notes, labels of vectors, brackets. */
+/** Block weights on one line, without what would end a row: notes, labels of vectors, brackets, colons. */
 export function oneLine(blocks) {
-  return blocks.replace(/#[^\r\n]*/g, "").replace(/[<>]/g, "").replace(/(^|[;\r\n])[^,:;=\r\n]*:/g, "$1")
+  return blocks.replace(/#[^\r\n]*/g, "").replace(/(^|[;\r\n])[^,:;=\r\n]*:/g, "$1").replace(/[<>:]/g, "")
     .replace(/,\s*[\r\n]+\s*/g, ", ").replace(/\s*[\r\n]+/g, "; ");
+}
+
+/** The same of a text that is still being typed: a # or : that was meant otherwise takes nothing else along. */
+export function whileTyped(blocks) {
+  if (/[\r\n]/.test(blocks)) return oneLine(blocks);
+  return blocks.replace(/(^|;)[^,:;=#]*:(?=[^:;=]*,)/g, "$1").replace(/[<>:]/g, ""); // a label is pasted with its vector
 }
 
 /** The listed file that a name means, as the server finds it: whole or without ending and folder; null if not just one. */

@@ -2,7 +2,7 @@
 
 import { element } from "../block_weights/bars.js";
 import { Editor } from "../block_weights/editor.js";
-import { oneLine, plain } from "./lines.js";
+import { oneLine, plain, whileTyped } from "./lines.js";
 
 const STEPS = { ArrowUp: 0.05, ArrowDown: -0.05, PageUp: 0.25, PageDown: -0.25 };
 const MOST = 100; // as of the input
@@ -191,7 +191,7 @@ export class Row {
 
   read = () => this.data.blocks;
 
-  write = (text, done) => this.#set({ blocks: oneLine(text) }, done);
+  write = (text, done) => this.#set({ blocks: done ? oneLine(text) : whileTyped(text) }, done);
 
   get view() {
     return this.rows.host.view.open?.[this.data.name] ?? {};

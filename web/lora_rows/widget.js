@@ -30,7 +30,7 @@ export class RowsWidget extends TextWidget {
     const runs = told(node, RAN);
     const chosen = node?.properties.bottega_architecture;
     const ran = asRun({ lora: file, blocks: runs?.[file] });
-    return knowledge({ found, all, table, ran, chosen, file, settings: settingsOf(this) });
+    return { ...knowledge({ found, all, table, ran, chosen, file, settings: settingsOf(this) }), rowLetters: true };
   }
 
   architectures = async () => Object.keys(await architectures(this.api));
