@@ -2,6 +2,7 @@
 
 import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
+import { forgetPresets } from "./block_weights/knowledge.js";
 import { BlocksWidget, TYPE as BLOCKS } from "./block_weights/widget.js";
 import { showCritique } from "./critique/panel.js";
 import { followErrors, showErrors } from "./error/panel.js";
@@ -21,6 +22,11 @@ import { followTrainings, recallTrainings, recheckTrainings, showTraining } from
 
 const EDITORS = { [BLOCKS]: BlocksWidget, [ROWS]: RowsWidget }; // by the type of the widget
 
+function refreshLists() {
+  forgetPresets();
+  refreshEditors();
+}
+
 app.registerExtension({
   name: "bottega",
   init() {
@@ -36,7 +42,7 @@ app.registerExtension({
     api.addEventListener("reconnected", () => {
       recallOutputs({ app, api });
       recheckTrainings({ app, api });
-      refreshEditors(); // what could not be asked may be known now
+      refreshLists(); // what could not be asked may be known now
     });
   },
   getCustomWidgets: () => Object.fromEntries(
@@ -44,13 +50,13 @@ app.registerExtension({
   setup() {
     followSubgraphs(app.canvas.canvas, () => refreshEditors());
   },
-  refreshComboInNodes: () => refreshEditors(), // a file may have been deleted, or be another one
+  refreshComboInNodes: () => refreshLists(), // a file may have been deleted, or be another one
   nodeCreated(node) {
     showPromoted(EDITORS, { app, api })(node);
     showCritique({ app, api })(node);
     showTraining({ app, api })(node);
     showHelp(node);
-    showErrors(node);
+    showErrors({ app })(node);
     showReport({ app })(node);
     showResult({ app })(node);
   },

@@ -41,6 +41,11 @@ export function keep(app, node, panel, shown, prompt) {
   write(KEY, name, fits ? [shown, prompt] : null, MOST);
 }
 
+/** Forgets what a panel of any node, in any workflow, was given by the prompts of which `isOver` is true. */
+export function forget(panel, isOver) {
+  for (const [name, , prompt] of read(KEY)) if (name.endsWith(`/${panel}`) && isOver(prompt)) write(KEY, name, null, MOST);
+}
+
 /** Notes the prompt whose output a node shows now. */
 export function fill(app, node, prompt) {
   if (node.graph) write(FILLED, place(app, node), [prompt], MOST_FILLED);

@@ -27,6 +27,22 @@ export function fit(node) {
   node.setDirtyCanvas?.(true, true);
 }
 
+const SETTLED = 150; // milliseconds: Nodes 2.0 grow a frame after what is in them
+
+/**
+ * Shows something that may make a node higher than it was `before`. What it gives back makes it lower by as much, and by
+ * nothing of what a person adds meanwhile.
+ */
+export function growing(node, show, before = node.size[1]) {
+  let after = null;
+  show();
+  setTimeout(() => { after ??= node.size[1]; }, SETTLED);
+  return () => {
+    after ??= node.size[1];
+    if (after > before) node.setSize([node.size[0], node.size[1] - (after - before)]);
+  };
+}
+
 /** Calls `added` after whatever `target` does under this name. */
 export function chain(target, name, added) {
   const before = target[name];

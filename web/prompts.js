@@ -56,6 +56,14 @@ export function isMine(app, prompt, workflow = workflowId(app)) {
   return noted ? !isOfAnother(app, noted) && noted.id === workflowId(app) : workflow === workflowId(app);
 }
 
+/** Whether two prompts ran one workflow of this tab of the browser, which need not be in view. */
+export function areOfOne(app, one, other) {
+  if (isMine(app, one)) return isMine(app, other);
+  if (owners.has(one) && owners.has(other)) return owners.get(one) === owners.get(other);
+  const [first, second] = [one, other].map((prompt) => notes().get(prompt));
+  return Boolean(first && second) && first.path === second.path && first.id === second.id;
+}
+
 /** Whether this tab of the browser queued a prompt. */
 export const isKnown = (prompt) => owners.has(prompt) || notes().has(prompt);
 

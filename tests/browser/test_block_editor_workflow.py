@@ -5,7 +5,7 @@ import json
 import shutil
 
 from block_editor import SHOWN, Node, errors_of_ours, reload
-from pages import show
+from pages import UNDO, show
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -103,12 +103,14 @@ def test_the_bars_show_which_blocks_the_file_has_and_their_energy(node):
 
 
 def test_another_file_brings_its_own_blocks_and_the_text_stays(node):
-    node.drag(node.point("D07", 0.5))
+    node.drag(node.point("D07", 0.5))       # after which D07 is the current one
     node.page.evaluate("""() => { const widget = app.graph.nodes[0].widgets.find(widget => widget.name === "lora_name");
         widget.value = "editor_sdxl.safetensors"; widget.callback(widget.value); }""")
     node.bar("IN04").wait_for()
     assert node.page.locator(".bottega-blocks .also .bad").all_inner_texts() == ["D07=0.5"]
     assert node.value() == "D07=0.5"
+    node.tool("Mute")
+    assert node.value() == "BASE.time_embed=0; D07=0.5"
 
 
 def test_a_file_that_is_replaced_on_the_disk_is_looked_at_again_when_the_page_refreshes_its_lists(node, server):
@@ -118,8 +120,13 @@ def test_a_file_that_is_replaced_on_the_disk_is_looked_at_again_when_the_page_re
     node = Node(node.page, changing.name)
     node.bar("D07").wait_for()
     shutil.copy(loras / "editor_sdxl.safetensors", changing)
+    own = server.base / "user" / "bottega" / "block_presets.txt"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("MY-OWN: IN04=0.5\n")
     node.page.evaluate("() => app.refreshComboInNodes()")  # what the key R does
     node.bar("IN04").wait_for()
+    node.page.locator(".bottega-blocks .tools select option", has_text="MY-OWN").wait_for(state="attached")
+    own.unlink()
 
 
 def test_a_file_for_no_known_model_leaves_the_text_and_a_sentence(node):
@@ -153,6 +160,41 @@ def test_what_a_run_said_of_the_model_wins_and_survives_a_reload(node):
     reload(node.page)
     assert node.page.locator(".bottega-blocks .block").count() == 2
     assert "absent" in node.bar("D01").get_attribute("class")
+
+
+EVENT = """async ([event, more]) => { const { api } = await import("/scripts/api.js");
+    const id = String(app.graph.nodes[0].id);
+    api.dispatchEvent(new CustomEvent(event, { detail: { prompt_id: "of a test", node_id: id, ...more } }));
+    await new Promise(done => setTimeout(done, 400)); }"""
+
+
+def test_errors_and_reports_take_off_a_node_only_what_they_made_it_grow(node):
+    page, error = node.page, node.page.locator(".bottega-error:not([hidden])")
+    high = lambda: round(page.evaluate("() => app.graph.nodes[0].size[1]"))
+    reopen = lambda: page.evaluate(UNDO, page.evaluate("() => JSON.parse(JSON.stringify(app.graph.serialize()))"))
+    reopen()                                        # so that the graph has an id
+    for large in (False, True):
+        page.evaluate("large => large && app.graph.nodes[0].setSize([520, 1400])", large)
+        page.wait_for_timeout(300)
+        for _ in range(2):
+            before = high()
+            page.evaluate(EVENT, ["execution_error", {"exception_message": "blocks: " + "a long sentence " * 30}])
+            assert error.count() == 1 and (high() > before + 40) != large
+            reopen()
+            error.wait_for(state="attached")        # until the next run
+            page.wait_for_timeout(400)
+            page.evaluate(EVENT, ["execution_start", {}])
+            assert error.count() == 0 and abs(high() - before) <= 20
+            reopen()
+            page.wait_for_timeout(400)
+            assert error.count() == 0
+    show(page, "BottegaLoadLora", {"text": ["a line\n\n" * 40]})
+    page.wait_for_timeout(400)
+    before = high()
+    for _ in range(4):
+        page.locator(".bottega-report .handle").dispatch_event("click")
+        page.wait_for_timeout(400)
+    assert before == high()
 
 
 def test_a_removed_node_leaves_nothing_behind(node):

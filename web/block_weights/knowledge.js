@@ -21,13 +21,18 @@ async function shared(api, address) {
   }
 }
 
+const PRESETS = "/bottega/presets";
+
+/** Asks for the presets again next time: a person may have written some of their own. */
+export const forgetPresets = () => answers.delete(PRESETS);
+
 const told = ({ message }) => ({ error: message });
 
 /** What the server says of a file; {error} where it says nothing. */
 export const lora = (api, name) => ask(api, `/bottega/lora?name=${encodeURIComponent(name)}`).catch(told);
 
 /** The presets of every family; {error} where the server says nothing. */
-export const presets = (api) => shared(api, "/bottega/presets").catch(told);
+export const presets = (api) => shared(api, PRESETS).catch(told);
 
 /** The blocks of each architecture by its name; none where the server says nothing. */
 export const architectures = (api) => shared(api, "/bottega/architectures").catch(() => ({}));

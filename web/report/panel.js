@@ -1,9 +1,10 @@
 /** What a node reports of its last run, on the node: a few lines, and all of it when unfolded. */
 
 import { keep, recall } from "../kept.js";
+import { keepTyping } from "../keys.js";
 import { onGone, onOpened } from "../opened.js";
 import { onOutput } from "../outputs.js";
-import { addPanel, element, fit } from "../panel.js";
+import { addPanel, element, fit, growing } from "../panel.js";
 import { blocks } from "./markdown.js";
 
 const OURS = /^Bottega/;
@@ -31,7 +32,7 @@ class Report {
     if (!output || !("text" in output)) return;
     const said = [output.text].flat().filter((part) => typeof part === "string").join("\n\n").trim();
     this.prompt = prompt;
-    keep(this.app, this.node, PANEL, said ? { text: said, open: this.open } : null, prompt);
+    keep(this.app, this.node, PANEL, said ? { text: said, open: this.open, low: this.low } : null, prompt);
     if (said === this.text) return;
     this.show(said, this.open);
     fit(this.node);
@@ -39,9 +40,11 @@ class Report {
 
   /** What this node said before the graph was loaded anew. */
   restore() {
-    recall(this.app, this.node, PANEL, ({ text, open }, prompt) => {
+    recall(this.app, this.node, PANEL, ({ text, open, low }, prompt) => {
       if (text === this.text) return;
-      this.show(text.trim(), Boolean(open));
+      const show = () => this.show(text.trim(), Boolean(open));
+      if (open) this.lower = growing(this.node, show, (this.low = low));
+      else show();
       this.prompt = prompt;
     });
   }
@@ -70,7 +73,8 @@ class Report {
     const foot = element("div", "foot");
     foot.append(this.handle, this.copier);
     this.root.append(this.body, foot);
-    for (const name of ["pointerdown", "copy", "keydown"]) this.body.addEventListener(name, (event) => event.stopPropagation());
+    for (const name of ["pointerdown", "copy"]) this.body.addEventListener(name, (event) => event.stopPropagation());
+    this.body.addEventListener("keydown", keepTyping);
     this.body.addEventListener("wheel", (event) => this.#scrolls() && event.stopPropagation());
     addPanel(this.node, PANEL, this.root, () => (this.text ? this.height + MARGINS : 0));
     const [width, height] = this.node.size;
@@ -84,12 +88,12 @@ class Report {
 
   unfold(open) {
     this.open = open;
-    keep(this.app, this.node, PANEL, { text: this.text, open }, this.prompt);
-    const [width, height] = this.node.size;
-    const before = this.height;
+    this.low = open ? this.node.size[1] : undefined;
+    keep(this.app, this.node, PANEL, { text: this.text, open, low: this.low }, this.prompt);
     this.body.scrollTop = 0;
-    this.measure();
-    if (this.height < before) this.node.setSize([width, height + this.height - before]);
+    const measured = growing(this.node, () => this.measure());
+    this.lower?.();
+    this.lower = open ? measured : null;
     fit(this.node);
   }
 
