@@ -52,9 +52,10 @@ class Family:
 
 STARTER = Family(
     "", "the starter", ("bottega_painter.safetensors", ""), (("bottega_starter_text.safetensors", ""),), "sd3",
-    ("bottega_painter_vae.safetensors", ""), size=(256, 256), steps=20, cfg=2.0, half="J00=0; J01=1; J02-J03=1",
-    muted="*.attn=0.3", rate=0.001, trained_steps=120, resolution=256, folder="bottega_painter_woodcut",
-    lora="bottega_painter_woodcut.safetensors", second_lora="bottega_painter_dots.safetensors",
+    ("bottega_painter_vae.safetensors", ""), size=(256, 256), steps=20, cfg=2.0, scheduler="beta",
+    half="J00=0; J01=1; J02-J03=1", muted="*.attn=0.3", rate=0.001, trained_steps=120, resolution=256,
+    folder="bottega_painter_woodcut", lora="bottega_painter_woodcut.safetensors",
+    second_lora="bottega_painter_stained_glass.safetensors",
     prompt="a landscape of the sea with a sailing boat on the left, blue and orange, dusk, light from the right, "
            "low horizon, oil",
     more="a landscape of hills with a tree on the right, rose and grey, night, light from the left, low horizon, oil",

@@ -35,7 +35,7 @@ from painter import judge, pictures, spread  # noqa: E402
 from painter.install import MODEL, VAE  # noqa: E402
 from painter.scenes import random_scene  # noqa: E402
 
-STEPS, GUIDANCE, SAMPLER, SCHEDULER, SIZE = 24, 2.0, "euler", "simple", 256
+STEPS, GUIDANCE, SAMPLER, SCHEDULER, SIZE = 24, 2.0, "euler", "beta", 256
 
 
 class Painter:

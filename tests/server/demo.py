@@ -92,7 +92,7 @@ def likeness_prompt(workflow_prompt: dict, lora: Path) -> dict:
         "empty": node("EmptySD3LatentImage", width=256, height=256, batch_size=1),
         "grid": node("BottegaLoraGrid", model=models["model"], loras=lora.name, strengths="0, 1", blocks="",
                      seeds=SEEDS, positive=["words", 0], negative=["nothing", 0], latent_image=["empty", 0],
-                     vae=models["vae"], seed=100, sampling_steps=20, cfg=3.0, sampler_name="euler", scheduler="simple",
+                     vae=models["vae"], seed=100, sampling_steps=20, cfg=2.0, sampler_name="euler", scheduler="beta",
                      rubric="*=0; Value=1", style=["style", 0], best_by="likeness"),
         "data": node("PreviewAny", source=["grid", 7]),
     }
