@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-LEFTOVER = re.compile(r".+?\.(?:(?P<process>\d{1,10})\.)?[0-9a-f]{32}\.tmp", re.DOTALL)
+LEFTOVER = re.compile(r".+?\.(?P<process>\d{1,10})\.[0-9a-f]{32}\.tmp", re.DOTALL)
 OLD = 24 * 3600.0  # seconds: another machine may write into the same folder, and its processes are not seen here
 
 BEGIN = 24  # characters of a name that stand in that of the file beside: the whole of a long one would not fit
@@ -156,9 +156,10 @@ def _abandoned(entry: os.DirEntry) -> bool:
     return time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD and not _lives(found["process"])
 
 
-def _lives(process: str | None) -> bool:
-    """Whether a process of that number runs; on Windows an open file cannot be removed anyway, so it is not asked."""
-    if process is None or os.name == "nt":
+def _lives(process: str) -> bool:
+    """Whether another process of that number runs; on Windows an open file cannot be removed anyway, so it is not
+    asked. A container gives the host one number at every start: what bears that of this process is of a run before."""
+    if os.name == "nt" or int(process) == os.getpid():
         return False
     try:
         os.kill(int(process), 0)

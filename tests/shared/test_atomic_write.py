@@ -158,8 +158,10 @@ DEAD = ".4194999"  # above the most that Linux gives
 
 
 def test_leftovers_of_the_dead_are_cleared_by_the_next_file_and_named(atomic, tmp_path, caplog):
-    gone = [leftover(tmp_path, DEAD), leftover(tmp_path, ""), leftover(tmp_path, DEAD, name="two\nlines")]
-    kept = [leftover(tmp_path, DEAD, hours=23), leftover(tmp_path, f".{os.getpid()}"), leftover(tmp_path, ".1")]
+    own = f".{os.getpid()}"     # in a container the number of the run before, too
+    gone = [leftover(tmp_path, DEAD), leftover(tmp_path, own), leftover(tmp_path, DEAD, name="two\nlines")]
+    kept = [leftover(tmp_path, DEAD, hours=23), leftover(tmp_path, own, hours=23), leftover(tmp_path, ".1"),
+            leftover(tmp_path, "")]     # the last is another program's
     for name in ("ink.tmp", "ink.safetensors.tmp", "a" * 32 + ".tmp"):  # a person's own
         (tmp_path / name).write_text("mine")
         os.utime(tmp_path / name, (0, 0))
