@@ -1,4 +1,7 @@
 """From the words of the Chart node to the picture it gives."""
+from collections.abc import Iterator
+from functools import partial
+
 from torch import Tensor
 
 from .chart_language import Spec, expression, parse, presentation
@@ -21,40 +24,52 @@ def picture(data: str, spec: str, w: int, h: int, theme: str) -> Tensor:
     theme = parsed.frame.get("theme", theme)
     if theme not in THEMES:
         raise ValueError(f"spec: theme expected light or dark, got {theme!r}")
-    rows = table.read(data, parsed.frame.get("rows"), parsed.frame.get("picture"))
-    drawn = _scene(parsed, rows, presentation(parsed, w=w, h=h), THEMES[theme])
+    read = table.read(data, parsed.frame.get("rows"), parsed.frame.get("picture"))
+    drawn = _scene(parsed, read, presentation(parsed, w=w, h=h), THEMES[theme])
     if max(drawn.w, drawn.h) > LARGEST:
-        raise ValueError(f"data: {len(rows)} rows would make a chart of {drawn.w:.0f} x {drawn.h:.0f} pixels; "
+        raise ValueError(f"data: {len(read.rows)} rows would make a chart of {drawn.w:.0f} x {drawn.h:.0f} pixels; "
                          f"draw fewer, or choose a form that does not grow, such as blocks or timeline")
     return render(drawn, THEMES[theme].paper)
 
 
-def _scene(parsed: Spec, rows, frame, theme):
-    if not rows:
+def _scene(parsed: Spec, read: table.Table, frame, theme):
+    if not read.rows:
         raise ValueError("data: expected at least one row to draw, got none")
-    notes = _codes(rows)
-    if not parsed.chart_type:
-        return _noted(draw(expression(parsed, rows), frame._replace(h=frame.h - NOTE * len(notes)), theme), notes,
-                      frame, theme)
-    form = CHART_TYPES[parsed.chart_type.kind]
-    if "by" not in form.columns and "rows" in parsed.frame:  # what adds up or lies side by side is of one picture
-        rows, more = table.of_one_picture(rows)
-        notes = [*notes, *more]
-    columns = columns_of(parsed.chart_type.kind, parsed.chart_type.options, rows)
-    kept = known(parsed.chart_type.kind, columns, rows)
-    if len(kept) < len(rows):
-        notes = [*notes, f"{len(rows) - len(kept)} of {len(rows)} rows have no value there and are not drawn"]
-    drawn = form.draw(rows if form.ordered else kept, frame._replace(h=frame.h - NOTE * len(notes)), theme, **columns)
+    drawing, notes = _form(parsed, read, theme) if parsed.chart_type else (
+        partial(draw, expression(parsed, read.rows), theme=theme), [])
+    drawn = drawing(frame=frame._replace(h=frame.h - NOTE * len(notes)))
+    if codes := _codes(drawn):      # known once it is drawn, and it takes its line from the height
+        notes = [*codes, *notes]
+        drawn = drawing(frame=frame._replace(h=frame.h - NOTE * len(notes)))
     return _noted(drawn, notes, frame, theme)
 
 
-def _codes(rows) -> list[str]:
-    """A sentence where letters of the data have to be written as codes."""
-    letters = "".join(dict.fromkeys("".join(undrawn(word) for row in rows for pair in row.items() for word in pair
-                                            if isinstance(word, str))))
+def _form(parsed: Spec, read: table.Table, theme):
+    """(what draws it in a frame, sentences below it) of a ready-made form."""
+    (kind, _, options), (rows, records) = parsed.chart_type, read
+    form, notes = CHART_TYPES[kind], []
+    if records > 1 and not form.of_many and "by" not in options:  # what adds up or lies side by side is of one picture
+        rows, notes = table.of_one_picture(rows)
+    columns = columns_of(kind, options, rows)
+    kept = known(kind, columns, rows)
+    if len(kept) < len(rows):
+        notes = [*notes, f"{len(rows) - len(kept)} of {len(rows)} rows have no value there and are not drawn"]
+    return partial(form.draw, rows if form.ordered else kept, theme=theme, **columns), notes
+
+
+def _codes(drawn: scene.Node) -> list[str]:
+    """A sentence where letters of what is drawn have to be written as codes."""
+    letters = set("".join(map(undrawn, _texts(drawn))))
     if not letters:
         return []
     return [f"No typeface of this system has {len(letters)} of the letters; they are written as codes (U+...)"]
+
+
+def _texts(node: scene.Node) -> Iterator[str]:
+    if node.kind == "text":
+        yield node.look["text"]
+    for child in node.children:
+        yield from _texts(child)
 
 
 def _noted(drawn, notes: list[str], frame, theme):

@@ -66,7 +66,7 @@ def test_words_and_marks_stand_out_from_the_paper(charts, theme):
 @pytest.mark.parametrize("low, high, expected", [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (1, 300, [100, 200, 300]),
                                                  (-0.013, 0.012, [-0.01, -0.005, 0, 0.005, 0.01])])
 def test_ticks_are_round_numbers_inside_the_range(charts, low, high, expected):
-    assert charts.grammar.scales.ticks(low, high) == pytest.approx(expected)
+    assert charts.grammar.ticks.ticks(low, high) == pytest.approx(expected)
 
 
 def test_a_falling_loss_falls_on_the_chart(charts):

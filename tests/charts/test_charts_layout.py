@@ -1,6 +1,7 @@
 """What a chart shows stands in proportion to the data."""
 import importlib
 import json
+import time
 
 import pytest
 import torch
@@ -140,10 +141,10 @@ def test_what_is_drawn_by_picture_is_drawn_of_a_single_one_too(charts, spec):
 
 def test_the_number_of_a_single_record_takes_no_column_s_place(charts):
     read, record = charts.grammar.rows.read, '[{"picture": "mine", "a": {"b": 1}, "rows": [{"n": "x"}]}]'
-    assert read(record)[0]["picture"] == "mine"
-    assert list(read('[{"n": "x", "a": {"b": 1}}]')[0]) == ["n", "a.b", "picture"]
-    assert read(record, "rows") == [{"n": "x", "picture": "1"}]
-    assert [row["picture"] for row in read(CRITIQUES, "contributions", 2)] == ["2", "2"]
+    assert read(record).rows[0]["picture"] == "mine"
+    assert list(read('[{"n": "x", "a": {"b": 1}}]').rows[0]) == ["n", "a.b", "picture"]
+    assert read(record, "rows").rows == [{"n": "x", "picture": "1"}]
+    assert [row["picture"] for row in read(CRITIQUES, "contributions", 2).rows] == ["2", "2"]
 
 
 def test_a_missing_value_opens_a_radar_and_moves_no_step(charts):
@@ -175,7 +176,7 @@ def test_a_missing_value_opens_a_radar_and_moves_no_step(charts):
 
 
 def test_what_is_nested_in_a_record_becomes_its_columns(charts):
-    rows = charts.grammar.rows.read(CRITIQUES)
+    rows = charts.grammar.rows.read(CRITIQUES).rows
     assert [row["picture"] for row in rows] == ["1", "2"] and rows[1]["measures.Statistical complexity"] == 1.1
     columns = charts.chart_types.columns_of
     assert columns("plane", {}, rows) == {"entropy": "measures.Permutation entropy",
@@ -185,10 +186,9 @@ def test_what_is_nested_in_a_record_becomes_its_columns(charts):
 
 def test_what_adds_up_is_drawn_of_one_picture(charts):
     rows = charts.grammar.rows
-    nested = rows.read(CRITIQUES, "contributions")
-    kept, note = rows.of_one_picture(nested)
+    kept, note = rows.of_one_picture(rows.read(CRITIQUES, "contributions").rows)
     assert [row["value"] for row in kept] == [2.0, -3.0] and note == ["picture 1 of 2; frame(picture=2) shows the next"]
-    assert [row["value"] for row in rows.read(CRITIQUES, "contributions", 2)] == [3.0, -3.0]
+    assert [row["value"] for row in rows.read(CRITIQUES, "contributions", 2).rows] == [3.0, -3.0]
     draw = charts.chart_picture.picture
     first, second, alone = (draw(data, f"frame(rows=contributions{extra}); waterfall()", 400, 300, "light")
                             for data, extra in ((CRITIQUES, ""), (CRITIQUES, ", picture=2"),
@@ -199,6 +199,93 @@ def test_what_adds_up_is_drawn_of_one_picture(charts):
 def texts(node):
     found = [node.look["text"]] if node.kind == "text" else []
     return found + [words for child in node.children for words in texts(child)]
+
+
+@pytest.fixture(scope="module")
+def words_of(charts):
+    """Everything that the picture of some data says."""
+    module = charts.chart_picture
+
+    def read(data, words, w=960):
+        parsed = charts.chart_language.parse(words)
+        table = charts.grammar.rows.read(json.dumps(data), parsed.frame.get("rows"), parsed.frame.get("picture"))
+        frame = charts.chart_language.presentation(parsed, w=w, h=600)
+        return texts(module._scene(parsed, table, frame, charts.drawing.theme.LIGHT))
+    return read
+
+
+FIRST = "picture 1 of 2; frame(picture=2) shows the next"
+
+
+@pytest.mark.parametrize("form, noted", [("radar()", True), ("bars()", True), ("loss(value=value)", True),
+                                         ("radar(by=picture)", False), ("timeline()", False)])
+def test_a_form_draws_the_first_picture_unless_it_tells_them_apart(words_of, form, noted):
+    records = [{"own": {name: value + i for name, value in zip("abc", (1, 2, 3), strict=True)}} for i in range(2)]
+    said = words_of(records, f"frame(rows=own); {form}")
+    assert (FIRST in said) == noted and not any("(1)" in word for word in said)
+
+
+def test_a_column_picture_of_the_rows_themselves_is_no_number_of_a_record(words_of):
+    ranked = {"ranked": [{"picture": f"{i}.png", "score": i + 1} for i in range(3)]}
+    assert {"0.png", "1.png", "2.png"} <= set(words_of(ranked, "frame(rows=ranked); bars()"))
+    assert "2.png" in words_of(ranked, "frame(rows=ranked, picture=1); bars()")
+
+
+def test_picture_takes_one_of_the_rows_that_are_not_nested(words_of):
+    said = words_of([{"n": "a", "score": 1}, {"n": "b", "score": 2}], "frame(picture=2); bars()")
+    assert "b" in said and "a" not in said
+
+
+@pytest.mark.parametrize("form, row, column", [
+    ("bars", {"lora": "a", "step": 100, "weight": 0.2}, "weight"),          # of Average Checkpoints
+    ("bars", {"lora": "a", "strength": 0.5, "blocks": "", "score": 50.0, "likeness": None}, "score"),   # of LoRA Grid
+    ("bars", {"name": "Line", "points": 9.0, "weight": 1.0}, "points"),     # of Art Critique
+    ("loss", {"step": 10, "loss": 0.5}, "loss"), ("timeline", {"name": "a", "step": 1, "loss": 0.5}, "loss")])
+def test_a_form_finds_the_column_that_says_most_of_what_other_nodes_give(charts, form, row, column):
+    assert column in charts.chart_types.columns_of(form, {}, [row]).values()
+
+
+def test_a_loss_lies_at_the_step_that_its_row_names(words_of):
+    own = words_of([{"step": 10 * i, "loss": 1 / i} for i in range(1, 20)], "loss()")
+    assert "150" in own and "step" in own
+    assert "150" not in words_of([{"step": f"step {i}", "loss": 1 / i} for i in range(1, 20)], "loss()")
+    assert "row" in words_of([{"step": 10 * i} for i in range(1, 20)], "loss(value=step)")
+
+
+@pytest.mark.parametrize("base", [1125899906842624, 2 ** 56, 2 ** 60, 2 ** 64])
+def test_seeds_keep_their_distances_and_all_their_digits(words_of, drawn, base):
+    rows = [{"seed": base + i, "score": i} for i in range(5)]
+    numbers = [int(word) for word in words_of(rows, "timeline()") if len(word) > 10]
+    assert len(numbers) > 1 and set(numbers) <= {row["seed"] for row in rows}
+    places = [mark[1] for mark in drawn("scatter(x=seed, y=score) . circle()", rows)]
+    assert places == pytest.approx([places[0] + i * (places[1] - places[0]) for i in range(5)]) and places[1] > 0
+    assert f"seed {base}" in words_of(rows, "spread(seed) . rect(h=score, fill=seed)")
+
+
+def test_the_axis_of_tiny_numbers_has_numbers(words_of):
+    assert "4e-14" in words_of([{"name": str(i), "value": i * 1e-14} for i in range(5)], "bars()")
+
+
+def test_a_name_that_is_the_length_too_is_drawn(words_of):
+    rows = [{"value": 3}, {"value": 3}, {"value": 5}]
+    assert {"3 (1)", "3 (2)"} <= set(words_of(rows, "bars(label=value)"))
+    assert {"3 (1)", "3 (2)"} <= set(words_of(rows, "radar(label=value, value=value)"))
+
+
+def test_blocks_grow_closer_where_there_are_many(words_of):
+    assert words_of([{"block": f"IN{i}", "energy": 1} for i in range(2000)], "blocks()")
+
+
+def test_as_many_rows_as_a_table_gives_take_no_time_of_their_square(charts):
+    rows = [{"name": "x", "c": f"name {i}"} for i in range(20_000)]
+    start = time.process_time()
+    assert charts.grammar.rows.numbered(rows, "name")[-1]["name"] == "x (20000)"
+    fills = charts.grammar.fill_colours.Fills([(rows, {"fill": "c"})], charts.drawing.theme.LIGHT)
+    places = charts.grammar.scales.places([row["c"] for row in rows], 900)
+    for row in rows:
+        fills.by_value("c", row["c"])
+        places(row["c"])
+    assert time.process_time() - start < 5      # a minute and more where each row goes through all the others
 
 
 def test_axes_say_what_they_measure(charts):
@@ -279,6 +366,11 @@ def test_no_distribution_lies_outside_the_bounds_of_the_plane(charts, weights):
     (json.dumps([{"a": i, "n": 1} for i in range(90)]), "spread(a) . rect(h=n)", "90 marks .* do not fit into"),
     ('[{"colour": "#000000", "share": -1}]', "palette()", "'share' must not be negative, got -1"),
     (json.dumps([{str(i): i for i in range(40)}]), "bars(label=b)", "row 1 has 0, 1, .*, 11 and 28 more$"),
+    ('[{"n": 1}]', "frame(picture=2); rect(h=n)", "picture expected a number from 1 to 1, got 2"),
+    ('[{"n": 1, "k": "x"}, {"n": 2}]', "rect(h=n, fill=k)", "rect fill expected a column .* got 'k'; row 2 has n"),
+    ('[{"n": 1, "k": "x"}, {"n": 2}]', "scatter(x=n, y=n) . line(stroke=k)", "line stroke expected a column .* row 2"),
+    ('[{"n": 1, "k": "x"}, {"n": 2}]', "spread(n) . text(k)", "text text expected a column of data, got 'k'; row 2"),
+    ('[{"n": 1}]', "rect(h=n).name(a); select(a).group(k).enclose()", "group by expected a column .* got 'k'"),
     ('[{"n": 1}]', "frame(theme=sepia); rect(h=n)", "theme expected light or dark, got 'sepia'"),
 ])
 def test_what_cannot_be_drawn_is_said_in_one_sentence(charts, data, spec, words):
@@ -328,3 +420,9 @@ def test_letters_that_no_typeface_has_are_told_below_the_chart(charts):
     plain = data.replace(json.dumps("\U00013000"), '"a"').replace(json.dumps("\U00013001"), '"b"')
     draw = charts.chart_picture.picture
     assert (draw(data, "bars()", 600, 400, "light") != draw(plain, "bars()", 600, 400, "light"))[:, -32:].any()
+
+
+@pytest.mark.parametrize("note, title, told", [("\U00013000", "", False), ("", "\U00013000", True)])
+def test_only_letters_that_are_drawn_are_told(words_of, note, title, told):
+    rows = [{"name": "a", "value": 1, "note": note}, {"name": "b", "value": 2, "note": ""}]
+    assert any("typeface" in word for word in words_of(rows, f'frame(title="{title}"); bars()')) == told

@@ -25,6 +25,14 @@ def test_it_draws_what_the_critique_gives(host):
     assert len(outputs["3"]["images"]) == 1
 
 
+@pytest.mark.parametrize("name, value", [("width", 100_000), ("width", 0), ("height", 4097)])
+def test_a_size_over_a_link_is_held_to_its_range(host, name, value):
+    graph = {"2": {"class_type": "PrimitiveInt", "inputs": {"value": value}},
+             **prompt('[{"name": "a", "value": 3}]', "waterfall()", **{name: ["2", 0]})}
+    with pytest.raises(GraphError, match=f"{name}: expected 128 to 4096, got {value}"):
+        host.run(graph)
+
+
 @pytest.mark.parametrize("form", ["bars", "radar"])
 def test_criteria_that_were_not_counted_do_not_stop_the_chart(host, form):
     points = {"Line": 60.0, "Shape": 40.0, "Space": None, "Value": 9.0}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ...shared.text_syntax import shorten
 from ..grammar.rows import listed
 from .bars import bars, blocks
-from .curves import loss, timeline
+from .curves import STEP, loss, timeline
 from .palette import palette
 from .plane import plane
 from .radar import radar
@@ -16,27 +16,33 @@ from .waterfall import waterfall
 class ChartType(NamedTuple):
     """`draw(rows, frame, theme, **columns)` -> scene; `columns` it takes, each of kind "name", "number" or "any".
 
-    `usual` are the columns that other nodes give for an option, looked for before any that fits. `ordered` forms are
-    given rows without a value too: the place of a row says something there."""
+    `usual` are the columns that other nodes give for an option, looked for before any that fits; `own` are those that
+    the form finds by itself, and that no option is given unasked. `ordered` forms are given rows without a value too:
+    the place of a row says something there. `of_many` draw the rows of several pictures beside each other."""
     draw: Callable
     columns: dict[str, str]
     optional: frozenset[str] = frozenset()
     usual: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    own: frozenset[str] = frozenset()
     ordered: bool = False
+    of_many: bool = False
 
+
+AMOUNTS = {"value": ("value", "score", "points", "weight")}     # criteria have points and, behind them, a weight
 
 CHART_TYPES = {
-    "bars": ChartType(bars, {"label": "name", "value": "number"}),
-    "radar": ChartType(radar, {"label": "name", "value": "number", "by": "name"}, frozenset({"by"})),
-    "waterfall": ChartType(waterfall, {"label": "name", "value": "number"}),
+    "bars": ChartType(bars, {"label": "name", "value": "number"}, usual=AMOUNTS),
+    "radar": ChartType(radar, {"label": "name", "value": "number", "by": "name"}, frozenset({"by"}), AMOUNTS),
+    "waterfall": ChartType(waterfall, {"label": "name", "value": "number"}, usual=AMOUNTS),
     "palette": ChartType(palette, {"colour": "name", "share": "number"}),
     "blocks": ChartType(blocks, {"block": "name", "energy": "number"}),
-    "loss": ChartType(loss, {"value": "number", "by": "name"}, frozenset({"by"}), ordered=True),
+    "loss": ChartType(loss, {"value": "number", "by": "name"}, frozenset({"by"}), {"value": ("loss",)},
+                      frozenset({STEP}), ordered=True),
     "timeline": ChartType(timeline, {"x": "any", "y": "number", "by": "name"}, frozenset({"by"}),
-                     {"x": ("year", "seed", "picture"), "y": ("score",)}),
+                     {"x": ("year", "seed", "picture", STEP), "y": ("score",)}, of_many=True),
     "plane": ChartType(plane, {"entropy": "number", "complexity": "number", "by": "name"}, frozenset({"by"}),
                   {"entropy": ("Permutation entropy", "measures.Permutation entropy"),
-                   "complexity": ("Statistical complexity", "measures.Statistical complexity")}),
+                   "complexity": ("Statistical complexity", "measures.Statistical complexity")}, of_many=True),
 }
 
 
@@ -54,7 +60,7 @@ def columns_of(name: str, options: dict, rows) -> dict[str, str]:
         column = options.get(option)
         if column is None and option not in form.optional:
             column = _first(rows, (option, *form.usual.get(option, ())), kind,
-                            set(chosen.values()) | set(options.values()))
+                            form.own | set(chosen.values()) | set(options.values()))
         if column is not None:
             _check(rows, name, option, kind, column)
             chosen[option] = column

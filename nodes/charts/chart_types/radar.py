@@ -5,7 +5,7 @@ from ..drawing.scene import Node, fitted, place, text
 from ..drawing.theme import Theme
 from ..grammar.frame import Frame, title
 from ..grammar.polar import point
-from ..grammar.rows import numbered
+from ..grammar.rows import apart, numbered
 from ..grammar.scales import groups, lengths
 
 ROWS = 2  # of the legend
@@ -18,7 +18,9 @@ def radar(rows, frame: Frame, theme: Theme, label: str, value: str, by: str | No
     """One outline for each value of column `by`, open where it has no value.
 
     Raises ValueError for fewer than three labels or negative values."""
-    rows = rows if by else numbered(rows, label)
+    if not by:
+        own = apart(label, value)
+        rows, label = numbered(rows, label, own), own
     labels = list(dict.fromkeys(str(row[label]) for row in rows))
     if len(labels) < FEWEST:
         raise ValueError(f"data: a radar needs at least {FEWEST} values of {label!r}, got {len(labels)}")

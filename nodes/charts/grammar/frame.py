@@ -136,20 +136,22 @@ def _axes(plot: Plot, left, top, frame: Frame, theme) -> list[Node]:
             nodes.append(place(left, y - 0.75, rect(w, 1.5, theme.rule)))
         nodes.append(place(left - size / 2 - word.w, y - word.h / 2, word))
     measured_x = "x" in plot.placed or "x" in plot.sized
-    if measured_x and isinstance(plot.placed.get("x") or plot.sized.get("x"), Linear):
+    numbers = measured_x and isinstance(plot.placed.get("x") or plot.sized.get("x"), Linear)
+    if numbers:
         nodes += [place(left + at - 0.75, top, rect(1.5, h, theme.rule)) for _, at in _ticks(plot, "x")]
     across, up = (fitted(axis_title(plot, axis, frame), size, theme.muted, frame.w - 2 * frame.rim) for axis in SIDES)
-    return [*nodes, *_below(_ticks(plot, "x"), left, top + h + size / 2, frame, theme),
+    return [*nodes, *_below(_ticks(plot, "x"), left, top + h + size / 2, frame, theme, numbers),
             place(frame.rim, top - 1.9 * size, up), place(left + w - across.w, top + h + 1.9 * size, across)]
 
 
-def _below(ticks, left, y, frame: Frame, theme) -> list[Node]:
-    """Labels under the plot; one that would touch the one before is left out."""
+def _below(ticks, left, y, frame: Frame, theme, whole: bool) -> list[Node]:
+    """Labels under the plot; one that would touch the one before is left out, and with `whole` one that has no room:
+    a number that is cut reads as another."""
     words, free = [], -math.inf
     for label, at in ticks:
         word = fitted(label, frame.size, theme.muted, 2 * min(left + at, frame.w - left - at) - 8)
         start = left + at - word.w / 2
-        if start >= free:
+        if start >= free and not (whole and word.look["text"] != label):
             words.append(place(start, y, word))
             free = start + word.w + frame.size / 2
     return words

@@ -10,22 +10,23 @@ from typing import Any, NamedTuple
 from ...shared.text_syntax import shorten
 
 Rows = Sequence[Mapping[str, Any]]
-LOOK = {"fill", "stroke", "stroke_width", "opacity"}
-BOX = {"x", "y", "w", "h"}
 CHANNELS = {
-    "rect": LOOK | BOX | {"rx"},
-    "circle": LOOK | {"r"},
-    "text": LOOK | {"text", "font_size"},
+    "rect": {"w", "h", "rx", "fill", "stroke"},
+    "circle": {"r", "fill", "stroke"},
+    "text": {"text", "font_size", "fill"},
     "blank": {"w", "h"},
-    "line": LOOK,
-    "enclose": LOOK | {"padding"},
+    "line": {"stroke", "stroke_width"},
+    "enclose": {"padding", "fill", "stroke"},
 }
+"""What is drawn of each mark: of GoFish's channels the others are refused, and not taken for nothing."""
 ARRANGES = {
-    "spread": {"by", "dir", "spacing", "alignment"},
-    "stack": {"by", "dir", "alignment"},
+    "spread": {"by", "dir", "spacing"},
+    "stack": {"by", "dir"},
     "group": {"by"},
     "scatter": {"by", "x", "y"},
 }
+COMBINES = {"spread": {"dir", "spacing", "alignment"}, "stack": {"dir", "alignment"}}
+"""The options of the same two where they arrange marks, and no groups of rows."""
 LARGEST = 8192  # pixels
 PIXELS = {"rx": 0, "stroke_width": 0, "padding": -LARGEST, "spacing": -LARGEST, "w": 0, "h": 0, "r": 0, "font_size": 1}
 """The options that are pixels, and the least that each may be."""
@@ -145,7 +146,7 @@ def _mark(kind, channels, children=None):
 
 
 def _arrange(kind, children, options):
-    options = _known(kind, options, ARRANGES[kind])
+    options = _known(kind, options, (ARRANGES if children is None else COMBINES)[kind])
     return Operator(kind, options) if children is None else Mark(kind, options, tuple(children))
 
 

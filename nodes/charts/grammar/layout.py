@@ -5,6 +5,7 @@ Data grow to the right and upwards, as on any chart; groups spread along y read 
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
+from statistics import mean
 from typing import NamedTuple
 
 from ..drawing import scene
@@ -18,8 +19,6 @@ from .scales import (
     Linear,
     Named,
     check_columns,
-    check_values,
-    colours_of,
     extent,
     gap_of,
     groups,
@@ -55,12 +54,8 @@ class Plot:
         self.charts = [c for c in charts if not isinstance(c.rows, Select)]
         self.connections = [c for c in charts if isinstance(c.rows, Select)]
         self.box, self.theme = Box(w, h), theme
-        for chart in self.charts:
+        for chart in charts_and_sources(self):
             check_columns(chart)
-        for chart in self.connections:
-            named = colours_of(chart) | {o.options["by"] for o in chart.operators if "by" in o.options}
-            for each in self.charts:
-                check_values(each.rows, named, colours_of(chart))
 
     @cached_property
     def fills(self) -> Fills:
@@ -150,7 +145,7 @@ class Plot:
             return self.box.along(axis) / 2
         values = [row[operator.options[axis]] for row in part]
         scale = self.placed[axis]
-        return scale(values[0]) if isinstance(scale, Named) else scale(sum(values) / len(values))
+        return scale(values[0]) if isinstance(scale, Named) else scale(mean(values))
 
     def mark(self, mark: Mark, rows, box: Box) -> Node:
         if mark.kind == "rect":
@@ -229,8 +224,10 @@ class Plot:
 
 def charts_and_sources(plot: Plot) -> list[Chart]:
     """The charts with rows, then the connections with the rows of what they connect."""
-    sources = {c.leaf.tag: c.rows for c in plot.charts if c.leaf.tag}
-    return [*plot.charts, *(Chart(sources.get(c.rows.tag, ()), {}, leaf=c.leaf) for c in plot.connections)]
+    sources: dict[str, list] = {}
+    for chart in plot.charts:
+        sources.setdefault(chart.leaf.tag, []).extend(chart.rows)
+    return [*plot.charts, *(c._replace(rows=sources.get(c.rows.tag, ())) for c in plot.connections)]
 
 
 def running(sizes: Sequence[float], gap: float) -> list[float]:

@@ -2,7 +2,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...shared.text_syntax import shorten
 
@@ -11,40 +11,56 @@ LARGEST, SMALLEST = 1e100, 1e-100  # what is drawn lies between; less is nothing
 QUOTED = 24  # characters of what came, in an error
 
 
-def read(data: str, inside: str | None = None, picture=None) -> list[dict[str, Any]]:
+class Table(NamedTuple):
+    """Rows, and the number of records that they were nested in; 0 for rows that stand for themselves."""
+    rows: list[dict[str, Any]]
+    records: int = 0
+
+
+def read(data: str, inside: str | None = None, picture=None) -> Table:
     """A list of objects; an object of equally long lists; or, with `inside`, the lists of that name in every record.
 
     An object inside a row gives a column for each of its entries, "measures.RMS contrast". Rows that were nested, or
     have objects inside, carry the number of their record as `picture`, from 1. With `inside` an object gives a
-    row `name`, `value` for each of its entries, and `picture` takes one record.
+    row `name`, `value` for each of its entries. `picture` takes one record.
     Raises ValueError with one sentence for anything else."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise ValueError(f"data: expected JSON, got {data.strip()[:QUOTED]!r} ({str(why)[:120]})") from None
+    records = _chosen(found if isinstance(found, list) else [found], picture)
     if inside:
-        return _in_range(_nested(found, inside, picture))
+        return Table(_in_range(_nested(records, inside)), len(records))
     if isinstance(found, Mapping):
         found = _columns(found)
+        records = dict(enumerate(found, 1))
     if not isinstance(found, list):
         raise ValueError(f"data: expected a list of rows, got {type(found).__name__}")
-    return _in_range([_record(row, number, len(found)) for number, row in enumerate(found, 1)])
+    return Table(_in_range([_record(row, number, len(records)) for number, row in records.items()]))
 
 
-def numbered(rows: Sequence[Mapping], column: str) -> list[dict]:
-    """The rows, where several have one name in a column with a number behind it: each is drawn for itself."""
+def numbered(rows: Sequence[Mapping], column: str, into: str | None = None) -> list[dict]:
+    """The rows, where several have one name in a column with a number behind it: each is drawn for itself.
+
+    into: the column that these names are written to, for one that is drawn as a length too."""
     names = [str(row[column]) for row in rows]
     if len(set(names)) == len(names):
-        return [dict(row) for row in rows]
-    times, taken, made = Counter(names), set(names), []
+        return [{**row, into or column: row[column]} for row in rows]
+    times, taken, following, made = Counter(names), set(names), Counter(), []
     for row, name in zip(rows, names, strict=True):
-        number, own = 1, name
+        own = name
         while times[name] > 1 and (own == name or own in taken):
-            own, number = f"{name} ({number})", number + 1
+            following[name] += 1
+            own = f"{name} ({following[name]})"
         taken.add(own)
-        made.append({**row, column: own})
+        made.append({**row, into or column: own})
     return made
+
+
+def apart(column: str, other: str) -> str:
+    """A name for a column that is written anew: its own, or another where that is the other one's too."""
+    return column if column != other else f"{column} as a name"
 
 
 def _in_range(rows: list[dict]) -> list[dict]:
@@ -115,14 +131,19 @@ def of_one_picture(rows) -> tuple[list[dict], list[str]]:
             [f"picture {pictures[0]} of {len(pictures)}; frame(picture=2) shows the next"])
 
 
-def _nested(found, inside: str, picture) -> list[dict]:
-    records = found if isinstance(found, list) else [found]
-    if picture is not None:
-        if not isinstance(picture, int) or not 1 <= picture <= len(records):
-            raise ValueError(f"spec: picture expected a number from 1 to {len(records)}, got {picture!r}")
-        records = records[picture - 1:picture]
+def _chosen(records: list, picture) -> dict[int, Any]:
+    """The records by their numbers, or the one that was asked for."""
+    if picture is None or not records:      # of none it is said that there is nothing to draw
+        return dict(enumerate(records, 1))
+    if isinstance(picture, bool) or not isinstance(picture, int) or not 1 <= picture <= len(records):
+        raise ValueError(f"spec: picture expected a number from 1 to {len(records)}, got "
+                         f"{shorten(repr(picture), 48)}")
+    return {picture: records[picture - 1]}
+
+
+def _nested(records: Mapping[int, Any], inside: str) -> list[dict]:
     rows = []
-    for number, record in enumerate(records, picture or 1):
+    for number, record in records.items():
         if not isinstance(record, Mapping) or inside not in record:
             has = listed(record) if isinstance(record, Mapping) else type(record).__name__
             raise ValueError(f"spec: rows expected a name inside every record of data, got "

@@ -1,11 +1,13 @@
 """From data to places on the paper: groups of rows, how far their lengths reach, and scales for numbers and names."""
 import math
 from collections.abc import Mapping, Sequence, Set
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ...shared.text_syntax import shorten
 from .grammar import Chart, Mark, Operator
 from .rows import listed
+from .ticks import labelled
 
 SIDES = {"x": "w", "y": "h"}
 
@@ -80,10 +82,12 @@ def gap_of(operator: Operator) -> float:
 
 
 def check_columns(chart: Chart) -> None:
-    """Raises ValueError where an operator names a column that not every row has, or where lengths are no numbers."""
+    """Raises ValueError where an operator or a mark names a column that not every row has, or where lengths are no
+    numbers."""
     wanted = {o.options[c]: f"{o.kind} {c}" for o in chart.operators for c in ("by", "x", "y") if c in o.options}
     channels = [c for c in ("w", "h", "r") if isinstance(chart.leaf.options.get(c), str)]
-    wanted |= {chart.leaf.options[c]: f"{chart.leaf.kind} {c}" for c in channels}
+    looks = [c for c in ("fill", "stroke", "text") if is_column(chart.leaf.options.get(c), chart.rows)]
+    wanted |= {chart.leaf.options[c]: f"{chart.leaf.kind} {c}" for c in (*channels, *looks)}
     for number, row in enumerate(chart.rows, 1):
         for column, use in wanted.items():
             if column not in row:
@@ -125,51 +129,49 @@ def total(rows, column: str) -> float:
 
 
 class Linear(NamedTuple):
-    """Numbers from low to high over `length` pixels."""
+    """Numbers from low to high over `length` pixels, with a rim to both sides in the units of the numbers.
+
+    The rim is kept apart: added to a large integer or taken from it, it would be lost, and distances with it."""
     low: float
     high: float
     length: float
+    rim: float = 0.0
 
     def __call__(self, value: float) -> float:
-        return (value - self.low) / (self.high - self.low) * self.length
+        return self._at(value - self.low)
+
+    def _at(self, distance: float) -> float:
+        return (distance + self.rim) * self.per_unit
 
     @property
     def per_unit(self) -> float:
-        return self.length / (self.high - self.low)
+        return self.length / (self.high - self.low + 2 * self.rim)
 
     def ticks(self) -> list[tuple[str, float]]:
         """(label, place) of round numbers."""
-        return [(f"{value:g}", self(value)) for value in ticks(self.low, self.high)]
+        low, high, rim = map(Fraction, (self.low, self.high, self.rim))
+        return [(words, self._at(float(value - low))) for words, value in labelled(low - rim, high + rim)]
 
 
 class Named(NamedTuple):
-    """Names in equal steps over `length` pixels."""
-    names: tuple[str, ...]
+    """Names, each with its number, in equal steps over `length` pixels."""
+    names: Mapping[Any, int]
     length: float
 
     def __call__(self, value) -> float:
-        return (self.names.index(value) + 0.5) / len(self.names) * self.length
+        return (self.names[value] + 0.5) / len(self.names) * self.length
 
     def ticks(self) -> list[tuple[str, float]]:
         return [(str(name), self(name)) for name in self.names]
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from low to high, about so many: steps of 1, 2 or 5 times a power of ten."""
-    raw = (high - low) / about
-    power = 10 ** math.floor(math.log10(raw))
-    step = power * min((m for m in (1, 2, 5, 10) if m * power >= raw * 0.85), default=10)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
 def places(values: Sequence, length: float) -> Linear | Named:
     """A scale for scattered values: numbers with a rim around them, anything else by name."""
     if not all(isinstance(value, (int, float)) for value in values):
-        return Named(tuple(dict.fromkeys(values)), length)
+        return Named({name: number for number, name in enumerate(dict.fromkeys(values))}, length)
     low, high = min(values), max(values)
     rim = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
-    return Linear(low - rim, high + rim, length)
+    return Linear(low, high, length, rim)
 
 
 def lengths(low: float, high: float, length: float) -> Linear:

@@ -1,8 +1,10 @@
 from comfy_api.v0_0_2 import io
 
 from ...shared.node_display import pictures
+from ...shared.number_ranges import outside
 
 THEMES = ("light", "dark")
+LEAST, MOST = 128, 4096     # pixels of a side
 SPEC_TOOLTIP = """What to draw, such as: radar(label=name, value=typicality)
 Forms: bars, radar, waterfall, palette, blocks, loss, timeline, plane. Empty: bars.
 Or your own: spread(name, dir=x) . rect(h=points, fill=kind). The help page has the whole language."""
@@ -28,8 +30,8 @@ class Chart(io.ComfyNode):
                                         "other nodes; frame(rows=criteria) in the spec takes what is nested in them."),
                 io.String.Input("spec", multiline=True, default="bars()", tooltip=SPEC_TOOLTIP),
                 io.Int.Input("width", optional=True,
-                             default=960, min=128, max=4096, tooltip="Width of the picture in pixels."),
-                io.Int.Input("height", optional=True, default=600, min=128, max=4096,
+                             default=960, min=LEAST, max=MOST, tooltip="Width of the picture in pixels."),
+                io.Int.Input("height", optional=True, default=600, min=LEAST, max=MOST,
                              tooltip="Height of the picture in pixels; bars and waterfall grow if they must."),
                 io.Combo.Input("theme", optional=True, options=list(THEMES),
                                tooltip="Dark marks on light paper, or the other way round."),
@@ -52,6 +54,9 @@ class Chart(io.ComfyNode):
     @classmethod
     def execute(cls, data, spec, width=960, height=600, theme="light"):
         from ..chart_picture import picture
+        for name, value in (("width", width), ("height", height)):
+            if wrong := outside(name, value, LEAST, MOST):
+                raise ValueError(f"{wrong}.")
         drawn = picture(data, spec, width, height, theme)
         shown, missing = pictures(cls, [drawn])
         return io.NodeOutput(drawn, ui={**shown, "text": tuple(missing)} if missing else shown)

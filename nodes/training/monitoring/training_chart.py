@@ -9,7 +9,7 @@ from PIL import Image
 from ...charts.drawing.draw import render
 from ...charts.drawing.scene import Node, circle, image, layer, line, place, rect, text
 from ...charts.drawing.theme import LIGHT, Colour, Theme
-from ...charts.grammar.scales import ticks
+from ...charts.grammar.ticks import labelled, ticks
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 116, 36, 92, 56
 LOSS_HEIGHT, RATE_HEIGHT, GAP = 330, 90, 34
@@ -118,8 +118,8 @@ class _Panel:
 
     def grid(self, about=5):
         parts = []
-        for value in ticks(self.low, self.high, about):
-            number, y = text(f"{value:g}", 22, self.theme.muted), self.at(1, value)[1]
+        for words, value in labelled(self.low, self.high, about):
+            number, y = text(words, 22, self.theme.muted), self.at(1, float(value))[1]
             parts += [place(LEFT, y, rect(self.width, 1.5, self.theme.rule)),
                       place(LEFT - 12 - number.w, y - number.h / 2, number)]
         return parts
