@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 import comfy.lora
 import comfy.lora_convert
 import torch
-from comfy.weight_adapter import LoKrAdapter, LoRAAdapter
+from comfy.weight_adapter import LoKrAdapter, LoRAAdapter, OFTAdapter
 
 from ...shared.host_capabilities import require
 from ..model import key_maps
@@ -125,6 +125,8 @@ def host_patches(tensors: TrackedTensors, names: Mapping) -> dict:
         tensors.take(key for name in applied for key in tensors.of(name))
     tensors.lose("another change of the same weight, under the same name, comes after it",
                  (key for name in names for key in key_endings.overruled(name, tensors.of(name))))
+    scaled = (f"{name}.rescale" for name, target in names.items() if type(patches.get(target)) is OFTAdapter)
+    tensors.lose("ComfyUI does not use the rescale of an OFT", [key for key in scaled if key in tensors])
     for name, key in magnitudes(names, tensors).items():
         patch = patches.get(names[name])
         if type(patch) is LoRAAdapter and patch.weights[3:] == (None, None, None):

@@ -235,6 +235,16 @@ def test_a_weight_that_one_name_changes_twice_is_counted_once(second, counts, ap
     assert "same weight, under the same name" in text or "another spelling" in text
 
 
+@pytest.mark.parametrize(("blocks", "lost"), [((2, 32, 32), True), ((1, 2, 32, 32), False)])
+def test_the_rescale_of_an_oft_is_told_as_unused_and_that_of_a_boft_counts(blocks, lost, apply, lora):
+    name = f"diffusion_model.{LINEAR}"
+    _, result = apply({f"{name}.oft_blocks": torch.ones(blocks), f"{name}.rescale": torch.full((64, 1), 3.0),
+                       f"{name}.alpha": torch.tensor(1.0)})
+    text = lora.applying.apply_report.report("x", result)
+    told = f"not applied, ComfyUI does not use the rescale of an OFT: 1 key ({name}.rescale)"
+    assert (told in text, "2 of 3 keys used" in text, "3 of 3 keys used" in text) == (lost, lost, not lost)
+
+
 def test_rank_0_changes_nothing_and_says_so(apply, lora):
     module = f"diffusion_model.{LINEAR}"
     _, result = apply({f"{module}.lora_up.weight": torch.ones(64, 0), f"{module}.lora_down.weight": torch.ones(0, 64)})
