@@ -18,6 +18,7 @@ PREFIX = re.compile(r"(lora_unet_|lora_transformer_|lora_prior_unet_|lycoris_|mo
                     r"|diffusion_model\.|unet\.base_model\.model\.|base_model\.model\.|transformer\.|unet\.)_*")
 ENCODER_LAYERS = {"clip_l": 12, "clip_g": 32, "clip_h": 24, "t5xxl": 24, "umt5xxl": 24, "mt5xl": 24, "hydit_clip": 24,
                   "qwen3_4b": 36, "qwen3_06b": 28, "qwen25_7b": 28, "gemma2_2b": 26}
+CLIP_WIDTHS = {768: "clip_l", 3072: "clip_l", 1024: "clip_h", 4096: "clip_h", 1280: "clip_g", 5120: "clip_g"}
 ENCODER = re.compile(r"(?:lora_(?:prior_)?te(?P<kohya>\d?)_|text_encoder(?P<diffusers>_\d)?[._]|"
                      r"text_encoders\.(?P<name>\w+?)\.transformer\.)(?P<path>.*)")
 ENCODER_LAYER = re.compile(r"(?:encoder_layers|encoder_block|encoder_layer|^layers|model_layers)_(\d+)(?=_|$)")
@@ -66,7 +67,8 @@ def template(name: str) -> str:
 
 def read(modules: Mapping[str, int | None]) -> Reading:
     """The architecture whose modules fit best, from the modules of a file and the input width of each where known."""
-    encoders = {name: alias for name in modules if (alias := _encoder(name))}
+    clips = _clips(modules)
+    encoders = {name: alias for name in modules if (alias := _encoder(name, clips))}
     flats = {name: flat(name) for name in modules if name not in encoders}
     templates = {name: template(short) for name, short in flats.items()}
     scores = {name: _fit(entry, flats, templates, modules) for name, entry in architectures().items()}
@@ -101,21 +103,48 @@ def block_of(name: str, entry: Architecture) -> str:
     return ""
 
 
-def _encoder(name: str) -> str:
+def _encoder(name: str, clips: Mapping[str, str]) -> str:
     match = ENCODER.match(name)
     if not match:
         return ""
     path = match["path"].replace(".", "_")
-    number = match["kohya"] or (match["diffusers"] or "")[1:] or "1"
-    encoder = match["name"] or _encoder_name(path, number)
+    encoder = match["name"] or _encoder_name(path, _number(match), clips)
     layer = ENCODER_LAYER.search(path)
     return encoder and f"TE.{encoder}." + (f"{int(layer[1]):02d}" if layer else "BASE")
 
 
-def _encoder_name(path: str, number: str) -> str:
+def _number(match: re.Match) -> str:
+    return match["kohya"] or (match["diffusers"] or "")[1:] or "1"
+
+
+def _is_clip(path: str) -> bool:
+    return path.startswith("text_model") or path == "text_projection"
+
+
+def _clips(modules: Mapping[str, int | None]) -> dict[str, str]:
+    """The CLIP that each number stands for: that of SD 1.x and SDXL, of SD 2.x or of Cascade have the same names.
+
+    The widths of its layers tell, else how many there are: 12, 24 and 32."""
+    found = {}
+    for name, width in modules.items():
+        match = ENCODER.match(name)
+        if match and not match["name"] and _is_clip(path := match["path"].replace(".", "_")):
+            layer = ENCODER_LAYER.search(path)
+            found.setdefault(_number(match), []).append((CLIP_WIDTHS.get(width), int(layer[1]) if layer else 0))
+    return {number: next((clip for clip, _ in rows if clip), None) or _clip_of(max(layer for _, layer in rows), number)
+            for number, rows in found.items()}
+
+
+def _clip_of(last: int, number: str) -> str:
+    if number == "2" or last >= ENCODER_LAYERS["clip_h"]:
+        return "clip_g"
+    return "clip_h" if last >= ENCODER_LAYERS["clip_l"] else "clip_l"
+
+
+def _encoder_name(path: str, number: str, clips: Mapping[str, str]) -> str:
     """The encoder that kohya and diffusers number, told by the names of its layers; "" where only the model knows."""
-    if path.startswith("text_model") or path == "text_projection":
-        return "clip_g" if number == "2" else "clip_l"
+    if _is_clip(path):
+        return clips[number]
     if path.startswith("encoder_block"):
         return "t5xxl"
     return "hydit_clip" if path.startswith("encoder_layer") else ""

@@ -138,3 +138,15 @@ def test_a_file_of_no_known_model_shows_the_blocks_that_it_names(tmp_path, overv
     assert told == [("J02", "joint_blocks.2", True), ("J10", "joint_blocks.10", True), ("BASE.head", "head", True)]
     assert found["architecture"] == "" and found["unplaced"] == 2
     assert all(entry["energy"] > 0 for entry in found["blocks"])
+
+
+@pytest.mark.parametrize(("module", "width", "alias"), [
+    ("lora_te_text_model_encoder_layers_3_self_attn_q_proj", 768, "TE.clip_l.03"),
+    ("lora_te_text_model_encoder_layers_3_self_attn_q_proj", 1024, "TE.clip_h.03"),
+    ("text_encoder.text_model.encoder.layers.3.mlp.fc2", 4096, "TE.clip_h.03"),
+    ("lora_te_text_model_encoder_layers_22_mlp_fc1", None, "TE.clip_h.22"),
+    ("lora_prior_te_text_model_encoder_layers_3_mlp_fc1", 1280, "TE.clip_g.03"),
+    ("lora_te_text_model_encoder_layers_31_mlp_fc1", None, "TE.clip_g.31"),
+    ("lora_te2_text_model_encoder_layers_3_mlp_fc1", None, "TE.clip_g.03")])
+def test_clips_of_one_name_are_told_by_their_size(module, width, alias, names):
+    assert names.read({module: width}).aliases == {module: alias}
