@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from .picture_folder import printable, shown
+from .picture_folder import shown
+from .text_syntax import printable
 
 SIXTEEN_BITS = 65535
 TOPS = (1, 255, SIXTEEN_BITS)   # the highest values that files of 32 bits are known to use

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from PIL import Image, features
 
-from .text_syntax import shorten
+from .text_syntax import printable, shorten
 
 BETWEEN_CHECKS = 200   # entries of a folder that are read between two looks at Cancel
 HIDDEN_ON_WINDOWS = 0x2
@@ -150,11 +150,6 @@ def shown(names: Sequence[str], most: int = 5) -> str:
 
 def name_below(root: Path, path: Path) -> str:
     return printable(path.relative_to(root).as_posix())
-
-
-def printable(text: str) -> str:
-    """Text that can be written as UTF-8: bytes of a file name that are no text stand as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def same_name(stem: str) -> str:

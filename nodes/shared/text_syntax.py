@@ -19,6 +19,11 @@ def shorten(text: str, limit: int = QUOTED) -> str:
     return NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", short)
 
 
+def printable(text: str) -> str:
+    """Text that can be written as UTF-8: bytes of a file name that are no text stand as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def check_length(text: str, field: str) -> None:
     """Raises ValueError, which begins with the input's name, for a text that is too long."""
     if len(text) > LONGEST:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from PIL import Image
 
 from .picture_file import read_picture
-from .picture_folder import printable
+from .text_syntax import printable
 
 ANIMATIONS = (".gif", ".webp", ".apng")
 UNSAID = 0.1            # seconds that a frame of an animation is shown whose file says 0, as browsers have it

@@ -13,12 +13,12 @@ from ...shared.picture_folder import (
     Listing,
     is_picture,
     list_folder,
-    printable,
     quoted,
     require_pictures,
     shown,
 )
 from ...shared.picture_table import parquet, why
+from ...shared.text_syntax import printable
 
 LISTS, TARS = (".parquet",), (".tar",)
 NS = 10 ** 9

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ...shared.atomic_write import write_whole
-from ...shared.text_syntax import shorten
+from ...shared.text_syntax import printable, shorten
 from .key_endings import is_adapters
 from .peft_format import readable
 
@@ -176,7 +176,10 @@ def write_lora(path: str | os.PathLike, tensors: dict[str, torch.Tensor], metada
 
 
 def write_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file in place. Raises OSError where the system refuses, as every other writer does."""
+    """Writes a safetensors file in place. Raises OSError where the system refuses, as every other writer does.
+
+    The metadata may name files whose names are no UTF-8."""
+    metadata = {printable(key): printable(value) for key, value in metadata.items()}
     written = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
     try:
         save_file(written, path, metadata)

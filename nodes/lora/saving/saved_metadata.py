@@ -1,13 +1,12 @@
 """What a saved LoRA says about itself: the metadata of its sources, and how it was made of them."""
 import datetime
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
-from ...shared.text_syntax import shorten
+from ...shared.text_syntax import printable, shorten
 from ..block_weights.block_language import NAMED, Settings
 from ..file.lora_files import LoraFile
 from ..file.peft_format import HEADER
@@ -19,7 +18,6 @@ NOT_CARRIED = (HEADER, "sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sh
 FRESH = ("ss_network_dim", "ss_network_alpha", "ss_output_name", "bottega.recipe")    # facts of the file that is made
 
 ADDED = Combination()
-SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Source(NamedTuple):
@@ -47,7 +45,7 @@ def read_metadata(text: str) -> dict[str, str]:
         raise ValueError(f"metadata: expected a JSON object, got {type(found).__name__}.")
     written = {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
                for key, value in found.items()}
-    if odd := next((key for key, value in written.items() if SURROGATES.search(key + value)), None):
+    if odd := next((key for key, value in written.items() if printable(key + value) != key + value), None):
         raise ValueError(f'metadata: "{shorten(odd)}" holds half of a character (a lone surrogate), which no file can '
                          "hold.")
     return written

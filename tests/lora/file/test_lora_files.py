@@ -43,7 +43,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, file
     path = tmp_path / "hand.safetensors"
     files.write_lora(path, sample(), {})
     before = path.read_bytes()
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         files.write_lora(path, sample(), {"steps": 3})
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
@@ -138,6 +138,11 @@ def test_a_number_of_windows_is_not_read_as_one_of_another_system(system, words,
         with pytest.raises(OSError) as caught:
             files.write_tensors("x", sample(), {})
     assert caught.value.strerror == words
+
+
+def test_metadata_may_name_a_file_whose_name_is_no_text(tmp_path, files):
+    files.write_tensors(tmp_path / "x.safetensors", sample(), {"from": b"sty\xe9".decode("utf-8", "surrogateescape")})
+    assert files.header(tmp_path / "x.safetensors") == {"from": r"sty\udce9"}
 
 
 @pytest.mark.parametrize("key", ["text_model.embeddings.position_ids", "logit_table.weight"])
