@@ -194,13 +194,16 @@ def test_a_drag_over_a_strength_changes_it_and_undo_takes_it_back(page):
 
 
 def test_a_saved_workflow_comes_back_and_text_the_rows_cannot_show_is_kept(page):
-    rows = f"# <lora:{FLUX}:0.5:lbw=D*=0>\n<lora:{SDXL}:te=0.5>\n<lora:gone:1>"
+    rows = f'# <lora:{FLUX}:0.5:lbw=D*=0>\n<lora:{SDXL}:te=0.5>\n<lora:gone:1>\n<lora:"a: b > c":1>'
     make(page, rows)
     page.evaluate("() => app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())))")
     page.wait_for_timeout(500)
     assert value(page) == rows and sent(page) == rows
     assert field(page, "note").text_content() == f"<lora:{SDXL}:te=0.5>"
     assert "missing" in field(page, "name", 1).get_attribute("class")
+    assert field(page, "name", 2).input_value() == "a: b > c"
+    field(page, "all").click()
+    assert value(page).endswith('\n# <lora:gone:1>\n# <lora:"a: b > c":1>')
 
 
 def test_a_row_whose_file_is_there_is_not_marked_for_what_was_typed_and_left(page):

@@ -3,7 +3,7 @@
 const NUMBER = "[+-]?(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:e[+-]?\\d+)?";
 // One way to match at every character: whoever opens a workflow reads its texts.
 const ROW = new RegExp(
-  `^(#\\s*)?<lora:([^<>:]+)(?::\\s*(${NUMBER})\\s*)?(?::\\s*(${NUMBER})\\s*)?(?::\\s*lbw=([^<>:]*))?>$`, "i");
+  `^(#\\s*)?<lora:(\\s*"[^"]*"\\s*|[^<>:]+)(?::\\s*(${NUMBER})\\s*)?(?::\\s*(${NUMBER})\\s*)?(?::\\s*lbw=([^<>:]*))?>$`, "i");
 
 /**
  * The rows of a text. A LoRA is {name, muted, model, clip, blocks}, where clip is null when it is that of the model; a note, and
@@ -27,7 +27,7 @@ function writeRow({ line, name, muted, model, clip, blocks }) {
   if (line !== undefined) return mute + line;
   // Two equal numbers are two: a step of the one that passes the other must not take it along from there on.
   const strengths = clip === null ? [plain(model)] : [plain(model), plain(clip)];
-  return `${mute}<lora:${[name, ...strengths, ...(blocks.trim() ? [`lbw=${blocks}`] : [])].join(":")}>`;
+  return `${mute}<lora:${[/[<>:]/.test(name) ? `"${name}"` : name, ...strengths, ...(blocks.trim() ? [`lbw=${blocks}`] : [])].join(":")}>`;
 }
 
 /** The shortest form of a number that reads as the same one. */
@@ -57,4 +57,4 @@ export function listed(name, files) {
 }
 
 /** Whether a row can name the file. */
-export const canStand = (file) => !/[<>:"\r\n]/.test(file);
+export const canStand = (file) => !/["\r\n]/.test(file);

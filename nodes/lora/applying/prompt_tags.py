@@ -1,11 +1,12 @@
 """LoRAs that a prompt names: `a cat <lora:ink:0.8>, <lora:wash:0.8:0.6:lbw=IN*=0.5; MID=0>`.
 
 The form is that of AUTOMATIC1111's web UI and its lora-block-weight extension, and of the Impact and Inspire Packs:
-a name, up to two numbers, `te=` and `unet=`, and block weights, after `lbw=` or alone.
+a name, up to two numbers, `te=` and `unet=`, and block weights, after `lbw=` or alone. A name that holds `:`, `<` or
+`>` stands in quotes: `<lora:"a:b":0.8>`.
 """
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import folder_paths
@@ -16,20 +17,20 @@ from ..block_weights.block_language import NAMED, NUMBER, Preset, Settings, pars
 from ..file.lora_names import LoraNames
 from .stack import Layer
 
-TAG = re.compile(r"<(?:lora|lyco):([^<>]*)(>?)", re.IGNORECASE)
+TAG = re.compile(r'<(?:lora|lyco):(\s*"[^"\n]*"(?=\s*[:>])[^<>]*|[^<>]*)(>?)', re.IGNORECASE)
+NAME = re.compile(r'\s*(?:"([^"\n]*)"\s*(?=:|$)|([^:]*))')
 KEYWORD = re.compile(r"([a-z_]+)=(.*)", re.IGNORECASE | re.DOTALL)
 INSPIRE_NUMBER = re.compile(r"\s*([AB])\s*=(.*)", re.DOTALL)
 LABEL = re.compile(r"[a-z][\w.-]*", re.IGNORECASE)
 STRONGEST = 100.0  # as of strength_model
 OVER_TIME = ("start", "stop", "step")
 MOST_TAGS, MOST_SENTENCES = 200, 5
-DOUBLED_BLANKS = re.compile(r"[^\S\n]{2,}")
-COMMAS = re.compile(r"[^\S\n]?,(?:\s{0,3},)*")
+BLANKS = " \t"
+LEFT = f"{BLANKS}\r\n,"    # what stands about a tag that is taken out
 
 
 class Tag(NamedTuple):
-    """What a tag says. blocks: as text. numbers: its own a and b."""
-    name: str
+    """What a tag says of its LoRA. blocks: as text. numbers: its own a and b."""
     strength_model: float = 1.0
     strength_clip: float = 1.0
     blocks: str = ""
@@ -54,37 +55,57 @@ def read_prompt(text: str, settings: Settings = NAMED) -> tuple[str, tuple[Layer
     if problems:
         more = [f"text: {len(problems) - MOST_SENTENCES} more tags cannot be read"]
         raise ValueError("\n".join(problems[:MOST_SENTENCES] + more * (len(problems) > MOST_SENTENCES)))
-    return (_clean(text) if tags else text), tuple(layers)
+    return _clean(text, tags), tuple(layers)
 
 
-def _clean(text: str) -> str:
-    """The text without tags, and without the doubled blanks and commas that they leave."""
-    return COMMAS.sub(",", DOUBLED_BLANKS.sub(" ", TAG.sub("", text))).strip(" \t\r\n,")
+def _clean(text: str, tags: Sequence[re.Match]) -> str:
+    """The text without tags, and without the doubled blanks and commas that each of them leaves; else as it is."""
+    starts, ends = [0, *(tag.end() for tag in tags)], [*(tag.start() for tag in tags), len(text)]
+    clean, *others = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    for piece in others:
+        clean = _joined(clean, piece)
+    return clean.rstrip(LEFT) if others and not others[-1].strip(LEFT) else clean
+
+
+def _joined(before: str, after: str) -> str:
+    """Two pieces between which a tag stood."""
+    start, end = before.rstrip(LEFT), after.lstrip(LEFT)
+    return start + _gap(before[len(start):], after[:len(after) - len(end)]) + end if start else end
+
+
+def _gap(before: str, after: str) -> str:
+    """Of what stood on both sides of a tag: one comma of two, and no blank before a comma, a line's end or a blank."""
+    if "," in before and "," in after:
+        return before[:before.rindex(",") + 1] + after[after.rindex(",") + 1:]
+    rest = after.lstrip(BLANKS)
+    if rest:
+        return before.rstrip(BLANKS) + rest
+    return before + (rest if before[-1:].isspace() else after)
 
 
 def layer_of(found: re.Match, names: LoraNames, settings: Settings = NAMED) -> Layer:
     """What a match of TAG names. Raises ValueError without the name of the input."""
     if not found[2]:
         raise ValueError("the tag is not closed by >")
-    tag = _read(found[1])
-    blocks = _with_own_presets(tag.blocks)
-    return Layer(names.find(tag.name), tag.strength_model, tag.strength_clip, blocks,
+    named = NAME.match(found[1])
+    name = (named[1] or named[2] or "").strip().strip('"').strip()
+    if not name:
+        raise ValueError("there is no name of a LoRA")
+    file, tag = names.find(name), _read(found[1][named.end():])
+    return Layer(file, tag.strength_model, tag.strength_clip, _with_own_presets(tag.blocks),
                  settings._replace(**tag.numbers))
 
 
-def _read(inside: str) -> Tag:
-    """What stands between `<lora:` and `>`. Raises ValueError without the name of the input."""
-    name, *fields = (field.strip() for field in inside.split(":"))
-    name = name.strip('"').strip()
-    if not name:
-        raise ValueError("there is no name of a LoRA")
+def _read(after: str) -> Tag:
+    """What stands between the name and `>`. Raises ValueError without the name of the input."""
+    _, *fields = (field.strip() for field in after.split(":"))
     said = {}
     for key, value in _said(fields):
         if key in said:
             raise ValueError(f"{key} stands twice")
         said[key] = value
     model = said.get("unet", said.get("model", 1.0))
-    return Tag(name, model, said.get("te", said.get("clip", said.get("model", 1.0))), *_blocks(said.get("lbw", "")))
+    return Tag(model, said.get("te", said.get("clip", said.get("model", 1.0))), *_blocks(said.get("lbw", "")))
 
 
 def _said(fields: list[str]) -> Iterator[tuple[str, float | str]]:

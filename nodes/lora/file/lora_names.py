@@ -4,6 +4,8 @@ from posixpath import splitext
 
 from ...shared.text_syntax import shorten
 
+SIGNS = (":", "<", ">")     # of a tag, which a name may hold too
+
 
 class LoraNames:
     """listed: names as the host lists them, such as `style/Ink.safetensors`."""
@@ -23,7 +25,13 @@ class LoraNames:
         for tier, key in zip(self.tiers, (exact, exact.lower(), exact.lower()), strict=True):
             if names := tier.get(key):
                 return _only(names, written)
-        raise ValueError(f'there is no "{shorten(written)}" in the loras folders')
+        raise ValueError(f'there is no "{shorten(written)}" in the loras folders{self._longer(exact.lower())}')
+
+    def _longer(self, start: str) -> str:
+        """What helps where only the start of a name was read, since a sign of the tag's own follows in it."""
+        found = next((names[0] for key, names in self.tiers[2].items() if key.startswith(start)
+                      and key[len(start):len(start) + 1] in SIGNS), "")
+        return f'; a name that holds :, < or > stands in quotes, as "{shorten(found)}"' if found else ""
 
 
 def _only(names: list[str], written: str) -> str:

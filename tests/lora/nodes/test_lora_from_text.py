@@ -4,7 +4,7 @@ import pytest
 from lora_models import small_clip, small_model, weights
 
 NAMES = ["ink.safetensors", "style/Wash.safetensors", "style\\deep\\v1.5 gilt.pt", "a/twin.safetensors",
-         "b/twin.safetensors", "c/ink.safetensors"]
+         "b/twin.safetensors", "c/ink.safetensors", "d/a:b.safetensors", "sty>le.safetensors"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_and_b_of_inspire_stand_beside_the_vector(layer):
 @pytest.mark.parametrize("written, name", [
     ("INK", NAMES[0]), ("ink.safetensors", NAMES[0]), ("c/ink", NAMES[5]), ("wash", NAMES[1]), ("Style/wash", NAMES[1]),
     ("v1.5 gilt", NAMES[2]), ("deep/V1.5 Gilt", NAMES[2]), ("style\\deep\\v1.5 gilt.pt", NAMES[2]),
-    ("b/Twin", NAMES[4])])
+    ("b/Twin", NAMES[4]), ('"a:b"', NAMES[6]), ('"sty>le" ', NAMES[7]), ('"d/A:B.safetensors"', NAMES[6])])
 def test_a_file_is_found_without_ending_folder_and_capitals(written, name, layer):
     assert layer(written).name == name
 
@@ -53,6 +53,7 @@ def test_a_file_is_found_without_ending_folder_and_capitals(written, name, layer
 @pytest.mark.parametrize("text, said", [
     ("<lora:gone>", 'in "<lora:gone>", there is no "gone" in the loras folders'),
     ("<lora:twin:1>", '"twin" is the name of 2 files (a/twin.safetensors, b/twin.safetensors); write the folder'),
+    ("<lora:a:b:1>", 'there is no "a" in the loras folders; a name that holds :, < or > stands in quotes, as "d/a:b'),
     ("<lora:ink", "the tag is not closed by >"), ("<lora: :1>", "there is no name of a LoRA"),
     ("<lora:ink:1:1:1>", '"1" is a third number'), ("<lora:ink:900>", '"900" is no strength'),
     ("<lora:ink:te=x>", '"x" is no strength'), ("<lora:ink:stop=10>", "which Schedule LoRA makes"),
@@ -78,14 +79,17 @@ def test_each_bad_tag_has_its_sentence_up_to_five(tags):
     ("a cat, <lora:ink:1>, <LORA:wash:0.5>, on a mat", "a cat, on a mat"), ("<lora:ink>, a cat <lora:wash> ,", "a cat"),
     ("a <lora:ink> cat", "a cat"), ("a cat,\n<lora:ink>,\na dog", "a cat,\na dog"), ("<lora:ink>", ""),
     ("(a cat<lora:ink:lbw=IN*=0;\nMID=1>:1.2)", "(a cat:1.2)"), ("a  cat,, b, ", "a  cat,, b, "),
-    ("1 < 2 <lyco:ink:1> > 0", "1 < 2 > 0")])
+    ("1 < 2 <lyco:ink:1> > 0", "1 < 2 > 0"), ('a <lora:"sty>le":1> cat', "a cat"),
+    (" ,a (cat,,dog)  x , <lora:ink:1> y, ", " ,a (cat,,dog)  x , y, "), ("a,\n,b <lora:ink>", "a,\n,b"),
+    ("a <lora:ink>\nb\n<lora:ink> c", "a\nb\nc")])
 def test_the_text_comes_without_tags_and_what_they_leave(text, clean, tags):
     assert tags(text)[0] == clean
 
 
 @pytest.mark.parametrize("text", ["<lora:" * 3300, "<lora:" + ":" * 19_000 + ">", "," * 19_000 + "<lora:ink>",
                                   " " * 19_000 + "<lora:ink>", " ,\n" * 6_000 + "<lora:ink>",
-                                  "<lora:ink:lbw=" + ";" * 19_000 + ">", "<lora:ink:lbw=" + "/" * 19_000 + ">"])
+                                  "<lora:ink:lbw=" + ";" * 19_000 + ">", "<lora:ink:lbw=" + "/" * 19_000 + ">",
+                                  '<lora:"' * 2800, '<lora:"' + " " * 19_000])
 def test_a_text_made_to_be_slow_is_read_or_refused_with_a_short_quote(text, tags):
     try:
         assert len(tags(text)[0]) < 5
