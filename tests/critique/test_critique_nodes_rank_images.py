@@ -144,6 +144,14 @@ def test_a_list_of_pictures_of_different_sizes_is_one_ranking(pack, measured_sma
     assert batch.shape[0] == 2
 
 
+def test_grey_pictures_leave_with_three_channels(pack, measured_small):
+    import torch
+    run, grey = pack.nodes.critique.nodes.rank_images_run, torch.rand(1, 40, 56, 1)
+    coloured = grey.repeat(1, 1, 1, 3)
+    (best,), _, (score,), _ = run.rank([grey], "", 1, None, "").result
+    assert torch.equal(best, coloured) and score == run.rank([coloured], "", 1, None, "").result[2][0]
+
+
 def test_neither_pictures_nor_a_folder_is_a_sentence(pack):
     with pytest.raises(ValueError, match="^images: expected pictures, a folder of them or a table, got none of these"):
         pack.nodes.critique.nodes.rank_images_run.rank([], "", 1, None, " ")

@@ -97,13 +97,13 @@ def together(pictures: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _given(images: Sequence[Tensor]) -> Iterator[Candidate]:
-    each = [image for batch in images if batch is not None for image in _checked(batch).split(1)]
+    each = [image for batch in images if batch is not None for image in _coloured(batch).split(1)]
     return (Candidate(f"picture {number}", image) for number, image in enumerate(each, 1))
 
 
-def _checked(batch: Tensor) -> Tensor:
+def _coloured(batch: Tensor) -> Tensor:
     check(batch)
-    return batch
+    return batch.repeat(1, 1, 1, 3) if batch.shape[-1] == 1 else batch     # what saves or joins pictures wants three
 
 
 def _lying(found) -> list[Candidate]:
@@ -126,10 +126,10 @@ def _in_table(table: str, where: str, reference, rubric) -> tuple[list[Candidate
     for name, measures in zip(held.names, held.rows(columns), strict=True):
         if name in asked and held.is_packed(name):
             packed.append(name)
-        elif name in asked and os.path.exists(path := held.path(name)):
-            there.append(Candidate(name, None, path, measures))
-        elif name in asked:
+        elif name in asked and _is_gone(path := held.path(name)):
             gone.append(name)
+        elif name in asked:
+            there.append(Candidate(name, None, path, measures))
     if not there and packed:
         held.path(packed[0])    # says why
     if not there:
@@ -137,6 +137,17 @@ def _in_table(table: str, where: str, reference, rubric) -> tuple[list[Candidate
                          f"{picture_folder.quoted(gone[0])}")
     return there, [chosen.note, *_not_ranked("No longer there", gone),
                    *_not_ranked("No files of their own, as they lie in a tar file", packed)]
+
+
+def _is_gone(path) -> bool:
+    """Not where nobody may look: who opens the file then says why it cannot be."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _not_ranked(why: str, names: list[str]) -> list[str]:
