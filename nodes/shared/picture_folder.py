@@ -5,6 +5,7 @@ its reason. No message holds an absolute path of the server.
 """
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -15,6 +16,7 @@ from PIL import Image, features
 
 from .text_syntax import printable, shorten
 
+ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")     # as `printable` writes what is no text
 BETWEEN_CHECKS = 200   # entries of a folder that are read between two looks at Cancel
 HIDDEN_ON_WINDOWS = 0x2
 SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", "$recycle.bin", "system volume information",
@@ -26,6 +28,8 @@ OTHER_PICTURES = {".avif", ".avifs", ".webp", ".jp2", ".j2k", ".jpx", ".heic", "
                   ".ps", ".wmf", ".emf", ".pdf", ".exr", ".hdr", ".xcf", ".kra", ".ai", ".raw", ".dng", ".cr2", ".cr3",
                   ".nef", ".arw", ".orf", ".rw2", ".raf"}
 CAPTIONS = (".txt", ".caption")
+UNREAD = "the folders cannot be read"     # begins a reason; what lies in these is not known
+NO_PICTURE = "they are no pictures by their endings"
 VIDEOS = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"}
 
 
@@ -123,7 +127,7 @@ def require_pictures(listing: Listing) -> None:
 
 def why_left_out(listing: Listing, others: Sequence[Path]) -> list[str]:
     """Sentences that name what is left out and say why; others: the files that the caller has no use for."""
-    pairs = [*listing.left_out, *((listing.name(path), _reason(path)) for path in others)]
+    pairs = [*listing.left_out, *((listing.name(path), reason_of(path)) for path in others)]
     reasons = dict.fromkeys(reason for _, reason in pairs)
     sentences = [f"Left out, because {reason}: {shown([name for name, why in pairs if why == reason])}."
                  for reason in reasons]
@@ -136,9 +140,9 @@ def fingerprint(root: Path) -> str:
     The host asks for it outside of what catches a cancelled run, so it must not raise."""
     listing, lines = Listing(root, [], [], [], []), []
     try:
-        for path in _files(listing, _end_if_cancelled):
+        for path in _files(listing, end_if_cancelled):
             lines.append(f"{name_below(root, path)} {_version(path)}")
-    except _Cancelled:
+    except Cancelled:
         return ""
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
@@ -150,6 +154,13 @@ def shown(names: Sequence[str], most: int = 5) -> str:
 
 def name_below(root: Path, path: Path) -> str:
     return printable(path.relative_to(root).as_posix())
+
+
+def named(root: str, name: str) -> str:
+    """The path of what `name_below` named: bytes that stand as escapes are bytes again, where there is no file that is
+    called so."""
+    path = os.path.join(root, name)
+    return path if os.path.lexists(path) else os.path.join(root, ESCAPED.sub(lambda it: chr(int(it[1], 16)), name))
 
 
 def same_name(stem: str) -> str:
@@ -208,12 +219,16 @@ def _entries(listing: Listing, folder: Path, halt) -> list[os.DirEntry]:
                 else:
                     found.append(entry)
     except OSError as error:
-        listing.left_out.append((listing.name(folder), f"the folders cannot be read ({error.strerror})"))
+        listing.left_out.append((listing.name(folder), f"{UNREAD} ({error.strerror})"))
     return sorted(found, key=lambda entry: entry.name)
 
 
+def is_hidden_name(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SYSTEM
+
+
 def _is_hidden(entry: os.DirEntry) -> bool:
-    if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
+    if is_hidden_name(entry.name):
         return True
     return os.name == "nt" and bool(entry.stat(follow_symlinks=False).st_file_attributes & HIDDEN_ON_WINDOWS)
 
@@ -227,13 +242,14 @@ def _identity(path: Path) -> tuple[int, int] | str:
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
-def _reason(path: Path) -> str:
+def reason_of(path: Path) -> str:
+    """Why a file that is no picture here is none."""
     ending = path.suffix.lower()
     if ending in VIDEOS:
         return "they are videos"
     if ending in OTHER_PICTURES or ending in Image.registered_extensions():
         return f"the installed Pillow opens no {ending} files by itself"
-    return "they are no pictures by their endings"
+    return NO_PICTURE
 
 
 def _version(path: Path) -> str:
@@ -244,7 +260,7 @@ def _version(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-class _Cancelled(Exception):
+class Cancelled(Exception):
     pass
 
 
@@ -253,7 +269,8 @@ def _raise_if_cancelled() -> Callable[[], object]:
     return comfy.model_management.throw_exception_if_processing_interrupted
 
 
-def _end_if_cancelled() -> None:
+def end_if_cancelled() -> None:
+    """Raises Cancelled: for what the host asks outside of a run, which has to catch it."""
     import comfy.model_management
     if comfy.model_management.processing_interrupted():   # looked at, not taken back: the host still has to see it
-        raise _Cancelled
+        raise Cancelled

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .picture_folder import quoted
+from .picture_folder import named, quoted
 
 ABOUT = "gallery.json"
 PART = "part-"
@@ -56,6 +56,13 @@ def read_part(part: Path, names: Sequence[str]) -> dict[str, list | np.ndarray]:
         raise ValueError(f"table: {part.name} cannot be read ({why(error, part)})") from None
 
 
+def names_in(value: object) -> list[str]:
+    """A list of names as it was read of JSON. Raises ValueError where it is something else."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError("no list of names")
+    return value
+
+
 def why(error: Exception, file: Path) -> str:
     """What a reader of files said, without the server's path."""
     return quoted(str(error).replace(str(file), file.name))
@@ -85,8 +92,8 @@ class PictureTable:
         """Raises ValueError with one sentence where there is no table in the folder, or it cannot be read."""
         try:
             self.about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            self.columns: list[str] = self.about["columns"]
-            self.root: str = self.about["root"]
+            self.columns: list[str] = names_in(self.about["columns"])
+            [self.root] = names_in([self.about["root"]])
         except (OSError, ValueError, LookupError, TypeError):
             raise ValueError(f"table: expected a folder that Critique Gallery made, got "
                              f"{quoted(folder.name)}") from None
@@ -128,7 +135,7 @@ class PictureTable:
     def gone(self) -> list[str]:
         """Those that have a row and are no longer in the source, in order."""
         try:
-            return json.loads((self.folder / GONE).read_text(encoding="utf-8"))
+            return names_in(json.loads((self.folder / GONE).read_text(encoding="utf-8")))
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
@@ -155,12 +162,12 @@ class PictureTable:
         """Where a picture lies. Raises ValueError where it is no file of its own, as in a tar file."""
         if not self.root or self.is_packed(name):
             raise ValueError(f"table: {quoted(name)} is no file of its own; make the gallery of a folder of pictures")
-        return Path(os.path.join(self.root, name))
+        return Path(named(self.root, name))
 
     def is_packed(self, name: str) -> bool:
         """Whether it lies in a tar file; a folder may have a name such as old.tar, too."""
         above = [parent for parent in Path(name).parents if parent.suffix.lower() == ".tar"]
-        return any(os.path.isfile(os.path.join(self.root, parent)) for parent in above)
+        return any(os.path.isfile(named(self.root, str(parent))) for parent in above)
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, float]]:
         """Of each of `names` its numbers in the columns."""

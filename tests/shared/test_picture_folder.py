@@ -161,7 +161,7 @@ def test_cancel_is_looked_at_while_the_files_of_one_folder_are_taken(folders, tm
         (tmp_path / f"{number}.txt").write_text("")
     order, version = [], folders._version
     monkeypatch.setattr(folders, "_version", lambda path: order.append("file") or version(path))
-    monkeypatch.setattr(folders, "_end_if_cancelled", lambda: order.append("look"))
+    monkeypatch.setattr(folders, "end_if_cancelled", lambda: order.append("look"))
     folders.fingerprint(tmp_path)
     stretches = " ".join(order).split("look")
     assert max(stretch.count("file") for stretch in stretches) <= 200 and order.count("file") == 450

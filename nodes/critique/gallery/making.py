@@ -59,10 +59,12 @@ class Pace:
         return (self.done - before) / max(time.monotonic() - since, 1e-9)
 
     def __str__(self) -> str:
-        left = round((self.total - self.done) / self.rate) if self.rate else 0
         wrong = f", {self.errors} with an error" if self.errors else ""
-        return (f"{self.done} of {self.total} pictures{wrong}, {self.rate:.3g} a second, "
-                f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")
+        told, rate = f"{self.done} of {self.total} pictures{wrong}", self.rate
+        if not rate:    # nothing is done yet
+            return told
+        left = round((self.total - self.done) / rate)
+        return f"{told}, {rate:.3g} a second, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
 
 
 def make(request: Request, halt: Callable[[], object], tell: Callable[[Pace], object]) -> Made:
@@ -84,10 +86,10 @@ def _make(request: Request, halt, tell) -> Made:
                          f"{request.workers}")
     columns = Measurer(request.settings).columns
     found = entries.find(request.source, halt)
-    parts.begin(request.folder, about(request.settings, found.root, columns), told_before(request.settings))
+    parts.begin(request.folder, about(request.settings, found, columns), told_before(request.settings))
     known, notes = parts.known(request.folder, request.again)
     left = [entry for entry in found.entries if known.get(entry.path) != entry.key]
-    gone = sorted(known.keys() - {entry.path for entry in found.entries})
+    gone = _gone(known.keys() - {entry.path for entry in found.entries}, found, request.folder)
     parts.note_gone(request.folder, gone)
     notes += _of_gone(gone)
     del known
@@ -101,17 +103,23 @@ def _make(request: Request, halt, tell) -> Made:
     return Made(len(found.entries), pace.done, pace.errors, seconds, [*found.notes, *notes], request.folder, drawn)
 
 
+def _gone(missing: set[str], found: entries.Source, folder: Path) -> list[str]:
+    """Those of the missing that are gone: what lies where nobody could look now stays what it was."""
+    before = set(PictureTable(folder).gone)
+    return sorted(name for name in missing if name in before or not found.may_hold(name))
+
+
 def _of_gone(gone: list[str]) -> list[str]:
     if not gone:
         return []
     return [f"No longer there, and passed over until they are back: {shown(gone)}."]
 
 
-def about(settings: Settings, root: str, columns: list[str]) -> dict:
+def about(settings: Settings, found: entries.Source, columns: list[str]) -> dict:
     """What a table is of; it goes on only with the same."""
     return {"measures": settings.measures, "rubric": settings.rubric.strip(),
-            "reference": _reference(settings.reference, _rounded(settings.reference)), "root": root,
-            "columns": columns}
+            "reference": _reference(settings.reference, _rounded(settings.reference)),
+            "root": found.root, "source": found.place, "columns": columns}
 
 
 def told_before(settings: Settings) -> dict[str, str]:

@@ -13,7 +13,7 @@ from ...shared.picture_table import ABOUT, GONE, PART, WHOLE, WORDS
 from ..measures import FILTERED
 
 HEAD = ("path", "size", "mtime_ns", "error")
-OTHER = {"root": "other pictures", "measures": "other measures", "rubric": "another rubric",
+OTHER = {"root": "other pictures", "source": "other pictures", "measures": "other measures", "rubric": "another rubric",
          "reference": "another reference"}
 ROWS, SECONDS = 1000, 60.0  # of a part: what a kill costs at most
 
@@ -61,21 +61,33 @@ def begin(folder: Path, about: dict, before: Mapping[str, str] = {}) -> None:
 
     Raises ValueError with one sentence where it holds a table of something else: its rows would not fit."""
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        held = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        held = None
-    except ValueError:
-        raise ValueError(f"out: {ABOUT} in {quoted(folder.name)} cannot be read; choose another folder") from None
-    for what in OTHER if held else ():
-        if held.get(what) not in (about[what], before.get(what, about[what])):
-            raise ValueError(f"out: {quoted(folder.name)} holds a table of {OTHER[what]}; choose another folder")
-    if held and held.get("columns") != about["columns"]:
-        what = _other_columns(held.get("columns") or [], about["columns"])
-        raise ValueError(f"out: {quoted(folder.name)} holds {what}; choose another folder")
-    if held is None or any(held[what] != about[what] for what in before):
+    held = _held(folder)
+    if held is not None:
+        _check_same({"source": about["source"], **held}, about, before, quoted(folder.name))
+    if held is None or any(held.get(what) != about[what] for what in ("source", *before)):
         text = json.dumps(about, indent=1, ensure_ascii=True)
         write_whole(folder / ABOUT, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _held(folder: Path) -> dict | None:
+    """What the table in a folder is of; None where there is no table."""
+    try:
+        held = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        picture_table.names_in(held["columns"])
+        return held
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError):
+        raise ValueError(f"out: {ABOUT} in {quoted(folder.name)} cannot be read; choose another folder") from None
+
+
+def _check_same(held: dict, about: dict, before: Mapping[str, str], called: str) -> None:
+    for what, of in OTHER.items():
+        if held.get(what) not in (about[what], before.get(what, about[what])):
+            raise ValueError(f"out: {called} holds a table of {of}; choose another folder")
+    if held["columns"] != about["columns"]:
+        what = _other_columns(held["columns"], about["columns"])
+        raise ValueError(f"out: {called} holds {what}; choose another folder")
 
 
 def _other_columns(held: Sequence[str], now: Sequence[str]) -> str:

@@ -1,4 +1,5 @@
 """What Critique Gallery does when it runs: its inputs become a table in the output folder; progress and Cancel."""
+import hashlib
 import os
 import re
 import time
@@ -12,11 +13,11 @@ from comfy_api.v0_0_2 import io
 
 from ...shared.device_names import is_device
 from ...shared.node_display import say
+from ...shared.picture_folder import Cancelled, end_if_cancelled, locate, quoted
 from ...shared.picture_folder import fingerprint as folder_version
-from ...shared.picture_folder import locate, quoted
 from ...shared.picture_table import PictureTable
 from ..gallery import making
-from ..gallery.entries import LISTS, TARS
+from ..gallery.entries import LISTS, TARS, find
 from ..gallery.measuring import Settings, plain
 from ..measures import filter_bank
 from ..report import gallery_report
@@ -68,9 +69,19 @@ def fingerprint(folder: str, name: str) -> str:
         if source.is_dir():
             return f"{folder_version(source)} {table}"
         status = source.stat()
-        return f"{status.st_size} {status.st_mtime_ns} {table}"
+        return f"{status.st_size} {status.st_mtime_ns} {_listed_version(source)} {table}"
     except (ValueError, OSError):
         return folder
+    except Cancelled:
+        return ""
+
+
+def _listed_version(source: Path) -> str:
+    """Changes when a file that a list names does; empty for a tar file, which holds its pictures."""
+    if source.suffix.lower() not in LISTS:
+        return ""
+    lines = [f"{entry.path} {entry.key}" for entry in find(source, end_if_cancelled).entries]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _called(name: str, source: Path) -> str:

@@ -1,6 +1,7 @@
 """Critique Gallery in the real executor, and what the other nodes choose from its table."""
 import csv
 import json
+import os
 import shutil
 import tarfile
 import unicodedata
@@ -160,7 +161,11 @@ def read(folder):
     return [held.column_names, *map(list, zip(*(held[name].to_pylist() for name in held.column_names), strict=True))]
 
 
-def test_pictures_that_are_gone_are_named_and_neither_ranked_nor_counted(pack, changing):
+def refuse():
+    raise PermissionError(13, "Permission denied")
+
+
+def test_pictures_that_are_gone_are_named_and_neither_ranked_nor_counted(pack, changing, monkeypatch):
     rank = pack.nodes.critique.nodes.rank_images_run.rank
     (changing / "two.png").rename(changing / "away")
     best, ordered, scores, report = rank((), "", 1, None, "", "changing").result
@@ -170,6 +175,11 @@ def test_pictures_that_are_gone_are_named_and_neither_ranked_nor_counted(pack, c
     (changing / "two.png").write_bytes(b"torn")
     report = rank((), "", 2, None, "", "changing").result[3]
     assert report.startswith("**Best of 1: one.png**") and "* two.png: no picture that can be read" in report
+    look = os.stat
+    with monkeypatch.context() as locked:
+        locked.setattr(os, "stat", lambda path, **more: refuse() if "two.png" in str(path) else look(path, **more))
+        report = rank((), "", 2, None, "", "changing").result[3]
+    assert "No longer there" not in report and "* two.png: " in report
     (changing / "one.png").unlink()
     with pytest.raises(ValueError, match="table: expected at least one picture that can be opened, got two.png:"):
         rank((), "", 2, None, "", "changing")
@@ -187,7 +197,7 @@ def test_a_gallery_that_goes_on_passes_over_what_is_gone_until_it_is_back(pack, 
     (changing / "two.png").rename(changing / "away")
     made = again()
     assert made.done == 0 and names() == ["one.png"]
-    assert made.notes == ["No longer there, and passed over until they are back: old.tar/three.png, two.png."]
+    assert made.notes[-1] == "No longer there, and passed over until they are back: old.tar/three.png, two.png."
     assert table.fingerprint("changing", lambda: str(host.tmp / "output")).count(" ") == 1
     (changing / "away").rename(changing / "two.png")
     assert again().done == 0 and names() == ["one.png", "two.png"]
@@ -222,7 +232,8 @@ def test_a_rubric_that_cannot_be_met_is_told_before_anything_is_measured(pack, f
 
 def test_the_node_asks_for_another_name_where_the_folder_of_the_table_is_taken(host, pack, few):
     begin = pack.nodes.critique.gallery.parts.begin
-    about = {"root": "", "measures": "all", "rubric": "", "reference": "paintings", "columns": ["score"]}
+    about = {"root": "", "source": "", "measures": "all", "rubric": "", "reference": "paintings",
+             "columns": ["score"]}
     begin(host.tmp / "output" / "galleries" / "taken", about)
     with pytest.raises(ValueError, match="^name: taken holds a table of other pictures; choose another name$"):
         pack.nodes.critique.nodes.critique_gallery_run.run("1", str(few), "taken", "", None, "all", 1, "", False)
@@ -230,7 +241,7 @@ def test_the_node_asks_for_another_name_where_the_folder_of_the_table_is_taken(h
 
 def test_a_table_of_other_columns_says_how_it_came_to_be(pack, tmp_path):
     begin, filtered = pack.nodes.critique.gallery.parts.begin, list(pack.nodes.critique.measures.FILTERED)
-    about = {"root": "", "measures": "all", "rubric": "", "reference": "", "columns": ["score", "a"]}
+    about = {"root": "", "source": "", "measures": "all", "rubric": "", "reference": "", "columns": ["score", "a"]}
     begin(tmp_path, about)
     for columns, words in ((["score", "a", *filtered], "a table made without the file of AlexNet's filters"),
                            (["score"], "a table of other columns (a is gone), as another version")):
@@ -261,8 +272,20 @@ def test_the_node_runs_again_when_its_file_or_its_table_changes(pack, host):
     assert seen[0] != seen[1] == seen[2] and len({*seen}) == 4 and node.fingerprint_inputs("none.tar") == "none.tar"
 
 
+def test_the_node_runs_again_when_a_picture_of_its_list_changes(pack, host, tmp_path):
+    pq, pa = (pytest.importorskip(name, reason="pyarrow reads lists") for name in ("pyarrow.parquet", "pyarrow"))
+    pq.write_table(pa.table({"path": ["a.png", "gone.png"]}), tmp_path / "l.parquet")
+    (tmp_path / "a.png").write_bytes(b"1")
+    node = pack.nodes.critique.nodes.CritiqueGallery
+    version = lambda: node.fingerprint_inputs(str(tmp_path / "l.parquet"), "listed")
+    before = version()
+    assert version() == before
+    (tmp_path / "a.png").write_bytes(b"22")
+    assert version() != before
+
+
 @pytest.mark.parametrize("content, sentence", [
-    (b"hello" * 10, "folder: l.parquet cannot be read"), ({"path": [1, 2]}, "names of files in the column path of"),
+    (b"hello" * 10, "folder: l.parquet cannot be read"), ({"path": [1, 2]}, "in the column path of l.parquet, got int"),
     ({"path": ["gone.png"], "size": [1.5], "mtime_ns": [None]}, "")])
 def test_a_list_that_is_damaged_or_of_something_else_is_one_sentence(pack, tmp_path, content, sentence):
     pq, pa = (pytest.importorskip(name, reason="pyarrow reads lists") for name in ("pyarrow.parquet", "pyarrow"))

@@ -37,7 +37,8 @@ def table_of_parts(alone, request, tmp_path, monkeypatch):
     if request.param == "parquet":
         pytest.importorskip("pyarrow.parquet", reason="pyarrow writes the parts")
     columns = ["score", "criterion Value", "L", "b"]
-    parts.begin(tmp_path, {"measures": "all", "rubric": "", "reference": "paintings", "root": "", "columns": columns})
+    parts.begin(tmp_path, {"measures": "all", "rubric": "", "reference": "paintings", "root": "", "source": "",
+                           "columns": columns})
     writer, read = parts.PartWriter(tmp_path, columns), []
     writer.parquet = request.param == "parquet"
     for number, names in enumerate((("a", "b"), ("c", "d"), ("a",))):
@@ -97,7 +98,8 @@ def test_a_table_goes_on_with_a_reference_whose_last_digits_another_machine_meas
     def begin(folder, factor, earlier=False):
         found = measuring.plain(distributions.fit("mine", "30", distributions.SCORED, rows * factor))
         settings = measuring.Settings(reference=found)
-        about, before = making.about(settings, "", ["score"]), making.told_before(settings)
+        nowhere = alone("critique.gallery.entries").Source([], "", [])
+        about, before = making.about(settings, nowhere, ["score"]), making.told_before(settings)
         parts.begin(folder, about | before if earlier else about, before)
         return about["reference"], json.loads((folder / "gallery.json").read_text())["reference"]
 
@@ -125,3 +127,19 @@ def test_of_a_hundred_thousand_known_pictures_only_the_new_and_the_changed_are_l
     known, notes = parts.known(tmp_path)
     left = [each for each in entries if known.get(each.path) != each.key]
     assert [each.path for each in left] == [paths[0], "new"] and not notes
+
+
+def test_the_pace_tells_no_rate_before_a_picture_is_done(alone):
+    pace = alone("critique.gallery.making").Pace(20)
+    assert str(pace) == "0 of 20 pictures"
+    pace.add(1, 1)
+    assert str(pace).startswith("1 of 20 pictures, 1 with an error, ") and str(pace).endswith(" left")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"columns": 5}', "torn"])
+def test_a_table_that_tells_nothing_is_one_sentence(alone, tmp_path, text):
+    (tmp_path / "gallery.json").write_text(text)
+    with pytest.raises(ValueError, match="^out: gallery.json in .* cannot be read; choose another folder$"):
+        alone("critique.gallery.parts").begin(tmp_path, {"source": "", "columns": []})
+    with pytest.raises(ValueError, match="^table: expected a folder that Critique Gallery made"):
+        alone("shared.picture_table").PictureTable(tmp_path)
