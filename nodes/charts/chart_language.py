@@ -35,9 +35,10 @@ class Call(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """A chart to draw: `chains` of calls, one a layer, or a single form; and how to present it."""
+    """A chart to draw: `chains` of calls, one a layer, or a single form; and how to present it, as `frames` say."""
     chains: list[list[Call]]
     frame: dict[str, Any]
+    frames: list[list[Call]]
 
     @property
     def chart_type(self) -> Call | None:
@@ -47,18 +48,19 @@ class Spec(NamedTuple):
 
 def parse(text: str) -> Spec:
     """Raises ValueError that quotes the piece which cannot be read."""
-    chains, frame = [], {}
+    chains, frame, frames = [], {}, []
     for statement in _statements(text):
         chain = _chain(statement)
         if chain[0].kind == "frame":
-            frame |= _checked(_alone(chain), FRAME_WORDS)
+            frame |= _checked(chain[0], FRAME_WORDS)
+            frames.append(chain)
         else:
-            chains.append([_alone(chain)] if chain[0].kind in CHART_TYPES else chain)
+            chains.append(chain)
     if not chains:
         raise ValueError(f"spec: expected at least one mark or one of {', '.join(CHART_TYPES)}, got nothing to draw")
     if len(chains) > 1 and any(chain[0].kind in CHART_TYPES for chain in chains):
         raise ValueError("spec: a form such as radar(...) stands alone, got it beside other statements")
-    return Spec(chains, frame)
+    return Spec(chains, frame, frames)
 
 
 def expression(spec: Spec, rows: grammar.Rows) -> grammar.Mark | grammar.Chart:
@@ -78,22 +80,6 @@ def presentation(spec: Spec, **defaults) -> Frame:
             raise ValueError(f"spec: {key} expected words, got {options[key]!r}")
         options[key] = str(options[key])    # a year stands as a number there
     return Frame(**{**defaults, **options})
-
-
-def _alone(chain: list[Call]) -> Call:
-    """A form or `frame`, which no other call follows, and whose options all have names."""
-    call, *others = chain
-    if others:
-        raise ValueError(f"spec: {call.kind}(...) stands alone in its statement, got .{shorten(others[0].kind, 48)} "
-                         "behind it; end it with ;")
-    return _named(call)
-
-
-def _named(call: Call) -> Call:
-    """Raises ValueError for a bare first word, where it would say nothing."""
-    if call.first is not None:
-        raise ValueError(f"spec: {shorten(call.kind, 48)} expected key=value, got {shorten(call.first, 48)!r} alone")
-    return call
 
 
 def _statements(text: str) -> list[list[tuple[str, str]]]:
@@ -174,14 +160,12 @@ def _quote(tokens) -> str:
 def _charts(chain: list[Call], rows, tag: str) -> list[grammar.Chart]:
     """One chart, or two where a line is asked for without naming what it connects."""
     if chain[-1].kind == "name":
-        _checked(chain[-1], ())
         chain, tag = [*chain[:-1]], chain[-1].first or tag
         named = True
     else:
         named = False
     source = rows
     if chain and chain[0].kind == "select":
-        _checked(chain[0], ())
         source, chain = grammar.select_all(chain[0].first or ""), chain[1:]
     *operators, mark = chain or [Call("nothing", None, {})]
     flow = [_operator(call) for call in operators]
@@ -199,9 +183,8 @@ def _operator(call: Call) -> grammar.Operator:
 
 def _mark(call: Call) -> grammar.Mark:
     makers = {k: getattr(grammar, k) for k in grammar.CHANNELS}
-    if call.kind == "text" and call.first:
-        return _build(call, makers, {"text": call.first, **call.options}, "a mark")
-    return _build(call, makers, (_named(call) if call.kind in makers else call).options, "a mark")
+    options = {"text": call.first, **call.options} if call.first and call.kind == "text" else call.options
+    return _build(call, makers, options, "a mark")
 
 
 def _build(call: Call, makers: Mapping[str, Callable], options, what: str):
@@ -214,8 +197,7 @@ def _build(call: Call, makers: Mapping[str, Callable], options, what: str):
 
 
 def _checked(call: Call, names) -> dict:
-    if unknown := sorted(call.options.keys() - set(names)):
-        expected = f"one of {', '.join(sorted(names))}" if names else "no options"
-        raise ValueError(f"spec: {call.kind} expected {expected}; got "
+    if unknown := sorted(call.options.keys() - names):
+        raise ValueError(f"spec: {call.kind} expected one of {', '.join(sorted(names))}; got "
                          f"{shorten(unknown[0], 48)!r}")
     return call.options

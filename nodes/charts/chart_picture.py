@@ -13,6 +13,7 @@ from .drawing.typeface import undrawn
 from .grammar import rows as table
 from .grammar.frame import draw
 from .grammar.grammar import LARGEST
+from .without_effect import without_effect
 
 THEMES = {"light": LIGHT, "dark": DARK}
 NOTE = 32
@@ -25,11 +26,7 @@ def picture(data: str, spec: str, w: int, h: int, theme: str) -> Tensor:
     if theme not in THEMES:
         raise ValueError(f"spec: theme expected light or dark, got {theme!r}")
     read = table.read(data, parsed.frame.get("rows"), parsed.frame.get("picture"))
-    drawn = _scene(parsed, read, presentation(parsed, w=w, h=h), THEMES[theme])
-    if max(drawn.w, drawn.h) > LARGEST:
-        raise ValueError(f"data: {len(read.rows)} rows would make a chart of {drawn.w:.0f} x {drawn.h:.0f} pixels; "
-                         f"draw fewer, or choose a form that does not grow, such as blocks or timeline")
-    return render(drawn, THEMES[theme].paper)
+    return render(_scene(parsed, read, presentation(parsed, w=w, h=h), THEMES[theme]), THEMES[theme].paper)
 
 
 def _scene(parsed: Spec, read: table.Table, frame, theme):
@@ -37,16 +34,29 @@ def _scene(parsed: Spec, read: table.Table, frame, theme):
         raise ValueError("data: expected at least one row to draw, got none")
     drawing, notes = _form(parsed, read, theme) if parsed.chart_type else (
         partial(draw, expression(parsed, read.rows), theme=theme), [])
-    drawn = drawing(frame=frame._replace(h=frame.h - NOTE * len(notes)))
+    notes = [*notes, *without_effect(parsed, read)]
+    drawn = _above(notes, drawing, frame)
     if codes := _codes(drawn):      # known once it is drawn, and it takes its line from the height
         notes = [*codes, *notes]
-        drawn = drawing(frame=frame._replace(h=frame.h - NOTE * len(notes)))
+        drawn = _above(notes, drawing, frame)
+    if max(drawn.w, drawn.h) > LARGEST:
+        raise ValueError(f"data: {len(read.rows)} rows would make a chart of {drawn.w:.0f} x {drawn.h:.0f} pixels; "
+                         f"draw fewer, or choose a form that does not grow, such as blocks or timeline")
     return _noted(drawn, notes, frame, theme)
+
+
+def _above(notes: list[str], drawing, frame) -> scene.Node:
+    """The drawing in the height that the sentences leave it, or in all of it where that is too little: the picture then
+    grows by them, for no sentence may stop a chart that has room without."""
+    try:
+        return drawing(frame=frame._replace(h=frame.h - NOTE * len(notes)))
+    except ValueError:
+        return drawing(frame=frame)
 
 
 def _form(parsed: Spec, read: table.Table, theme):
     """(what draws it in a frame, sentences below it) of a ready-made form."""
-    (kind, _, options), (rows, records) = parsed.chart_type, read
+    (kind, _, options), (rows, records, _) = parsed.chart_type, read
     form, notes = CHART_TYPES[kind], []
     if records > 1 and not form.of_many and "by" not in options:  # what adds up or lies side by side is of one picture
         rows, notes = table.of_one_picture(rows)

@@ -366,11 +366,8 @@ def test_no_distribution_lies_outside_the_bounds_of_the_plane(charts, weights):
     (json.dumps([{"a": i, "n": 1} for i in range(90)]), "spread(a) . rect(h=n)", "90 marks .* do not fit into"),
     ('[{"colour": "#000000", "share": -1}]', "palette()", "'share' must not be negative, got -1"),
     (json.dumps([{str(i): i for i in range(40)}]), "bars(label=b)", "row 1 has 0, 1, .*, 11 and 28 more$"),
-    ('[{"n": 1}]', "frame(picture=2); rect(h=n)", "picture expected a number from 1 to 1, got 2"),
     ('[{"n": 1, "k": "x"}, {"n": 2}]', "rect(h=n, fill=k)", "rect fill expected a column .* got 'k'; row 2 has n"),
     ('[{"n": 1, "k": "x"}, {"n": 2}]', "scatter(x=n, y=n) . line(stroke=k)", "line stroke expected a column .* row 2"),
-    ('[{"n": 1, "k": "x"}, {"n": 2}]', "spread(n) . text(k)", "text text expected a column of data, got 'k'; row 2"),
-    ('[{"n": 1}]', "rect(h=n).name(a); select(a).group(k).enclose()", "group by expected a column .* got 'k'"),
     ('[{"n": 1}]', "frame(theme=sepia); rect(h=n)", "theme expected light or dark, got 'sepia'"),
 ])
 def test_what_cannot_be_drawn_is_said_in_one_sentence(charts, data, spec, words):
@@ -426,3 +423,43 @@ def test_letters_that_no_typeface_has_are_told_below_the_chart(charts):
 def test_only_letters_that_are_drawn_are_told(words_of, note, title, told):
     rows = [{"name": "a", "value": 1, "note": note}, {"name": "b", "value": 2, "note": ""}]
     assert any("typeface" in word for word in words_of(rows, f'frame(title="{title}"); bars()')) == told
+
+
+SILENT = [
+    ("rect(h=n, opacity=1, x=2); rect(h=n, opacity=3)", "rect(h=n); rect(h=n)", "rect(opacity, x) is not drawn"),
+    ("spread(a, alignment=end) . rect(h=n)", "spread(a) . rect(h=n)", "spread(alignment) is not drawn"),
+    ("spread(n, by=a) . rect(h=n)", "spread(a) . rect(h=n)", "n alone in spread(...) has no effect; write key=value"),
+    ("spread(a) . text(a, stroke=ink)", "spread(a) . text(a)", "text(stroke) is not drawn"),
+    ("scatter(x=n, y=n) . line(fill=ink)", "scatter(x=n, y=n) . line()", "line(fill) is not drawn"),
+    ("bars(n)", "bars()", "n alone in bars(...) has no effect; write key=value"),
+    ("spread(a) . rect(n, h=n)", "spread(a) . rect(h=n)", "n alone in rect(...) has no effect; write key=value"),
+    ("bars().rect(h=n).blob()", "bars()", ".rect, .blob behind bars(...) has no effect"),
+    ("frame(title=t).x(n); bars()", "frame(title=t); bars()", ".x behind frame(...) has no effect"),
+    ("rect(h=n).name(d, b=1)", "rect(h=n)", "name(b) is not drawn"),
+    ("circle().name(d); select(d).spread(a).enclose()", "circle().name(d); select(d).enclose()",
+     ".spread behind select(...) has no effect"),
+    ("circle().name(d); select(d, b=1).group().enclose()", "circle().name(d); select(d).enclose()",
+     "select(b) is not drawn"),
+    ("circle().name(d); select(d).group(z).enclose()", "circle().name(d); select(d).enclose()",
+     "group(z): not every row has that column"),
+    ("spread(a) . text(k)", None, "text(k): rows without that column show its name"),
+    ("frame(picture=9); bars()", "bars()", "frame(picture=9) has no effect: data has no such picture"),
+    ("scatter(x=n, y=n) . line(fill=a)", None, "line(fill) divides lines and does not colour them; stroke does"),
+]
+
+
+@pytest.mark.parametrize("said, drawn, note", SILENT, ids=[said for said, _, _ in SILENT])
+def test_what_a_saved_spec_says_in_vain_is_drawn_as_ever_and_told_once(words_of, charts, said, drawn, note):
+    rows = [{"a": "one", "n": 1, "k": "own"}, {"a": "two", "n": 2}]
+    assert words_of(rows, said).count(note) == 1
+    assert drawn is None or note not in words_of(rows, drawn)
+    if drawn:
+        said, drawn = (charts.chart_picture.picture(json.dumps(rows), spec, 500, height, "light")
+                       for spec, height in ((said, 400 + charts.chart_picture.NOTE), (drawn, 400)))
+        assert torch.equal(said[:, :400], drawn)
+
+
+def test_a_sentence_stops_no_chart_that_has_room_without(charts):
+    heights = [charts.chart_picture.picture('[{"n": 1}]', spec, 200, 128, "light").shape[1]
+               for spec in ("spread(n) . rect(h=n)", "spread(n, alignment=end) . rect(h=n, opacity=1)")]
+    assert heights == [128, 128 + 2 * charts.chart_picture.NOTE]

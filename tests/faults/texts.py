@@ -80,7 +80,7 @@ def doors(bench: Workbench) -> dict[str, Callable[[str], object]]:
     def chart(text, data='[{"year": 1, "y": 2, "x": 3}]'):
         language, rows = n.charts.chart_language, n.charts.grammar.rows
         found = language.parse(text)
-        return rows.read(data), found.chart_type or language.expression(found, rows.read(data))
+        return rows.read(data), found.chart_type or language.expression(found, rows.read(data).rows)
 
     return {
         "rubric": rubric.parse, "heat": lambda text: rubric.subject(text, rubric.parse("")), "blocks": blocks_door,

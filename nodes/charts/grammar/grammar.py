@@ -18,7 +18,10 @@ CHANNELS = {
     "line": {"stroke", "stroke_width"},
     "enclose": {"padding", "fill", "stroke"},
 }
-"""What is drawn of each mark: of GoFish's channels the others are refused, and not taken for nothing."""
+"""What is drawn of each mark."""
+LOOK = {"fill", "stroke", "stroke_width", "opacity"}
+GOFISH = {"rect": LOOK | {"x", "y"}, "circle": LOOK, "text": LOOK, "line": LOOK, "enclose": LOOK}
+"""Channels that saved charts may have too: those that are not drawn are told below the chart."""
 ARRANGES = {
     "spread": {"by", "dir", "spacing"},
     "stack": {"by", "dir"},
@@ -26,7 +29,7 @@ ARRANGES = {
     "scatter": {"by", "x", "y"},
 }
 COMBINES = {"spread": {"dir", "spacing", "alignment"}, "stack": {"dir", "alignment"}}
-"""The options of the same two where they arrange marks, and no groups of rows."""
+"""The options of the same two where they arrange marks, and no groups of rows. Each way takes those of the other."""
 LARGEST = 8192  # pixels
 PIXELS = {"rx": 0, "stroke_width": 0, "padding": -LARGEST, "spacing": -LARGEST, "w": 0, "h": 0, "r": 0, "font_size": 1}
 """The options that are pixels, and the least that each may be."""
@@ -141,18 +144,21 @@ def to_ir(root: Mark | Chart) -> dict:
 
 
 def _mark(kind, channels, children=None):
-    channels = _known(kind, channels, CHANNELS[kind])
+    channels = _known(kind, channels, CHANNELS[kind], GOFISH.get(kind, set()))
     return Mark(kind, channels, None if children is None else tuple(children))
 
 
 def _arrange(kind, children, options):
-    options = _known(kind, options, (ARRANGES if children is None else COMBINES)[kind])
+    groups, marks = ARRANGES[kind], COMBINES.get(kind, set())
+    options = _known(kind, options, *((groups, marks) if children is None else (marks, groups)))
     return Operator(kind, options) if children is None else Mark(kind, options, tuple(children))
 
 
-def _known(kind, options, names):
-    """Raises ValueError for an option that is not one of `names`, and for a value that it cannot have."""
-    if unknown := sorted(options.keys() - names):
+def _known(kind, options, names, silent=frozenset()):
+    """Raises ValueError for an option that is not one of `names`, and for a value that it cannot have.
+
+    silent: options that are taken as well, and that no sentence recommends."""
+    if unknown := sorted(options.keys() - names - silent):
         raise ValueError(f"{kind}: expected one of {', '.join(sorted(names))}, got {shorten(unknown[0], 48)}")
     for name in options.keys() & CHOICES.keys():
         if options[name] not in CHOICES[name]:

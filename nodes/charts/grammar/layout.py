@@ -54,8 +54,8 @@ class Plot:
         self.charts = [c for c in charts if not isinstance(c.rows, Select)]
         self.connections = [c for c in charts if isinstance(c.rows, Select)]
         self.box, self.theme = Box(w, h), theme
-        for chart in charts_and_sources(self):
-            check_columns(chart)
+        for number, chart in enumerate(charts_and_sources(self)):
+            check_columns(chart, connects=number >= len(self.charts))
 
     @cached_property
     def fills(self) -> Fills:
@@ -200,7 +200,7 @@ class Plot:
         if not found:
             raise ValueError(f"spec: select({chart.rows.tag}) finds nothing of that name")
         rows = [row for mark in found for row in mark.rows]
-        columns = [o.options["by"] for o in chart.operators if o.kind == "group"]
+        columns = [o.options["by"] for o in chart.operators if o.kind == "group" and "by" in o.options]
         columns += [c for c in (chart.leaf.options.get("stroke"), chart.leaf.options.get("fill")) if is_column(c, rows)]
         sets: dict[tuple, list[Marked]] = {}
         for mark in found:

@@ -12,9 +12,11 @@ QUOTED = 24  # characters of what came, in an error
 
 
 class Table(NamedTuple):
-    """Rows, and the number of records that they were nested in; 0 for rows that stand for themselves."""
+    """Rows, the number of records that they were nested in, 0 for rows that stand for themselves, and whether a number
+    of a picture was asked for that no row has."""
     rows: list[dict[str, Any]]
     records: int = 0
+    missed: bool = False
 
 
 def read(data: str, inside: str | None = None, picture=None) -> Table:
@@ -22,14 +24,17 @@ def read(data: str, inside: str | None = None, picture=None) -> Table:
 
     An object inside a row gives a column for each of its entries, "measures.RMS contrast". Rows that were nested, or
     have objects inside, carry the number of their record as `picture`, from 1. With `inside` an object gives a
-    row `name`, `value` for each of its entries. `picture` takes one record.
+    row `name`, `value` for each of its entries. `picture` takes one record; without `inside` all, where none has that
+    number, as it has always been.
     Raises ValueError with one sentence for anything else."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise ValueError(f"data: expected JSON, got {data.strip()[:QUOTED]!r} ({str(why)[:120]})") from None
-    records = _chosen(found if isinstance(found, list) else [found], picture)
+    records = found if isinstance(found, list) else [found]
+    missed = not inside and picture is not None and not _counts(picture, records)
+    records = _chosen(records, None if missed else picture)
     if inside:
         return Table(_in_range(_nested(records, inside)), len(records))
     if isinstance(found, Mapping):
@@ -37,7 +42,7 @@ def read(data: str, inside: str | None = None, picture=None) -> Table:
         records = dict(enumerate(found, 1))
     if not isinstance(found, list):
         raise ValueError(f"data: expected a list of rows, got {type(found).__name__}")
-    return Table(_in_range([_record(row, number, len(records)) for number, row in records.items()]))
+    return Table(_in_range([_record(row, number, len(records)) for number, row in records.items()]), missed=missed)
 
 
 def numbered(rows: Sequence[Mapping], column: str, into: str | None = None) -> list[dict]:
@@ -135,10 +140,14 @@ def _chosen(records: list, picture) -> dict[int, Any]:
     """The records by their numbers, or the one that was asked for."""
     if picture is None or not records:      # of none it is said that there is nothing to draw
         return dict(enumerate(records, 1))
-    if isinstance(picture, bool) or not isinstance(picture, int) or not 1 <= picture <= len(records):
+    if not _counts(picture, records):
         raise ValueError(f"spec: picture expected a number from 1 to {len(records)}, got "
                          f"{shorten(repr(picture), 48)}")
-    return {picture: records[picture - 1]}
+    return {int(picture): records[picture - 1]}
+
+
+def _counts(picture, records: list) -> bool:
+    return isinstance(picture, int) and 1 <= picture <= len(records)
 
 
 def _nested(records: Mapping[int, Any], inside: str) -> list[dict]:

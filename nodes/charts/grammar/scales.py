@@ -81,12 +81,13 @@ def gap_of(operator: Operator) -> float:
     return operator.options.get("spacing", 0.0 if operator.kind == "stack" else 8.0)
 
 
-def check_columns(chart: Chart) -> None:
+def check_columns(chart: Chart, connects: bool = False) -> None:
     """Raises ValueError where an operator or a mark names a column that not every row has, or where lengths are no
-    numbers."""
-    wanted = {o.options[c]: f"{o.kind} {c}" for o in chart.operators for c in ("by", "x", "y") if c in o.options}
+    numbers. What connects marks places nothing, and rows without the column of its `group` are a group too."""
+    operators = () if connects else chart.operators
+    wanted = {o.options[c]: f"{o.kind} {c}" for o in operators for c in ("by", "x", "y") if c in o.options}
     channels = [c for c in ("w", "h", "r") if isinstance(chart.leaf.options.get(c), str)]
-    looks = [c for c in ("fill", "stroke", "text") if is_column(chart.leaf.options.get(c), chart.rows)]
+    looks = [c for c in ("fill", "stroke") if is_column(chart.leaf.options.get(c), chart.rows)]
     wanted |= {chart.leaf.options[c]: f"{chart.leaf.kind} {c}" for c in (*channels, *looks)}
     for number, row in enumerate(chart.rows, 1):
         for column, use in wanted.items():
@@ -98,8 +99,8 @@ def check_columns(chart: Chart) -> None:
             if not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise ValueError(f"data: column {chart.leaf.options[channel]!r} is drawn as a length and must hold "
                                  f"finite numbers, row {number} has {shorten(repr(value), 48)}")
-    check_values(chart.rows, {o.options[c] for o in chart.operators for c in ("by", "x", "y") if c in o.options},
-                 {o.options[c] for o in chart.operators for c in ("x", "y") if c in o.options} | colours_of(chart))
+    check_values(chart.rows, {o.options["by"] for o in chart.operators if "by" in o.options},
+                 {o.options[c] for o in operators for c in ("x", "y") if c in o.options} | colours_of(chart))
 
 
 def colours_of(chart: Chart) -> set[str]:
