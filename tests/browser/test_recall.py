@@ -128,6 +128,34 @@ def test_inputs_are_the_same_where_all_that_stands_before_is(page):
         assert not page.evaluate(same, [different, prompt()])
 
 
+def test_an_error_stands_in_its_own_tab_until_the_next_run_of_its_workflow(page):
+    page.evaluate(OPEN, ["BottegaInspectLora"])
+    copy = page.evaluate("() => app.graph.serialize()")
+    queue = """async prompt => { const { api } = await import("/scripts/api.js");
+        answers["/prompt"] = { prompt_id: prompt };
+        await api.queuePrompt(0, { output: {}, workflow: {} }); }"""
+    sentence = page.locator(".bottega-error:not([hidden])")
+    page.evaluate(queue, "first")
+    page.evaluate("async copy => { await app.loadGraphData(copy, true, true, null); }", copy)   # a tab with the same
+    page.wait_for_timeout(500)
+    tell(page, "execution_error", node_id="1", prompt_id="first", exception_message="lora_name: a sentence")
+    assert sentence.count() == 0                        # it is of the other tab
+    go(page, "Previous")
+    sentence.wait_for(state="attached")
+    page.evaluate(queue, "second")
+    for started, left in (("of no tab", 1), ("second", 0)):
+        go(page, "Next")
+        assert sentence.count() == 0
+        tell(page, "execution_start", prompt_id=started)
+        go(page, "Previous")
+        assert sentence.count() == left
+
+
+def go(page, to):
+    page.evaluate("to => app.extensionManager.command.execute(`Workspace.${to}OpenedWorkflow`)", to)
+    page.wait_for_timeout(500)
+
+
 def test_what_is_recalled_is_seen_and_changes_no_workflow(page):
     page.evaluate(OPEN, ["BottegaLoadLora"])
     blocks = json.dumps([{"block": "Q00", "in_file": True, "ratio": 1}])
