@@ -53,7 +53,12 @@ def _validation(run):
     best, last = min(run.validated, key=lambda m: (math.isnan(m.loss), m.loss)), run.validated[-1]
     levels = ", ".join(f"{loss:.4f}" for loss in last.by_level)
     return [f"- Validation loss: {run.validated[0].loss:.4f} at step {run.validated[0].step}, lowest {best.loss:.4f} "
-            f"at step {best.step}, {last.loss:.4f} at the end ({levels} from little noise to much)"]
+            f"at step {best.step}, {last.loss:.4f} {_when(last.step, run)} ({levels} from little noise to much)"]
+
+
+def _when(step, run):
+    """A measure may have been left out at the end, for want of memory or because a run that goes on asks for none."""
+    return "at the end" if step == len(run.losses) else f"at step {step}"
 
 
 def _critique(run):
@@ -63,7 +68,7 @@ def _critique(run):
     ranking, best, judged = run.step_ranking, run.step_ranking.best, run.step_ranking.judged
     start = [f"{j.score:.4g} before the first step" for j in judged if j.step == 0]
     return [f"- Critic ({ranking.critic.title}): best after step {best.step} with {best.score:.4g}, whose LoRA "
-            f"this is; {', '.join([*start, f'{judged[-1].score:.4g} at the end'])}"]
+            f"this is; {', '.join([*start, f'{judged[-1].score:.4g} {_when(judged[-1].step, run)}'])}"]
 
 
 def _steps_judged(run):

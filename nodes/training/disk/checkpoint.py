@@ -14,9 +14,11 @@ from ...lora.file.lora_files import file_version, write_lora
 from ...shared.atomic_write import clear_leftovers
 from ...shared.text_syntax import shorten
 
-VERSION = 1
+VERSION, READ = 2, (1, 2)   # 1: the batches that were left of an epoch stood in the header
 FORMAT = "bottega.state"
 SAMPLES = "samples"         # the folder of sample pictures in that of a run
+STATE = re.compile(r"step_([0-9]{8,})\.safetensors")      # as state_path names them
+FIRST = re.compile(r"step_0{8}_[0-9]+\.\w+")             # sample pictures of before the first step
 LAUNCH = "launch.txt"       # beside the states of a run that torchrun started: which job and which node wrote them
 
 
@@ -30,14 +32,15 @@ def run_folder(stem: str, state: Path | None = None) -> str:
 
     The newest state of a run of that name belongs to the run, which goes on in its folder. Any other is where a new
     run branches off: that gets a folder of its own, and what lies in the other one is left alone."""
-    if state and is_own_folder(state.parent, stem) and states_of(state.parent)[-1] == state:
+    if state and is_own_folder(state.parent, stem) and states_of(state.parent)[-1:] == [state]:
         return state.parent.name
     return claim_run_folder(stem)
 
 
 def is_own_folder(folder: Path, stem: str) -> bool:
-    """Whether a folder is one of those that runs called `stem` claim."""
-    return folder == state_folder(folder.name) and bool(re.fullmatch(rf"{re.escape(stem)}(_\d{{5,}})?", folder.name))
+    """Whether a folder is one of those that runs called `stem` claim: more digits are a date that ends another name."""
+    sibling = rf"{re.escape(stem)}(_(?!00000)[0-9]{{5}})?"
+    return folder == state_folder(folder.name) and bool(re.fullmatch(sibling, folder.name))
 
 
 def claim_run_folder(stem: str) -> str:
@@ -85,8 +88,9 @@ def remove_first_pictures(run: str) -> None:
     """Takes the sample pictures of before the first step away again, of a run that made none."""
     folder = state_folder(run) / SAMPLES
     with suppress(OSError):
-        for path in folder.glob("step_00000000_*"):
-            path.unlink()
+        for path in folder.iterdir():
+            if FIRST.fullmatch(path.name):
+                path.unlink()
         folder.rmdir()
 
 
@@ -95,8 +99,9 @@ def state_path(run: str, step: int) -> Path:
 
 
 def states_of(folder: Path) -> list[Path]:
-    """The states in a folder, oldest first."""
-    return sorted(folder.glob("step_*.safetensors"))
+    """The states in a folder, oldest first. What a person gave another name is kept aside and not one of them."""
+    return sorted((path for path in folder.glob("step_*") if STATE.fullmatch(path.name)),
+                  key=lambda path: int(STATE.fullmatch(path.name)[1]))
 
 
 def find_state(text: str) -> Path:
@@ -163,7 +168,7 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
     try:
         content = json.loads(header)
         version = content["version"]
-        tree = _put_together(content["tree"], tensors) if version == VERSION else None
+        tree = _put_together(content["tree"], tensors) if version in READ else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"resume: {shown(path)} is damaged: what it says of the training cannot be read.") from None
     if tree is None:

@@ -29,7 +29,7 @@ def state_of(session: Session) -> dict[str, Any]:
         "validated": [tuple(m) for m in session.validated],
         "weights": session.adapters.flat, "origin": origin(session.adapters), "optimizer": session.optimizer.state(),
         "average": _kept(session.average), "second_average": _kept(session.second_average),
-        "cursor": session.cursor, "identity": identity(session),
+        "cursor": {**session.cursor, "order": _packed(session.cursor["order"])}, "identity": identity(session),
         "batch_size": session.settings.batch_size, "strata": _strata(session), "seed": session.settings.seed,
         "critique": session.step_ranking.state() if session.step_ranking else None,
         "memory": {"rows": session.memory.rows, "checkpoint": session.memory.checkpoint}, "aim": session.aim(),
@@ -57,6 +57,7 @@ def restore(session: Session, state: dict[str, Any], where: str) -> None:
 
     Raises ValueError when the state belongs to another model, other adapters, another optimiser or another aim."""
     check_state(state, where)
+    state = {**state, "cursor": {**state["cursor"], "order": _batches(state["cursor"]["order"])}}
     own, kept = identity(session), state["identity"]
     _same(own, kept, where)
     _same_aim(session.aim(), state.get("aim", {}), where)
@@ -105,10 +106,24 @@ def _begin_anew(session, cursor, changes):
         cursor["order"] = []
     if STRATA in changes:
         cursor["strata"] = []
-    if HELD_OUT in changes and session.validation and session.validated:
+    if session.validated and (HELD_OUT in changes or not session.validation):
         session.validated = []
-        session.notes.append("The validation losses before are of other pictures and are left out.")
+        session.notes.append("The validation losses before are of other pictures and are left out." if
+                             session.validation else "Nothing is validated any more: the losses before are left out.")
     session.rewind(cursor)
+
+
+def _packed(order: list[list[int]]) -> torch.Tensor:
+    """int64 [batches, pictures], -1 where a batch has fewer: as numbers in a header a long epoch would be too large."""
+    width = max(map(len, order), default=1)
+    return torch.tensor([[*batch, *[-1] * (width - len(batch))] for batch in order], dtype=torch.int64).view(-1, width)
+
+
+def _batches(order: torch.Tensor | list) -> list[list[int]]:
+    """What _packed was given; states of format 1 hold that itself."""
+    if not isinstance(order, torch.Tensor):
+        return order
+    return [[picture for picture in batch if picture >= 0] for batch in order.tolist()]
 
 
 def _strata(session) -> int:

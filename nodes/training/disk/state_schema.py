@@ -75,6 +75,15 @@ def _optimizer(value) -> bool:
                                                  for group in value["param_groups"])
 
 
+def _order(value) -> bool:
+    """batches of pictures"""
+    if isinstance(value, torch.Tensor):
+        return (value.dtype is torch.int64 and value.ndim == 2 and value.shape[1] > 0
+                and bool((value >= -1).all() and (value[:, 0] >= 0).all()))
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(batch, (list, tuple)) and batch and all(map(_whole, batch)) for batch in value)
+
+
 def _seed(value) -> bool:
     """a whole number of 64 bits"""
     return type(value) is int and -LARGEST <= value < 2 * LARGEST
@@ -107,7 +116,7 @@ STATE = {
     "validated": [_Row(_whole, _measure, [_measure])], "weights": _flat(torch.float32),
     "origin" + OPTIONAL: _flat(torch.float32), "optimizer": [_optimizer],
     "average": _Maybe(AVERAGE), "second_average" + OPTIONAL: _Maybe(AVERAGE),
-    "cursor": {"generator": _generator, "order": [[_whole]], "strata": [_whole]},
+    "cursor": {"generator": _generator, "order": _order, "strata": [_whole]},
     "identity": {name: _text for name in ("model", "kind", "adapters", "algorithm", "dataset", "optimizer",
                                           "prediction" + OPTIONAL, "base_lora" + OPTIONAL, "scale" + OPTIONAL,
                                           "layout" + OPTIONAL, "held_out" + OPTIONAL)},

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ...lora.saving.output_file import file_stem
 from ..disk.checkpoint import LAUNCH, is_own_folder, remove_empty_run_folder, state_folder, states_of
+from ..plan.experts import ENDINGS
 from .subgraph import INPUTS, before, stripped
 
 
@@ -60,8 +61,10 @@ def go_on(workflow: dict[str, dict], trainings: list[str]) -> None:
 
 
 def _may_be_called(folder: Path, name) -> bool:
-    """Whether a run of this name takes such a folder; what a link will give is not known yet."""
-    return not isinstance(name, str) or is_own_folder(folder, file_stem(name))
+    """Whether a run of this name takes such a folder, also where it trains an expert of Wan 2.2, which the model alone
+    tells; what a link will give is not known yet."""
+    return not isinstance(name, str) or any(is_own_folder(folder, file_stem(name) + ending)
+                                            for ending in ("", *ENDINGS.values()))
 
 
 def _is_of(folder: Path, job, number) -> bool:

@@ -1,5 +1,6 @@
 """Pictures, or videos, of how far the training has got: the same prompts and noise every time, through the model being
 trained."""
+import re
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ..plan.recipe import SamplePlan
 USUAL_CFG = 4.0
 PREVIEW_SCALE = 8       # pixels of a preview for one of the latent
 MOST_LISTED = 200       # steps with pictures that the page can go back to
+PICTURE = re.compile(r"step_([0-9]+)_([0-9]+)\.(\w+)")     # as Samples names them
 USUAL_FPS = 16.0        # of videos whose rate is not known
 Frames = list[Image.Image]
 
@@ -55,10 +57,11 @@ class Samples:
 
     def on_disk(self, step: int) -> dict:
         """What the page can ask the server for: the subfolder of output, the steps up to this one that have pictures,
-        the latest MOST_LISTED of them, and the ending of each picture of this step."""
-        steps = sorted(int(path.name.split("_")[1]) for path in self.folder.glob("step_*_1.*"))
-        endings = [next((path.suffix[1:] for path in self.folder.glob(f"step_{step:08}_{number}.*")), "png")
-                   for number in range(1, len(self.prompts) + 1)]
+        the latest MOST_LISTED of them, and the ending of each picture of this step. Other names are not its own."""
+        names = filter(None, (PICTURE.fullmatch(path.name) for path in self.folder.glob("step_*")))
+        known = {(int(name[1]), int(name[2])): name[3] for name in names}
+        steps = sorted(of for of, number in known if number == 1)
+        endings = [known.get((step, number), "png") for number in range(1, len(self.prompts) + 1)]
         return {"subfolder": self.folder.relative_to(folder_paths.get_output_directory()).as_posix(),
                 "steps": [each for each in steps if each <= step][-MOST_LISTED:], "endings": endings}
 

@@ -13,6 +13,7 @@ from .settings import Settings
 TEXT_TO_VIDEO, IMAGE_TO_VIDEO = 0.875, 0.9
 LATENT_CHANNELS = 16        # a model that takes more is shown a picture or a control as well
 HIGH, LOW = EXPERTS
+ENDINGS = {expert: f"_{expert.split()[0]}" for expert in EXPERTS}      # of the names of an expert's files and runs
 
 
 class Expert(NamedTuple):
@@ -40,7 +41,7 @@ def for_expert(settings: Settings, patcher) -> Expert:
     ranged = _ranged(plan, asked, boundary)
     why = f"the part of Wan 2.2's {asked} expert" + ("" if plan.expert else ", as the model's file is called")
     note = "Sample pictures are drawn by this expert alone, at all levels of noise; the other one has no part in them."
-    return Expert(replace(settings, recipe=replace(settings.recipe, timesteps=ranged)), f"_{asked.split()[0]}",
+    return Expert(replace(settings, recipe=replace(settings.recipe, timesteps=ranged)), ENDINGS[asked],
                   ((f"noise from {ranged.low:g} to {ranged.high:g}", why),), (note,))
 
 

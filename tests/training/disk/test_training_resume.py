@@ -124,6 +124,7 @@ def test_a_state_of_the_version_before_goes_on_in_its_order(pack, train, state):
     kept = disk.checkpoint.load_state(state)
     for name in ("prediction", "base_lora"):
         del kept["identity"][name]
+    kept["cursor"]["order"] = [[each for each in batch if each >= 0] for batch in kept["cursor"]["order"].tolist()]
     kept["identity"]["dataset"] = disk.session_state._hash(*(
         part for picture in latents(4).split(1) for part in (str(tuple(picture.shape)), picture)))
     disk.checkpoint.save_state(state, kept)

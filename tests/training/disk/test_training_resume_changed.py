@@ -47,6 +47,8 @@ OTHER_RECIPES = {
     "most held out": ({}, {"validation": {"pictures": 3}}, ["Other pictures are held out"]),
     "more held out": ({"validation": {"pictures": 1}}, {"validation": {"pictures": 2}},
                       ["Other pictures are held out", "The validation losses before are of other"]),
+    "none held out any more": ({"validation": {"pictures": 1, "every": 1}}, {},
+                               ["Other pictures are held out", "Nothing is validated any more"]),
     "nothing": ({"validation": {"pictures": 1}}, {"validation": {"pictures": 1}}, []),
 }
 

@@ -24,6 +24,22 @@ def test_the_newest_state_of_a_run_is_named_by_the_run_and_an_older_one_by_its_s
     assert [checkpoint.find_state(checkpoint.resume_name(path)) for path in (old, new)] == [old, new]
 
 
+def test_a_name_that_ends_in_a_date_is_no_numbered_run_of_another(pack, output_folder):
+    own = pack.nodes.training.disk.checkpoint.is_own_folder
+    names = ("d", "d_00001", "d_99999", "d_20260101", "d_260101", "d_00000", "d_1")
+    assert [name for name in names if own(output_folder / "training" / name, "d")] == ["d", "d_00001", "d_99999"]
+
+
+def test_a_state_that_a_person_gave_another_name_is_kept(pack, train, output_folder):
+    keep = plan(pack, checkpoints={"every": 2, "keep": 2})
+    train(tiny_sd3(), 4, **keep)
+    run = output_folder / "training" / "hand"
+    (run / "step_00000002.safetensors").rename(run / "step_00000002_good.safetensors")
+    train(tiny_sd3(), 8, resume="hand", **keep)
+    assert sorted(path.stem for path in run.iterdir()) == ["step_00000002_good", "step_00000006", "step_00000008"]
+    assert train(tiny_sd3(), 3, "other", resume="hand/step_00000002_good").state == "other/step_00000003"
+
+
 def test_what_a_killed_run_left_unfinished_is_cleared_when_another_begins(pack, output_folder):
     old = output_folder / "training" / "old" / f"step_00000002.safetensors.4194999.{'0' * 32}.tmp"
     old.parent.mkdir(parents=True)

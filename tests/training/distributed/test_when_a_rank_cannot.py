@@ -93,16 +93,18 @@ def test_a_launch_without_a_name_is_told_apart_from_one_whose_launcher_had_the_s
     assert own != launches.job_of_launch()
 
 
-def test_a_training_whose_name_comes_by_a_link_goes_on_too(pack, output_folder, monkeypatch):
+@pytest.mark.parametrize("name, run", [(["9", 0], "hand"), ("hand", "hand_high"), ("hand", "hand_low_00001")])
+def test_a_training_goes_on_whose_folder_its_name_alone_does_not_tell(pack, output_folder, monkeypatch, name, run):
+    """A link gives the name, or the model is an expert of Wan 2.2."""
     launches = pack.nodes.training.distributed.launches
-    folder = output_folder / "training" / "hand"
+    folder = output_folder / "training" / run
     folder.mkdir(parents=True)
     (folder / "step_00000004.safetensors").touch()
     (folder / launches.LAUNCH).write_text("mine\n3\n")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
-    workflow = {"3": {"class_type": "BottegaTrainLora", "inputs": {"name": ["9", 0]}}}
+    workflow = {"3": {"class_type": "BottegaTrainLora", "inputs": {"name": name}}}
     launches.go_on(workflow, ["3"])
-    assert workflow["3"]["inputs"]["resume"] == "hand"
+    assert workflow["3"]["inputs"]["resume"] == run
 
 
 @pytest.mark.parametrize("log, cause", [

@@ -211,6 +211,9 @@ def test_the_report_says_how_often_pictures_were_shown_what_resume_takes_and_wha
     assert "each shown about 2 times" in report and "alpha" not in report
     resume = re.search("- State, for resume: (.*)", report)[1]
     assert t.disk.checkpoint.find_state(resume) == t.disk.checkpoint.state_path("hand", 6)
+    measured = lambda step: t.step.validation.Measured(step, 0.5, (0.5,))  # noqa: E731
+    told_when = [told(trained._replace(validated=[measured(step)])) for step in (4, 6)]
+    assert "0.5000 at step 4 (0.5" in told_when[0] and "0.5000 at the end (0.5" in told_when[1]
     other = told(trained._replace(state="", layers=105, convolutions=16, shape=t.adapters.LoraShape("LoCon"),
                                   times_shown=(2.0, 20.0), ranks=(4, 16)))
     assert "the 89 attention and feed-forward layers and 16 convolutions of the repeated blocks" in other
@@ -262,7 +265,8 @@ def test_the_page_is_told_the_latest_pictures_alone_up_to_the_step_of_the_run(pa
     monkeypatch.setattr(part, "MOST_LISTED", 2)
     folder = output_folder / "training" / "long" / "samples"
     folder.mkdir(parents=True)
-    for name in ("00000000_1.png", "00000010_1.png", "00000020_1.webp", "00000020_2.png", "00000030_1.png"):
+    for name in ("00000000_1.png", "00000010_1.png", "00000020_1.webp", "00000020_2.png", "00000030_1.png",
+                 "best_1.png", "00000015_1_1.png", "00000020_1.webp.bak"):
         (folder / f"step_{name}").write_bytes(b"")
     samples = part.Samples(None, [None, None], None, part.SamplePlan(), 0, torch.Size([1, 4, 8, 8]), folder)
     assert samples.on_disk(20) == {"subfolder": "training/long/samples", "steps": [10, 20], "endings": ["webp", "png"]}
