@@ -91,6 +91,12 @@ def test_an_emptied_transparent_picture_is_said_in_a_batch_too(training, vae, cl
     with pytest.raises(ValueError, match=r"images: picture 2: expected an IMAGE .*, got \[1, 64, 64, 3\] of uint8"):
         collected(training, vae, clip, images=[torch.rand(1, 64, 64, 3), torch.zeros(1, 64, 64, 3, dtype=torch.uint8)],
                   default="x")
+    for given, words in ((torch.zeros(0, 64, 64), "at least 1 x 1 pixels, got an empty batch"),
+                         (torch.full((1, 64, 64), float("nan")), "values from 0 to 1, got nan")):
+        with pytest.raises(ValueError, match=f"^mask: mask 1: expected .*{words}"):
+            collected(training, vae, clip, images=[torch.rand(1, 64, 64, 3)], mask=[given], default="x")
+    with pytest.raises(ValueError, match="^images: picture 1: expected .* got an empty batch"):
+        collected(training, vae, clip, images=[torch.rand(0, 64, 64, 3)], default="x")
 
 
 def test_no_absolute_path_of_the_server_stands_in_a_message(training, vae, clip, tmp_path, host):

@@ -17,6 +17,7 @@ Encoding = tuple  # (embedding [1, T, D] or None, options)
 SYNTAXES = ("literal", "weights")
 EMBEDDING = "embedding"
 PARENTHESIS = re.compile("[()]")
+PARTS = re.compile(r"\\[()]|[(),]|[^\\(),]+|\\")      # of a prompt: an escaped parenthesis is none
 BYTES_OF_A_CHARACTER = 4
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -70,11 +71,13 @@ def fill_in(captions: Sequence[str | None], names: Sequence[str], default: str) 
     return [default if caption is None else caption for caption in captions]
 
 
-def variants(caption: str, count: int, keep: int, seed: int) -> list[str]:
-    """`count` further orders of a caption's comma-separated tags, the first `keep` of which stay where they are."""
-    if count <= 0 or not can_shuffle(caption, keep):
+def variants(caption: str, count: int, keep: int, seed: int, syntax: str = "literal") -> list[str]:
+    """`count` further orders of a caption's comma-separated tags, the first `keep` of which stay where they are.
+
+    syntax: of SYNTAXES; with weights a group in parentheses is one tag, whatever commas it has."""
+    if count <= 0 or not can_shuffle(caption, keep, syntax):
         return []
-    tags = _tags(caption)
+    tags = _tags(caption, syntax)
     head, rest = tags[:keep], tags[keep:]
     generator, orders = random.Random(f"{seed} {caption}"), []
     for _ in range(count):
@@ -83,13 +86,26 @@ def variants(caption: str, count: int, keep: int, seed: int) -> list[str]:
     return orders
 
 
-def can_shuffle(caption: str, keep: int) -> bool:
+def can_shuffle(caption: str, keep: int, syntax: str = "literal") -> bool:
     """Whether a caption has tags that can stand in another order."""
-    return len(_tags(caption)[keep:]) > 1
+    return len(_tags(caption, syntax)[keep:]) > 1
 
 
-def _tags(caption):
-    return [tag.strip() for tag in caption.split(",") if tag.strip()]
+def _tags(caption, syntax):
+    parts = caption.split(",") if syntax == "literal" else _outside_parentheses(caption)
+    return [tag.strip() for tag in parts if tag.strip()]
+
+
+def _outside_parentheses(caption):
+    """A prompt, split at the commas that stand in no group of weights."""
+    tags, depth = [""], 0
+    for part in PARTS.findall(caption):
+        depth = max(0, depth + (part == "(") - (part == ")"))
+        if part == "," and not depth:
+            tags.append("")
+        else:
+            tags[-1] += part
+    return tags
 
 
 class Encoder:

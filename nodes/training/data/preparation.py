@@ -169,7 +169,7 @@ def _samples(prepared: Sequence[Prepared], encode: Encoder, plan: Preparation) -
 
 
 def _texts(caption: str, plan: Preparation) -> list[str]:
-    return [caption, *variants(caption, plan.tag_shuffles, plan.keep_first, plan.seed)]
+    return [caption, *variants(caption, plan.tag_shuffles, plan.keep_first, plan.seed, plan.prompt_syntax)]
 
 
 def _outline(each: Prepared, mirrored: int, plan: Preparation) -> Outline:

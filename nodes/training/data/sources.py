@@ -96,6 +96,8 @@ def from_graph(images: list[torch.Tensor], captions: list[str], masks: list[torc
     for name, tensors in (("images", images), ("before", before)):
         for number, tensor in enumerate(tensors, 1):
             _check_image(tensor, f"{name}: picture {number}")
+    for number, mask in enumerate(masks, 1):
+        _check_values(mask, f"mask: mask {number}")
     if before and len(before) != len(images):
         raise ValueError(f"before: expected {len(images)} pictures, one for each of images; got {len(before)}.")
     if masks and len(masks) not in (1, len(images)):
@@ -218,7 +220,13 @@ def _check_image(image: torch.Tensor, name: str) -> None:
     if image.ndim != 4 or shape[-1] not in (1, 3, 4) or not image.is_floating_point():
         raise ValueError(f"{name}: expected an IMAGE of floating point, [B, H, W, 1, 3 or 4], got {list(shape)} of "
                          f"{str(image.dtype).removeprefix('torch.')}.")
-    low, high = map(float, image.aminmax())
+    _check_values(image, name)
+
+
+def _check_values(tensor: torch.Tensor, name: str) -> None:
+    if not tensor.numel():
+        raise ValueError(f"{name}: expected one of at least 1 x 1 pixels, got an empty batch, {list(tensor.shape)}.")
+    low, high = map(float, tensor.float().aminmax())
     if not (-WHITEST < low and high < WHITEST):     # true of what is no number as well
         raise ValueError(f"{name}: expected values from 0 to 1, got {low:g} to {high:g}.")
 

@@ -105,7 +105,7 @@ def _size(each: Prepared) -> str:
 def _shuffled(every: list[_Told], plan: Preparation) -> str:
     if not plan.tag_shuffles:
         return ""
-    count = sum(can_shuffle(each.caption, plan.keep_first) for each in every)
+    count = sum(can_shuffle(each.caption, plan.keep_first, plan.prompt_syntax) for each in every)
     if not count:
         return (f"No caption has two tags or more behind the first {plan.keep_first}, so tag_shuffles changes none.")
     which = "Each caption has" if count == len(every) else f"{count} of {len(every)} captions have"
