@@ -194,6 +194,14 @@ def locate(table: str, output: Callable[[], str]) -> Path:
     raise ValueError(f"table: expected what Critique Gallery gives, or the name of a gallery, got {quoted(table)}")
 
 
+def root_of(table: str, output: Callable[[], str]) -> str:
+    """The folder whose pictures a table has; "" where there is none, which the run then says."""
+    try:
+        return PictureTable(locate(table, output)).root
+    except (ValueError, OSError):
+        return ""
+
+
 def fingerprint(table: str, output: Callable[[], str]) -> str:
     """Changes when the table does; the text itself where there is none, which the run then says."""
     try:

@@ -66,11 +66,13 @@ def test_nothing_is_asked_twice_and_only_replace_writes_over_a_caption(run, fold
     first = node.fingerprint_inputs(str(folder))
     run(folder)
     after = node.fingerprint_inputs(str(folder))
-    assert "0 written, 3 kept" in run(folder).result[1] and first != after == node.fingerprint_inputs(str(folder))
+    assert "0 written, 3 kept" in run(folder).result[1] and first == after == node.fingerprint_inputs(str(folder))
     (folder / "01.txt").unlink()
     assert node.fingerprint_inputs(str(folder)) != after
+    run(folder)
+    assert node.fingerprint_inputs(str(folder)) != after
     run(folder, existing="replace", trigger_words="A STAR")
-    assert texts(folder) == {"01.txt": "a star, 3\n", "02.txt": "a star, 4\n", "below/03.txt": "a star, 5\n"}
+    assert texts(folder) == {"01.txt": "a star, 4\n", "02.txt": "a star, 5\n", "below/03.txt": "a star, 6\n"}
 
 
 def test_cancel_keeps_the_captions_that_are_there(run, folder, clip, monkeypatch):

@@ -4,8 +4,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from comfy_api.v0_0_2 import io
 from real_host import host_alone
 
 PACK = Path(__file__).resolve().parents[2]
@@ -120,6 +122,23 @@ def test_the_check_before_a_run_accepts_the_texts_that_the_page_begins_with(host
             assert node.validate_inputs(**as_given) is True, schema.node_id
             checked += 1
     assert checked > 10
+
+
+def test_what_a_link_will_give_is_no_error_before_a_run(host, monkeypatch):
+    """Of one in fingerprint_inputs the host says little, and runs the node anew each time."""
+    checked = 0
+    for node in (host.nodes.NODE_CLASS_MAPPINGS[node_id] for node_id in CONTRACT):
+        schema = node.GET_SCHEMA()
+        monkeypatch.setattr(node, "hidden", SimpleNamespace(unique_id="linked"))
+        for method in (getattr(node, name) for name in ("validate_inputs", "fingerprint_inputs") if name in vars(node)):
+            given = inspect.signature(method).parameters.values()
+            names = [each.name for each in given if each.kind is not each.VAR_KEYWORD]
+            for linked in (*([name] for name in names), names):
+                answer = method(**dict.fromkeys(linked, (None,) if schema.is_input_list else None))
+                assert method.__name__ == "fingerprint_inputs" or answer is True, (schema.node_id, linked)
+                checked += 1
+            assert "linked_files" not in inspect.getsource(method) or io.Hidden.unique_id in schema.hidden
+    assert checked > 50
 
 
 @NODES

@@ -1,4 +1,5 @@
 """A folder of pictures, or pictures from the graph, become a training set."""
+import json
 from copy import deepcopy
 
 import pytest
@@ -101,6 +102,10 @@ def test_tags_are_shuffled_behind_those_that_are_kept(training, vae, clip, folde
     orders = training.data.captions.variants("red, a, sheet, plain", 5, 2, seed=4)
     assert all(order.startswith("red, a, ") and sorted(order.split(", ")) == sorted(["red", "a", "sheet", "plain"])
                for order in orders)
+    weighed = training.data.captions.variants(r"x, (red, (a:2), b:1.4), \(c, d\), e), f", 9, 1, 4, "weights")
+    parts = ["(red, (a:2), b:1.4)", r"\(c", r"d\)", "e)", "f"]
+    assert all(sorted(p for p in parts if p in order) == sorted(parts) for order in weighed)
+    assert not training.data.captions.can_shuffle("x, (red, a:1.4)", 1, "weights")
     assert torch.equal(made.dataset.samples[0].variants[0][0], again.dataset.samples[0].variants[0][0])
 
 
@@ -200,22 +205,37 @@ def test_the_contact_sheet_shows_every_picture_and_the_report_counts_them(traini
     assert "3 pictures" in text and "| 80 x 48 | 2 |" in text and "10%" in text
 
 
-def test_in_a_real_graph_it_gives_its_sheet_and_follows_its_folder(host, folder, starter):
+@pytest.mark.parametrize("linked", [False, True])
+def test_in_a_real_graph_it_gives_its_sheet_and_follows_its_folder(host, folder, starter, feed, linked):
     import shutil
     from pathlib import Path
 
     import folder_paths
-    sheets = Path(folder_paths.get_input_directory()) / "sheets"
+    sheets = Path(folder_paths.get_input_directory()) / f"sheets {linked}"
     shutil.copytree(folder, sheets)
     graph = {
         "1": {"class_type": "VAELoader", "inputs": {"vae_name": starter.VAE}},
         "2": {"class_type": "CLIPLoader", "inputs": {"clip_name": starter.TEXT, "type": "sd3"}},
         "3": {"class_type": "BottegaTrainingSet", "inputs": {
-            "vae": ["1", 0], "clip": ["2", 0], "folder": "sheets", "resolution": 64, "buckets": True, "repeats": 1}},
+            "vae": ["1", 0], "clip": ["2", 0], "folder": ["5", 0] if linked else sheets.name,
+            "resolution": 64, "buckets": True, "repeats": 1}},
         "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 2]}},
+        "5": feed("STRING", sheets.name), "6": feed("STRING", ""),
     }
+    if linked:
+        graph["3"]["inputs"] |= dict.fromkeys(("table", "where", "regularisation_folder"), ["6", 0])
     outputs, _ = host.run(deepcopy(graph))
     assert "3 pictures" in outputs["3"]["text"][0] and len(outputs["4"]["images"]) == 1
     assert "3" not in host.run(deepcopy(graph))[1]
     (sheets / "a.txt").write_text("changed", encoding="utf-8")
     assert "3" in host.run(deepcopy(graph))[1]
+    assert "3" not in host.run(deepcopy(graph))[1]
+
+
+def test_without_a_folder_it_follows_the_pictures_of_its_table(host, training, folder):
+    gallery = host.tmp / "output" / "galleries" / "followed"
+    gallery.mkdir(parents=True)
+    (gallery / "gallery.json").write_text(json.dumps({"columns": [], "root": str(folder)}))
+    asked = [training.nodes.TrainingSet.fingerprint_inputs(table=["followed"]) for _ in range(2)]
+    (folder / "a.txt").write_text("changed")
+    assert asked[0] == asked[1] != training.nodes.TrainingSet.fingerprint_inputs(table=["followed"])

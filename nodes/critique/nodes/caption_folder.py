@@ -19,6 +19,7 @@ class CaptionFolder(io.ComfyNode):
             search_aliases=["caption folder", "batch caption", "auto caption", "captioning", "caption dataset",
                             "dataset captions", "tag folder", "caption images", "txt files"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Clip.Input("clip", tooltip=CLIP),
                 io.String.Input("folder", default="", tooltip="A folder of pictures, with its subfolders: below "
@@ -44,18 +45,13 @@ class CaptionFolder(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder="", existing="keep", **inputs):
-        from ...shared.picture_folder import locate
-        from ..vision.folder_captions import state
-        if not (folder or "").strip():      # linked, or refused by the run
-            return ""
-        try:
-            return state(locate(folder), existing)
-        except (ValueError, OSError) as error:
-            return str(error)       # which the run then says
+        from ...shared import linked_files
+        return linked_files.fingerprint(cls, _version, folder, existing)
 
     @classmethod
     def execute(cls, clip, folder, instruction, trigger_words="", existing="keep", max_length=256, temperature=0.0,
                 seed=0) -> io.NodeOutput:
+        from ...shared import linked_files
         from ...shared.node_display import picture_and_text
         from ...shared.picture_folder import locate
         from ...shared.vision_model import Eye
@@ -63,10 +59,22 @@ class CaptionFolder(io.ComfyNode):
         if not folder.strip():
             raise ValueError("folder: expected a folder below ComfyUI's input directory or an absolute path, got "
                              "nothing")
+        linked_files.note(cls, _version, folder, existing)
         plan = Plan(instruction, trigger_words, existing, max_length, temperature, seed)
         listing, done = caption_folder(Eye(clip), locate(folder), plan, _counter)
         text, picture = report(listing, done), contact_sheet(done)
         return io.NodeOutput(folder, text, picture, ui=picture_and_text(cls, picture, text))
+
+
+def _version(folder, existing):
+    from ...shared.picture_folder import locate
+    from ..vision.folder_captions import state
+    if not folder.strip():      # refused by the run
+        return ""
+    try:
+        return state(locate(folder), existing)
+    except (ValueError, OSError) as error:
+        return str(error)       # which the run then says
 
 
 def _counter(total: int):

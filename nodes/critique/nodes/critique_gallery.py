@@ -57,12 +57,15 @@ class CritiqueGallery(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder="", name="", **_):
+        from ...shared import linked_files
         from . import critique_gallery_run
-        return critique_gallery_run.fingerprint(folder, name)
+        return linked_files.fingerprint(cls, critique_gallery_run.fingerprint, folder, name)
 
     @classmethod
     def execute(cls, folder="", name="", rubric="", reference=None, measures=MEASURES[0], workers=0, ray="",
                 again=False):
+        from ...shared import linked_files
         from . import critique_gallery_run
+        linked_files.note(cls, critique_gallery_run.fingerprint, folder, name)
         return critique_gallery_run.run(cls.hidden.unique_id, folder, name, rubric, reference, measures, workers, ray,
                                         again)

@@ -64,6 +64,11 @@ def only(given):
     return (given[0] if given else None) if isinstance(given, (list, tuple)) else given
 
 
+def files_fingerprint(folder: str, table: str) -> str:
+    """Changes when a picture of the folder does, or the table."""
+    return f"{folder_fingerprint(folder)} {table_fingerprint(table)}".strip()
+
+
 def folder_fingerprint(folder: str) -> str:
     """Changes when a picture in the folder does; the name itself where it cannot be listed, which the run then says."""
     from ...shared import picture_folder

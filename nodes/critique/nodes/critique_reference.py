@@ -5,8 +5,7 @@ from comfy_api.v0_0_2 import io
 
 from .critique_inputs import (
     ReferenceType,
-    folder_fingerprint,
-    table_fingerprint,
+    files_fingerprint,
     table_input,
     where_input,
     where_sentence,
@@ -25,6 +24,7 @@ class CritiqueReference(io.ComfyNode):
             search_aliases=["reference style", "style statistics", "corpus", "art score", "calibrate critique",
                             "style reference", "my style", "moodboard"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("images", optional=True, tooltip="Pictures of the reference, beside or instead of a "
                                                                 "folder."),
@@ -56,12 +56,14 @@ class CritiqueReference(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, images=None, folder="", name="", unreadable="stop", table="", where=""):
-        return f"{folder_fingerprint(folder)} {table_fingerprint(table)}".strip()
+        from ...shared import linked_files
+        return linked_files.fingerprint(cls, files_fingerprint, folder, table)
 
     @classmethod
     def execute(cls, images=None, folder="", name="", unreadable="stop", table="", where=""):
-        from ...shared import picture_folder
+        from ...shared import linked_files, picture_folder
         from ..reference import collection
+        linked_files.note(cls, files_fingerprint, folder, table)
         if table.strip() or where.strip():
             return cls._of_table(images, folder, name, table, where)
         if images is None and not folder.strip():

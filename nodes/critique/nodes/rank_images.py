@@ -1,12 +1,11 @@
 from comfy_api.v0_0_2 import io
 
 from .critique_inputs import (
-    folder_fingerprint,
+    files_fingerprint,
     only,
     reference_input,
     rubric_input,
     rubric_sentence,
-    table_fingerprint,
     table_input,
     where_sentence,
 )
@@ -25,6 +24,7 @@ class RankImages(io.ComfyNode):
                             "sort by score", "best picture", "curate", "cull"],
             has_intermediate_output=True,
             is_input_list=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("images", optional=True,
                                tooltip="The pictures to choose from: a batch, or a list, whose pictures may be of any "
@@ -61,12 +61,15 @@ class RankImages(io.ComfyNode):
         return where_sentence(only(where)) if found is True else found
 
     @classmethod
-    def fingerprint_inputs(cls, images=None, rubric=None, keep=None, reference=None, folder=None, table=None,
+    def fingerprint_inputs(cls, images=None, rubric=None, keep=None, reference=None, folder="", table="",
                            where=None):
-        return f'{folder_fingerprint(only(folder) or "")} {table_fingerprint(only(table) or "")}'.strip()
+        from ...shared import linked_files
+        return linked_files.fingerprint(cls, files_fingerprint, only(folder), only(table))
 
     @classmethod
     def execute(cls, images=(), rubric=None, keep=None, reference=None, folder=None, table=None, where=None):
+        from ...shared import linked_files
         from . import rank_images_run
+        linked_files.note(cls, files_fingerprint, only(folder) or "", only(table) or "")
         return rank_images_run.rank(images, only(rubric) or "", only(keep) or 1, only(reference), only(folder) or "",
                                     only(table) or "", only(where) or "")

@@ -2,6 +2,7 @@
 import errno
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ LISTED, SHEET = 200, 48     # pictures in the report and on the contact sheet
 LINES, COLUMNS = 5, 23      # of a caption below its picture
 OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)    # what other names of the folder do not meet
 MOST_READ = 4000            # bytes of an old caption that are looked at
+_written: Counter[Path] = Counter()     # how often this process wrote each caption
 
 
 class Plan(NamedTuple):
@@ -109,6 +111,7 @@ def _captioned(eye: Eye, path: Path, name: str, target: Path, plan: Plan, replac
         if error.errno in OF_ONE_NAME:
             return Captioned(path, name, problem=f"{shorten(target.name)} cannot be written ({reason})")
         raise ValueError(f"folder: the caption of {name} cannot be written ({reason}).") from None
+    _written[target] += 1
     return Captioned(path, name, text, is_new=True)
 
 
@@ -133,7 +136,9 @@ def _old(path: Path) -> str:
 
 
 def state(root: Path, existing: str) -> list[str]:
-    """Changes when there is something to caption that was not there: a picture, or with KEEP one without its text."""
+    """Changes when there is something to caption that was not there: a picture, or with KEEP one without its text.
+
+    What the node writes itself is no change: all that stands behind it would run once more."""
     listing = list_folder(root, lambda: None)
     known = captions_of(listing.others)
     found = []
@@ -142,8 +147,14 @@ def state(root: Path, existing: str) -> list[str]:
             version = path.stat().st_mtime_ns
         except OSError:
             version = 0
-        found.append(f"{listing.name(path)} {version} {existing == KEEP and key(path) not in known}")
+        found.append(f"{listing.name(path)} {version} {_wants(path, known.get(key(path))) if existing == KEEP else ''}")
     return found
+
+
+def _wants(path: Path, caption: Path | None) -> str:
+    """The same before and after the node wrote the caption, and another once it is gone again."""
+    times = _written[caption or path.with_suffix(".txt")]
+    return f"caption {times - bool(caption)}" if times or not caption else ""
 
 
 def report(listing: Listing, done: list[Captioned]) -> str:

@@ -23,6 +23,7 @@ class TrainingSet(io.ComfyNode):
                         "contact sheet.",
             search_aliases=["dataset", "training data", "load images from folder", "bucket", "captions", "kohya",
                             "train on folder", "captions txt", "image folder", "video", "frames"],
+            hidden=[io.Hidden.unique_id],
             is_input_list=True,
             has_intermediate_output=True,
             inputs=[
@@ -141,24 +142,21 @@ class TrainingSet(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, folder=None, regularisation_folder=None, table=None, **_):
-        from ...shared import picture_table
-        from ...shared.picture_folder import fingerprint, locate
-        folders, table = [_first(value) for value in (folder, regularisation_folder)], _first(table)
-        tables = [picture_table.fingerprint(table, folder_paths.get_output_directory)] if table else []
-        try:
-            return [fingerprint(locate(name)) for name in folders if name] + tables
-        except ValueError as error:
-            return str(error)
+    def fingerprint_inputs(cls, folder="", regularisation_folder="", table="", **_):
+        from ...shared import linked_files
+        return linked_files.fingerprint(cls, _version, _first(folder), _first(regularisation_folder), _first(table))
 
     @classmethod
     def execute(cls, vae, clip, folder="", images=None, captions=None, mask=None, before=None, vision=None, **inputs):
+        from ...shared import linked_files
         from ..data import sources
         from ..data.clips import clip_plan
         from ..data.preparation import Preparation, prepare
         from ..data.training_set_report import contact_sheet, report, worst_sheet
         inputs = {name: _first(value) for name, value in inputs.items()}
         check_ranges(cls, inputs)
+        linked_files.note(cls, _version, _first(folder) or "", inputs.get("regularisation_folder", ""),
+                          inputs.get("table", ""))
         plan = Preparation(**{name: inputs[name] for name in Preparation._fields if name in inputs})
         found, notes = sources.settled(_first(folder) or "", _flat(images), captions or [], _flat(mask), _flat(before),
                                        inputs.get("default_caption", ""), inputs.get("regularisation_folder", ""),
@@ -199,9 +197,22 @@ class CoreTrainingSet(io.ComfyNode):
         return io.NodeOutput(from_core_nodes(latents, positive))
 
 
+def _version(folder, regularisation_folder, table):
+    """Changes when a file of the folders or the table does; without a folder the pictures are those of the table."""
+    from ...shared import picture_table
+    from ...shared.picture_folder import fingerprint, locate
+    output = folder_paths.get_output_directory
+    read = folder if folder.strip() or not table.strip() else picture_table.root_of(table, output)
+    tables = [picture_table.fingerprint(table, output)] if table else []
+    try:
+        return [fingerprint(locate(name)) for name in (read, regularisation_folder) if name.strip()] + tables
+    except ValueError as error:
+        return [str(error), *tables]
+
+
 def _first(value):
-    """The one value of an input that comes as a list."""
-    return value[0] if isinstance(value, list) and value else value
+    """The one value of an input that comes as a list; the host gives (None,) where it does not know a link's yet."""
+    return value[0] if isinstance(value, (list, tuple)) and value else value
 
 
 def _flat(batches) -> list:
